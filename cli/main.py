@@ -1,0 +1,93 @@
+"""The command `fastrace`: commands are imported when asked for, so that `fastrace --help` needs no torch."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from fastrace import __version__
+from fastrace.errors import FastraceError
+
+# Command -> (module, one line for `fastrace --help`), in the order of a working day.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "preprocess": ("fastrace.cli.preprocess", "Turn DICOM or raster files and a table of labels into a dataset."),
+    "verify": ("fastrace.cli.verify", "Check a dataset against its hashes and counts."),
+    "train": ("fastrace.cli.train", "Train a classifier of an attribute and test it by patient."),
+    "evaluate": ("fastrace.cli.evaluate", "Score a run on a dataset, or scores made elsewhere."),
+    "phantom": ("fastrace.cli.phantom", "Make a synthetic DICOM archive with a leak of known size and place."),
+    "demo": ("fastrace.cli.demo", "Phantom, preprocess, train, evaluate: two minutes on a laptop."),
+    "doctor": ("fastrace.cli.doctor", "Say what is installed and which kernel runs where."),
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports a command's module when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fastrace")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Audit whether deep models can read a patient attribute from your images, and where it lives.
+
+    An instrument for custodians of imaging data: reports are aggregates, no command scores single patients.
+
+    \b
+    Example:
+      fastrace demo
+      fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
+      fastrace train --modality mammo
+    """
+    ctx.obj = debug
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; the exit code is 0 done, 1 failed, 2 usage, 3 done with rejected inputs under --strict."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    # --debug is understood anywhere on the line, where people add it after a failure.
+    arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
+    try:
+        result: Any = cli.main(arguments, prog_name="fastrace", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        _fail("interrupted; what was finished is kept, run the same command again to go on", debug, 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FastraceError as error:
+        _fail(str(error), debug, error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _fail(message: str, debug: bool, code: int) -> None:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"fastrace: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

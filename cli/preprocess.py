@@ -1,0 +1,121 @@
+"""`fastrace preprocess`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastrace.cli.common import MODALITIES, Size, Voi, progress, usable_cpus, workspace
+
+if TYPE_CHECKING:
+    from fastrace.preprocess import Plan, Summary
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DATA", help="Dataset folder [./fastrace-work/MODALITY/data]."
+)
+@click.option("--modality", required=True, type=click.Choice(MODALITIES), help="Preset: views, window, crop, size.")
+@click.option("--labels", type=_FILE, help="CSV, TSV or Parquet table with the labels.")
+@click.option("--key", metavar="[KIND=]COLUMN", help="Column that names the patient, study, accession, image or path.")
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="Keep this label column too (repeatable).")
+@click.option("--categories", type=_FILE, help='Category map: lines  "value in the table" = Category.')
+@click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
+@click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file says].")
+@click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
+@click.option("--salt", type=_FILE, help="Key for the hashes, 16 to 64 bytes; reuse one to compare patients.")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")
+@click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, show_default=True, help="Largest frame read.")
+@click.option("--dry-run", is_flag=True, help="Count what is there; expected size and time; write nothing.")
+@click.option("--strict", is_flag=True, help="Exit with code 3 if any input was rejected.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def preprocess(
+    sources: tuple[Path, ...],
+    out: Path | None,
+    modality: str,
+    size: tuple[int, int] | None,
+    voi: str | None,
+    dtype: Any,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
+    jobs: int | None,
+    **options: Any,
+) -> int:
+    """Turn DICOM or raster files and a table of labels into a dataset.
+
+    SRC are files, folders (searched recursively, whatever the files are called) or a DICOMDIR. Every input ends up in
+    the dataset or in DATA.private/sources.parquet with the reason why not. The same command goes on after an
+    interruption.
+
+    \b
+    Example:
+      fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
+    """
+    from fastrace.preprocess import Job, Recipe, plan
+    from fastrace.preprocess import preprocess as run
+    from fastrace.presets import get_preset
+
+    preset = get_preset(modality)
+    job = Job(
+        sources=sources,
+        out=out or workspace(modality) / "data",
+        recipe=Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype),
+        preset=preset,
+        jobs=jobs or usable_cpus(),
+        **options,
+    )
+    if dry_run:
+        with progress("inspect") as report:
+            found = plan(job, report)
+        click.echo(json.dumps(vars(found)) if as_json else _plan_text(found))
+        return 0
+    with progress("preprocess") as report:
+        summary = run(job, report)
+    click.echo(json.dumps(_plain(summary)) if as_json else _summary_text(summary))
+    return 3 if strict and summary.rejected else 0
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    return {**vars(summary), "data": str(summary.data), "private": str(summary.private), "inputs": summary.inputs}
+
+
+def _summary_text(summary: Summary) -> str:
+    lines = [*summary.notes]
+    if summary.resumed_images:
+        lines.append(f"went on after {summary.resumed_images} images of an earlier run")
+    rejected = sum(summary.rejected.values())
+    lines.append(
+        f"{summary.inputs} inputs from {summary.files} files: {summary.indexed} indexed ({summary.patients} patients), "
+        f"{rejected} rejected"
+    )
+    for reason, count in sorted(summary.rejected.items(), key=lambda pair: -pair[1]):
+        lines.append(f"  {count:>7} {reason}, for example {summary.examples[reason]}")
+    if summary.rows_without_images:
+        lines.append(
+            f"{summary.rows_without_images} label rows without images: {summary.private / 'labels_without_images.csv'}"
+        )
+    lines.append(f"dataset: {summary.data}   sources and contact sheet (private): {summary.private}")
+    return "\n".join(lines)
+
+
+def _plan_text(found: Plan) -> str:
+    lines = [f"{found.files} files, {found.images} images that would be read"]
+    for name, counts in found.by.items():
+        lines.append(f"  {name:16}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
+    if found.rejected:
+        lines.append("  rejected        " + ", ".join(f"{reason} {count}" for reason, count in found.rejected.items()))
+    lines.append(f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (labels not joined yet)")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,79 @@
+"""Every error fastrace raises on purpose, on one screen.
+
+A message names the file, the attribute (keyword and tag), the value, what was expected and what to do next. It is written
+where the fact is known and printed once, by the command line, without a traceback (``--debug`` shows it).
+"""
+
+from __future__ import annotations
+
+REASONS: dict[str, str] = {
+    "unreadable": "the file cannot be opened or read",
+    "empty": "the file has no bytes",
+    "not_an_image": "neither DICOM nor PNG, JPEG or TIFF",
+    "truncated": "the file or its pixel data ends too early",
+    "bad_header": "a header attribute is missing, malformed or contradicts another",
+    "no_pixel_data": "a DICOM object without image pixels",
+    "too_large": "the header claims more pixels than --max-pixels allows",
+    "color": "colour images carry no single intensity to window",
+    "float_pixels": "Float Pixel Data has no stored integer values to window",
+    "unsupported_bits": "a bit depth that is not read",
+    "unknown_syntax": "an unknown transfer syntax",
+    "decode_failed": "the compressed pixel data is damaged or not decodable",
+    "decoder_crashed": "the decoder ended its process on this file",
+    "bad_window": "the window asked for, or stored, is not a valid one",
+    "constant": "all pixels are equal: nothing to see",
+    "other_modality": "not of the modality of the preset",
+    "other_view": "not a view that the preset keeps",
+    "excluded_by_preset": "an image type that the preset leaves out",
+    "no_label": "no row of the label table belongs to it",
+    "contradictory_label": "the label table gives it two different labels",
+    "no_patient": "no patient identifier in file or table",
+    "duplicate": "the same image was already read from another file",
+}
+
+
+class FastraceError(Exception):
+    """Base of all; the command line prints it as one line and exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class UsageError(FastraceError):
+    """An option, a column or a value that cannot be used as given."""
+
+    exit_code = 2
+
+
+class BackendMissing(FastraceError):
+    """A kernel, codec or weight that is not installed; the message says what to install."""
+
+
+class DatasetError(FastraceError):
+    """A dataset folder that is incomplete, damaged, in use or of another recipe."""
+
+
+class RunError(FastraceError):
+    """A training, evaluation or audit run that cannot go on as asked."""
+
+
+class RejectedInput(FastraceError):
+    """One input file or frame that is left out, counted and listed with its reason.
+
+    Parameters
+    ----------
+    reason : str
+        A key of `REASONS`.
+    message : str
+        One line: attribute with tag, value, what was expected, what to do. It holds no identifying value.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        if reason not in REASONS:
+            raise ValueError(f"unknown reason {reason!r}; add it to fastrace.errors.REASONS")
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[RejectedInput], tuple[str, str]]:
+        # Exceptions with two arguments do not survive the trip back from a worker process without this.
+        return (type(self), (self.reason, self.message))

@@ -1,0 +1,97 @@
+"""Where an image goes on the network's canvas: breast crop, chest wall to the left, aspect kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from fastrace.kernels.window import Box, Transfer, window
+
+# The breast is found on a small copy: 256 rows are 1 mm or finer on a mammogram, and the copy costs one more pass over
+# the pixels (2 ms of about 75 with decoding).
+_SMALL = 256
+_MARGIN = 0.01
+
+
+def place(crop: Box, size: tuple[int, int], fit: str, *, left: bool = False) -> tuple[Box, Box]:
+    """Crop box in the image and box on the canvas that keep the aspect ratio.
+
+    Parameters
+    ----------
+    crop : Box
+        Part of the image to show, pixels.
+    size : (int, int)
+        Rows and columns of the canvas.
+    fit : "pad" | "crop"
+        Show all and pad with background, or fill the canvas and cut the overhang.
+    left : bool
+        Put a padded image to the left edge (chest wall) instead of the middle.
+    """
+    rows, columns = size
+    if fit == "crop":
+        scale = max(rows / crop.height, columns / crop.width)
+        height = min(crop.height, max(1, round(rows / scale)))
+        width = min(crop.width, max(1, round(columns / scale)))
+        top, start = (crop.height - height) // 2, (crop.width - width) // 2
+        return Box(crop.top + top, crop.left + start, height, width), Box(0, 0, rows, columns)
+    scale = min(rows / crop.height, columns / crop.width)
+    height = min(rows, max(1, round(crop.height * scale)))
+    width = min(columns, max(1, round(crop.width * scale)))
+    return crop, Box((rows - height) // 2, 0 if left else (columns - width) // 2, height, width)
+
+
+def breast_box(stored: np.ndarray, transfer: Transfer) -> tuple[Box, bool]:
+    """Bounding box of the breast, and whether to mirror it so that the chest wall is on the left.
+
+    The breast is the largest connected part brighter than Otsu's threshold between air and tissue; markers and labels
+    are smaller. The chest wall is the side edge that this part touches most, which holds however Image Laterality and
+    Patient Orientation are filled in.
+
+    Parameters
+    ----------
+    stored : uint8 or uint16 [H, W]
+        Stored words.
+    transfer : Transfer
+        Their display transform.
+    """
+    height, width = stored.shape
+    rows, columns = min(height, _SMALL), max(1, min(width, round(width * _SMALL / height)))
+    small = window([stored], [transfer], (rows, columns))[0].numpy().astype(np.float32) / 65535
+    whole = Box(0, 0, height, width)
+    if small.min() == small.max():
+        return whole, False
+    labels, count = ndimage.label(small > _otsu(small))
+    if count == 0:
+        return whole, False
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    breast = labels == sizes.argmax()
+    flip = bool(breast[:, -1].sum() > breast[:, 0].sum())
+    (top, bottom), (left, right) = (_extent(breast.any(axis=axis)) for axis in (1, 0))
+    step_y, step_x = height / rows, width / columns
+    margin = round(_MARGIN * max(height, width))
+    first_row, last_row = (
+        max(0, int(top * step_y) - margin),
+        min(height, int(np.ceil(bottom * step_y)) + margin),
+    )
+    first_column = max(0, int(left * step_x) - margin)
+    last_column = min(width, int(np.ceil(right * step_x)) + margin)
+    return Box(first_row, first_column, last_row - first_row, last_column - first_column), flip
+
+
+def _extent(line: np.ndarray) -> tuple[int, int]:
+    places = np.flatnonzero(line)
+    return int(places[0]), int(places[-1]) + 1
+
+
+def _otsu(image: np.ndarray) -> float:
+    """Otsu's threshold (IEEE SMC-9, 1979) on 256 bins, halved: thin skin is darker than the middle between the classes."""
+    counts, edges = np.histogram(image, bins=256)
+    centres = (edges[1:] + edges[:-1]) / 2
+    weight = np.cumsum(counts)
+    mean = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (mean[-1] * weight / weight[-1] - mean) ** 2 / (weight * (weight[-1] - weight))
+    threshold = centres[int(np.nanargmax(between[:-1]))]
+    low = float(image.min())
+    return low + (float(threshold) - low) / 2

@@ -1,0 +1,76 @@
+"""The dry run: what is there, what would be made, how long it would take. Reads headers, decodes a few frames."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fastrace.errors import UsageError
+from fastrace.preprocess.pool import Pool
+from fastrace.preprocess.recipe import Job
+from fastrace.preprocess.run import Progress
+from fastrace.preprocess.scan import scan
+from fastrace.preprocess.worker import Settings, Task, work
+
+_TIMED_FILES = 8
+
+
+@dataclass
+class Plan:
+    """Counts by modality, view, transfer syntax, VOI source and reason of rejection; expected size and time."""
+
+    files: int
+    images: int
+    by: dict[str, dict[str, int]] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+def plan(job: Job, progress: Progress | None = None) -> Plan:
+    """Inspect every file's header, time a sample, write nothing.
+
+    Notes
+    -----
+    Frames of a file are taken to be alike. Labels are not joined. The time is that of a sample of files spread over the
+    scan, decoded alone, divided by the number of jobs; it misses slow storage.
+    """
+    sources = scan(job.sources, (job.labels, job.categories, job.salt))
+    if not sources:
+        raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
+    settings = Settings(job.recipe, job.preset, job.max_pixels)
+    counters: dict[str, Counter[str]] = {
+        name: Counter() for name in ("modality", "view", "transfer_syntax", "voi_source")
+    }
+    rejected: Counter[str] = Counter()
+    images = 0
+    good: list[Task] = []
+    tasks = (Task(n, source.path, source.size, inspect=True) for n, source in enumerate(sources))
+    with Pool(settings, job.jobs) as pool:
+        for results in pool.results(tasks):
+            first = results[0]
+            if first.reason is not None:
+                rejected[first.reason] += max(1, first.frames)
+            else:
+                images += first.frames
+                good.append(Task(first.source, sources[first.source].path, sources[first.source].size))
+                for name, counter in counters.items():
+                    counter[str((first.facts or {}).get(name) or "not given")] += first.frames
+            if progress:
+                progress(first.source + 1, len(sources), images)
+    sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]
+    if sample:
+        work(settings, sample[0])  # the first call loads the kernels
+    started = time.perf_counter()
+    timed = sum(len(work(settings, task)) for task in sample)
+    seconds = (time.perf_counter() - started) / max(1, timed) * images / max(1, job.jobs)
+    height, width = job.recipe.size
+    return Plan(
+        files=len(sources),
+        images=images,
+        by={name: dict(counter.most_common()) for name, counter in counters.items()},
+        rejected=dict(rejected.most_common()),
+        bytes=images * height * width * (2 if job.recipe.dtype == "uint16" else 1),
+        seconds=seconds,
+    )

@@ -1,0 +1,90 @@
+"""What was asked of `fastrace preprocess`, parsed: the part that decides the pixels, and the part that does not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from fastrace.presets import Preset
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the pixels and rows of a dataset; two datasets with equal recipes can be compared.
+
+    Attributes
+    ----------
+    modality : str
+        Name of the preset.
+    size : (int, int)
+        Rows and columns of every image.
+    dtype : "uint16" | "uint8"
+        Stored type; display value 1 is its largest integer.
+    voi : str
+        ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or what ``--voi`` said.
+    window : (float, float) or None
+        Window Center and Window Width of the preset, modality units.
+    fit, crop, resize : str
+        Geometry: see `fastrace.presets.Preset`; ``resize`` is ``area``.
+    """
+
+    modality: str
+    size: tuple[int, int]
+    dtype: Literal["uint16", "uint8"] = "uint16"
+    voi: str = "auto"
+    window: tuple[float, float] | None = None
+    fit: str = "pad"
+    crop: str = "none"
+    resize: str = "area"
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: Preset,
+        *,
+        size: tuple[int, int] | None = None,
+        voi: str | None = None,
+        dtype: Literal["uint16", "uint8"] = "uint16",
+    ) -> Recipe:
+        """The preset with the user's changes."""
+        return cls(
+            modality=preset.name,
+            size=size or preset.size,
+            dtype=dtype,
+            voi=voi or "auto",
+            window=None if voi else preset.window,
+            fit=preset.fit,
+            crop=preset.crop,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types for ``dataset.json``."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """Sentences such as "size: [224, 224] there, [256, 256] asked"."""
+        mine = self.as_json()
+        return [
+            f"{field.name}: {other.get(field.name)} there, {mine[field.name]} asked"
+            for field in fields(self)
+            if other.get(field.name) != mine[field.name]
+        ]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `fastrace preprocess`."""
+
+    sources: tuple[Path, ...]
+    out: Path
+    recipe: Recipe
+    preset: Preset
+    labels: Path | None = None
+    key: str | None = None
+    columns: tuple[str, ...] = ()
+    categories: Path | None = None
+    salt: Path | None = None
+    jobs: int = 1
+    max_pixels: int = 1 << 28
+    rows_per_shard: int | None = None

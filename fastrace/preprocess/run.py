@@ -1,0 +1,408 @@
+"""From an archive to a dataset: scan, decode and window in worker processes, write in order, join labels, finish.
+
+The parent alone writes, in the order of the scan, so the result does not depend on the number of workers, and what was
+interrupted goes on after the last finished shard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fastrace.dataset import (
+    INDEX_COLUMNS,
+    Dataset,
+    keyed_hash,
+    shard_name,
+    write_atomic,
+    write_dataset,
+    write_parquet,
+)
+from fastrace.errors import DatasetError, RejectedInput, UsageError
+from fastrace.preprocess.datasheet import datasheet
+from fastrace.preprocess.labels import Labels, read_labels
+from fastrace.preprocess.pool import Pool
+from fastrace.preprocess.recipe import Job
+from fastrace.preprocess.scan import Source, listing_hash, scan
+from fastrace.preprocess.sheet import contact_sheet
+from fastrace.preprocess.store import (
+    Part,
+    ShardWriter,
+    disk_errors,
+    finished_parts,
+    locked,
+    private_folder,
+    state_hash,
+    write_part,
+)
+from fastrace.preprocess.worker import Result, Settings, Task
+
+_SHARD_BYTES = 256 << 20
+# A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign
+# files does not collect in memory.
+_ROWS_PER_PART = 20_000
+
+Progress = Callable[[int, int, int], None]  # files done, files in all, images indexed
+
+
+@dataclass
+class Summary:
+    """What `preprocess` did; every input file or frame is in exactly one of the counts."""
+
+    data: Path
+    private: Path
+    files: int
+    indexed: int
+    rejected: dict[str, int]
+    patients: int
+    resumed_images: int
+    rows_without_images: int
+    examples: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> int:
+        """Files and frames, indexed and rejected."""
+        return self.indexed + sum(self.rejected.values())
+
+
+def preprocess(job: Job, progress: Progress | None = None) -> Summary:
+    """Turn files into a dataset; see DESIGN in the README of the dataset for what is written.
+
+    Running the same call again after an interruption goes on and ends with the same bytes.
+
+    Raises
+    ------
+    UsageError
+        Sources, label table or options that cannot be used.
+    DatasetError
+        The output folder belongs to something else, is in use, or cannot be written.
+    """
+    labels = None
+    if job.labels is not None:
+        labels = read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
+    private = private_folder(job.out)
+    with disk_errors(job.out):
+        salt = _prepare(job, private)
+    with locked(private), disk_errors(job.out):
+        sources = scan(job.sources, (job.labels, job.categories, job.salt))
+        if not sources:
+            raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
+        _claim(job, private, state_hash(listing_hash(sources), _labels_hash(labels)))
+        _check_room(job, len(sources))
+        writer = _Writer(job, private, salt, labels, sources)
+        return writer.run(progress or (lambda done, total, indexed: None))
+
+
+def _prepare(job: Job, private: Path) -> bytes:
+    """Make both folders and the salt."""
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    if job.out.exists() and not job.out.is_dir():
+        raise DatasetError(f"{job.out}: a file of this name is in the way; choose another --out")
+    foreign = job.out.is_dir() and any(job.out.iterdir()) and not (private / "state.json").is_file()
+    if foreign:
+        raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
+    private.mkdir(mode=0o700, exist_ok=True)
+    private.chmod(0o700)
+    (private / "parts").mkdir(mode=0o700, exist_ok=True)
+    job.out.mkdir(exist_ok=True)
+    kept = private / "salt"
+    given = None if job.salt is None else job.salt.read_bytes()
+    if given is not None and not 16 <= len(given) <= 64:
+        raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
+    if kept.is_file():
+        salt = kept.read_bytes()
+        if given is not None and given != salt:
+            raise DatasetError(f"{kept}: holds another salt than --salt {job.salt}; choose another --out")
+        return salt
+    salt = given or secrets.token_bytes(32)
+    write_atomic(kept, salt, 0o600)
+    return salt
+
+
+def _claim(job: Job, private: Path, inputs: str) -> None:
+    """Note what is being made, or check that it is what was being made."""
+    state = private / "state.json"
+    if not state.is_file():
+        write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs}).encode(), 0o600)
+        return
+    before = json.loads(state.read_text())
+    differences = job.recipe.differences(before["recipe"])
+    if differences:
+        raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")
+    if before["inputs"] != inputs:
+        raise DatasetError(
+            f"{job.out}: the archive or the label table changed since this dataset was begun; rows never move in a "
+            "dataset, so make a new one with another --out (with --salt to keep the keys)"
+        )
+
+
+def _labels_hash(labels: Labels | None) -> str:
+    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts)
+
+
+def _check_room(job: Job, files: int) -> None:
+    """Refuse at once what cannot end well: one image of each file must fit, as far as not written yet."""
+    height, width = job.recipe.size
+    needed = files * height * width * (2 if job.recipe.dtype == "uint16" else 1)
+    written = sum(file.stat().st_size for file in job.out.glob("images-*.npy"))
+    free = shutil.disk_usage(job.out).free
+    if needed - written > free:
+        raise DatasetError(
+            f"{job.out}: about {needed / 1e9:.2f} GB needed for {files} files, {free / 1e9:.2f} GB free; make room, choose "
+            "another --out, a smaller --size or --dtype uint8"
+        )
+
+
+class _Writer:
+    """Consumes results in order; state: the open shard, its rows, what was seen."""
+
+    def __init__(self, job: Job, private: Path, salt: bytes, labels: Labels | None, sources: list[Source]) -> None:
+        self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
+        height, width = job.recipe.size
+        row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
+        self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
+        self.seen: set[str] = set()
+        self.used_labels: set[str] = set()
+        self.rows: list[dict[str, Any]] = []
+        self.number = 0
+        self.indexed = 0
+
+    def run(self, progress: Progress) -> Summary:
+        first_source, first_frame, ended = self._resume()
+        resumed = self.indexed
+        # Leftovers of a killed run: a shard whose part was never written is made again.
+        for leftover in (*self.job.out.glob("*.part"), *(self.private / "parts").glob("*.part")):
+            leftover.unlink()
+        if not ended:
+            settings = Settings(self.job.recipe, self.job.preset, self.job.max_pixels)
+            self.shard = self._new_shard()
+            tasks = (
+                Task(number, source.path, source.size)
+                for number, source in enumerate(self.sources)
+                if number >= first_source
+            )
+            try:
+                with Pool(settings, self.job.jobs) as pool:
+                    for results in pool.results(tasks):
+                        for result in results:
+                            if result.source == first_source and result.frame < first_frame:
+                                continue  # written before the interruption
+                            self._add(result)
+                        progress(results[-1].source + 1 if results else 0, len(self.sources), self.indexed)
+                self._close_part(last=True)
+            finally:
+                self.shard.discard()
+        return self._finish(resumed)
+
+    def _resume(self) -> tuple[int, int, bool]:
+        """Where to go on: source number, frame, and whether everything was written already."""
+        place, frame, ended = 0, 0, False
+        for part in finished_parts(self.private, self.job.out):
+            self.number += 1
+            ended = part.last
+            kept = part.rows[part.rows["outcome"] == "indexed"]
+            self.seen.update(kept["image_key"])
+            self.indexed += len(kept)
+            self.used_labels.update(part.rows["label_key"].dropna())
+            if len(part.rows):
+                tail = part.rows.iloc[-1]
+                place, frame = int(tail["source"]), int(tail["frame"]) + 1
+                if frame >= int(tail["frames"]):
+                    place, frame = place + 1, 0
+        return place, frame, ended
+
+    def _new_shard(self) -> ShardWriter:
+        return ShardWriter(self.job.out, self.number, self.job.recipe.size, self.job.recipe.dtype)
+
+    def _close_part(self, *, last: bool) -> None:
+        shard = self.shard.finish() if self.shard.rows else None
+        if shard is None:
+            # Part numbers name shards; one without images leaves its number out.
+            (self.job.out / shard_name(self.number)).unlink(missing_ok=True)
+        write_part(self.private, self.number, Part(_rows_frame(self.rows), shard, last))
+        self.number += 1
+        self.rows = []
+        self.shard = self._new_shard()
+
+    def _add(self, result: Result) -> None:
+        source = self.sources[result.source]
+        row: dict[str, Any] = {
+            "path": os.fsencode(source.path).decode("utf-8", "backslashreplace"),
+            "source": result.source,
+            "frame": result.frame,
+            "frames": result.frames,
+        }
+        try:
+            if result.reason is not None:
+                raise RejectedInput(result.reason, result.message or "")
+            row.update(self._identify(source, result))
+            assert result.pixels is not None
+            row["shard"], row["row"] = self.number, self.shard.add(result.pixels)
+            row["outcome"] = "indexed"
+            self.seen.add(row["image_key"])
+            self.indexed += 1
+        except RejectedInput as error:
+            row.update(outcome="rejected", reason=error.reason, message=error.message)
+        row["notes"] = "; ".join(result.notes) or None
+        self.rows.append(row)
+        if self.shard.rows >= self.rows_per_shard or len(self.rows) >= _ROWS_PER_PART:
+            self._close_part(last=False)
+
+    def _identify(self, source: Source, result: Result) -> dict[str, Any]:
+        """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""
+        facts = dict(result.facts or {})
+        row: dict[str, Any] = {}
+        if self.labels is not None:
+            label_key, label = self.labels.find(_identifiers(source, facts))
+            row["label_key"] = self._label_hash(label_key)
+            self.used_labels.add(row["label_key"])
+            row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
+            for name, value in label.items():
+                if name not in self.labels.columns and value is not None and facts.get(name) is None:
+                    facts[name] = value
+            if self.labels.key == "patient" and facts.get("patient_id") is None:
+                facts["patient_id"] = label_key
+            if facts.get("study_uid") is None and label.get("study_id") is not None:
+                facts["study_uid"] = label["study_id"]
+        self._select(facts)
+        if not facts.get("patient_id"):
+            raise RejectedInput(
+                "no_patient",
+                "no Patient ID (0010,0020) and no patient column in the label table; splits must be made by patient: give "
+                "a table with a patient column",
+            )
+        patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
+        image = keyed_hash(self.salt, "image", facts["image_uid"] or "file:" + source.relative, str(result.frame))
+        if image in self.seen:
+            raise RejectedInput(
+                "duplicate", "an image with the same SOP Instance UID (0008,0018) and frame was read before"
+            )
+        study = facts.get("study_uid")
+        row.update({name: facts.get(name) for name in INDEX_COLUMNS})
+        row.update(
+            image_key=image,
+            patient_key=patient,
+            # Without a study, an image is a study of its own: averaging over studies then changes nothing.
+            study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
+            pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_sha256"]),
+            frame=result.frame,
+        )
+        return row
+
+    def _label_hash(self, label_key: str) -> str:
+        return keyed_hash(self.salt, "label", label_key)
+
+    def _select(self, facts: Mapping[str, Any]) -> None:
+        preset = self.job.preset
+        for what, kept, reason in (
+            ("modality", preset.modality, "other_modality"),
+            ("view", preset.views, "other_view"),
+        ):
+            value = facts.get(what)
+            if kept and value and value not in kept:
+                raise RejectedInput(
+                    reason,
+                    f"{what} is {value!r} in the label table; --modality {preset.name} keeps {', '.join(kept)}",
+                )
+
+    def _finish(self, resumed: int) -> Summary:
+        """Merge the parts into the index and the sources table; dataset.json last."""
+        parts = list(finished_parts(self.private, self.job.out))
+        rows = pd.concat([part.rows for part in parts], ignore_index=True)
+        shards = [part.shard for part in parts if part.shard is not None]
+        rejected = rows[rows["outcome"] == "rejected"]
+        if self.indexed == 0:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(rejected["reason"]).most_common())
+            example = rejected.iloc[0]
+            raise DatasetError(
+                f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}"
+            )
+        columns = {} if self.labels is None else dict(self.labels.columns)
+        kept = rows[rows["outcome"] == "indexed"]
+        index = kept[list(INDEX_COLUMNS)].copy()
+        for name, kind in columns.items():
+            index[name] = kept[f"label:{name}"].astype(float if kind == "numeric" else object)
+        for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
+            index[name] = index[name].astype(float)
+        for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
+            index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
+        counts = {
+            "files": len(self.sources),
+            "inputs": len(rows),
+            "indexed": len(index),
+            "patients": int(index["patient_key"].nunique()),
+            "rejected": dict(sorted(Counter(rejected["reason"]).items())),
+        }
+        keys = [] if self.labels is None else sorted(self.labels.rows)
+        unused = [key for key in keys if self._label_hash(key) not in self.used_labels]
+        self._write_private(rows, unused)
+        write_dataset(
+            self.job.out,
+            index,
+            shards,
+            recipe=self.job.recipe.as_json(),
+            labels={name: {"kind": kind} for name, kind in columns.items()},
+            counts=counts,
+            salt=self.salt,
+        )
+        dataset = Dataset.open(self.job.out)
+        write_atomic(self.job.out / "README.md", datasheet(dataset).encode())
+        contact_sheet(dataset, self.private / "contact_sheet.png")
+        examples = rejected.drop_duplicates("reason").set_index("reason")
+        return Summary(
+            data=self.job.out,
+            private=self.private,
+            files=len(self.sources),
+            indexed=len(index),
+            rejected=counts["rejected"],
+            patients=counts["patients"],
+            resumed_images=resumed,
+            rows_without_images=len(unused),
+            examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
+            notes=list(self.labels.notes) if self.labels is not None else [],
+        )
+
+    def _write_private(self, rows: pd.DataFrame, unused: Iterable[str]) -> None:
+        shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]
+        write_parquet(shown, self.private / "sources.parquet")
+        if self.labels is not None:
+            text = "\n".join([self.labels.key, *unused]) + "\n"
+            write_atomic(self.private / "labels_without_images.csv", text.encode(), 0o600)
+        for file in self.private.iterdir():
+            if file.is_file():
+                file.chmod(0o600)
+
+
+def _identifiers(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+    name = Path(source.relative).name
+    candidates = {
+        "patient": [facts.get("patient_id")],
+        "study": [facts.get("study_uid")],
+        "accession": [facts.get("accession")],
+        "image": [facts.get("image_uid"), name, Path(name).stem],
+        "path": [source.relative],
+        "absolute": [os.path.abspath(source.path)],
+    }
+    return {kind: [value for value in values if value] for kind, values in candidates.items()}
+
+
+def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows with all columns present and identifiers already replaced: parts hold no Patient ID."""
+    first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "notes", "label_key")
+    labels = sorted({name for row in rows for name in row if name.startswith("label:")})
+    columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
+    frame = pd.DataFrame(rows, columns=columns)
+    for name in columns:
+        if frame[name].isna().all():
+            frame[name] = frame[name].astype(object)
+    return frame

@@ -1,0 +1,176 @@
+"""One input file -> resized images and their facts. Runs in a worker process; only plain values cross the border."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrace.dicom import Frame, Frames, Header, open_frames
+from fastrace.errors import RejectedInput
+from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.recipe import Recipe
+from fastrace.presets import Preset
+
+# Frames handed back at once: bounds the memory of an answer for files with hundreds of frames.
+FRAMES_PER_TASK = 16
+
+
+@dataclass(frozen=True)
+class Task:
+    """Frames ``first`` .. of one file; ``source`` is its place in the scan, ``frames`` the file's total once known."""
+
+    source: int
+    path: str
+    size: int
+    first: int = 0
+    frames: int = 0
+    inspect: bool = False
+
+
+@dataclass
+class Result:
+    """What became of one frame (or of a whole file that could not be opened: ``frames`` is then 0).
+
+    ``facts`` holds identifiers: it stays in the private folder.
+    """
+
+    source: int
+    frame: int
+    frames: int
+    reason: str | None = None
+    message: str | None = None
+    facts: dict[str, Any] | None = None
+    pixels: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every task of a run shares."""
+
+    recipe: Recipe
+    preset: Preset
+    max_pixels: int
+
+
+def work(settings: Settings, task: Task) -> list[Result]:
+    """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
+    try:
+        frames = _open(settings, task)
+        _select(settings.preset, frames.header)
+    except RejectedInput as error:
+        return [Result(task.source, 0, 0, error.reason, error.message)]
+    results = []
+    total = len(frames)
+    for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):
+        result = Result(task.source, number, total)
+        try:
+            frame = frames.frame(number)
+            result.facts = _facts(frame)
+            result.notes = frame.notes
+            if not task.inspect:
+                result.pixels = _resize(settings.recipe, frame, result.facts)
+        except RejectedInput as error:
+            result.reason, result.message = error.reason, error.message
+        results.append(result)
+    return results
+
+
+def _open(settings: Settings, task: Task) -> Frames:
+    if task.size == 0:
+        raise RejectedInput("empty", "the file has 0 bytes; copy it again from its source")
+    if task.size < 0:
+        raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
+    recipe = settings.recipe
+    try:
+        return open_frames(
+            Path(task.path),
+            voi=None if recipe.voi == "auto" else recipe.voi,
+            preset_window=recipe.window,
+            max_pixels=settings.max_pixels,
+        )
+    except MemoryError as error:
+        raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from error
+
+
+def _select(preset: Preset, header: Header) -> None:
+    """Keep what belongs to the preset; an image that does not say is taken at the user's word."""
+    if preset.modality and header.modality and header.modality not in preset.modality:
+        raise RejectedInput(
+            "other_modality",
+            f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modality)}",
+        )
+    if preset.views and header.view and header.view not in preset.views:
+        raise RejectedInput(
+            "other_view",
+            f"View Position (0018,5101) is {header.view!r}; --modality {preset.name} keeps {', '.join(preset.views)}",
+        )
+    left_out = sorted(set(header.image_type) & set(preset.exclude_image_types))
+    if left_out:
+        raise RejectedInput(
+            "excluded_by_preset",
+            f"Image Type (0008,0008) contains {left_out[0]!r}; --modality {preset.name} leaves it out",
+        )
+
+
+def _facts(frame: Frame) -> dict[str, Any]:
+    header = frame.header
+    return {
+        "patient_id": header.patient_id,
+        "study_uid": header.study_uid,
+        "accession": header.accession,
+        "image_uid": header.image_uid,
+        "modality": header.modality,
+        "view": header.view,
+        "laterality": header.laterality,
+        # Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more.
+        "age_years": None if header.age_years is None else min(float(header.age_years), 90.0),
+        "sex": header.sex,
+        "manufacturer": header.manufacturer,
+        "model": header.model,
+        "photometric": header.photometric,
+        "bits_stored": header.bits_stored,
+        "kvp": header.kvp,
+        "exposure_mas": header.exposure_mas,
+        "body_part": header.body_part,
+        "transfer_syntax": header.transfer_syntax,
+        "burned_in": header.burned_in,
+        "voi_source": frame.display.voi_source,
+        "source_rows": int(frame.pixels.shape[0]),
+        "source_columns": int(frame.pixels.shape[1]),
+        "spacing_mm": None if header.spacing_mm is None else float(sum(header.spacing_mm) / 2),
+        "spacing_source": header.spacing_source,
+    }
+
+
+def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
+    import torch
+
+    from fastrace.kernels.window import Box, window
+
+    stored = frame.pixels
+    # SHA-256 has CPU instructions (2 GB/s here, BLAKE2b 0.9): 17 MB of mammogram cost 9 ms less. It is keyed before it
+    # leaves this machine.
+    facts["pixel_sha256"] = hashlib.sha256(np.ascontiguousarray(stored)).digest()
+    transfer = frame.transfer
+    height, width = stored.shape
+    crop, flip = Box(0, 0, height, width), False
+    if recipe.crop == "breast":
+        crop, flip = breast_box(stored, transfer)
+    crop, box = place(crop, recipe.size, recipe.fit, left=recipe.crop == "breast")
+    dtype = {"uint16": torch.uint16, "uint8": torch.uint8}[recipe.dtype]
+    image = window([stored], [transfer], recipe.size, crops=[crop], boxes=[box], flips=[flip], dtype=dtype)[0].numpy()
+    inside = image[box.top : box.top + box.height, box.left : box.left + box.width]
+    if inside.min() == inside.max():
+        raise RejectedInput(
+            "constant",
+            f"every pixel has display value {inside.max() / np.iinfo(inside.dtype).max:.3g} "
+            f"(VOI source: {frame.display.voi_source}); if it should show something, try --voi robust",
+        )
+    spacing = facts["spacing_mm"]
+    facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
+    return image
