@@ -165,18 +165,19 @@ def read_labels(
     patient = next((names[plain] for plain in KEYS["patient"] if plain in names), None)
     study = next((names[plain] for plain in KEYS["study"] if plain in names), None)
 
-    values = table.map(lambda cell: None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip()))
+    clean = {name: [_clean(cell) for cell in table[name]] for name in table.columns}
+    values = pd.DataFrame(clean, dtype=object)  # not pandas' str type, which would turn None into NaN
     kinds = {name: _kind(values[name]) for name in kept}
     mapping = read_categories(categories) if categories else None
     for name in kept:
         if kinds[name] == "categorical":
             values[name] = _stratify(file, name, values[name], mapping)
         else:
-            values[name] = values[name].map(float, na_action="ignore")
+            values[name] = pd.Series([None if cell is None else float(cell) for cell in values[name]], dtype=object)
     shown = pd.DataFrame({name: values[name] for name in kept}, dtype=object)
     for fact, name in facts.items():
         if name not in kept:
-            shown[fact] = values[name].map(lambda cell, fact=fact: _fact(fact, cell))
+            shown[fact] = pd.Series([_fact(fact, cell) for cell in values[name]], dtype=object)
     if patient is not None and kind != "patient":
         shown["patient_id"] = values[patient]
     if study is not None and kind not in ("study", "patient"):
@@ -277,6 +278,10 @@ def _choose_key(file: Path, table: pd.DataFrame, names: Mapping[str, str], key: 
     )
 
 
+def _clean(cell: str) -> str | None:
+    return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())
+
+
 def _kind(values: pd.Series) -> str:
     present = values.dropna()
     numeric = pd.to_numeric(present, errors="coerce").notna().all() and len(present) > 0
@@ -288,7 +293,7 @@ def _stratify(file: Path, name: str, values: pd.Series, mapping: Mapping[str, st
     """Unknown and declined are strata of their own, never dropped; a category map must name every other value."""
 
     def stratum(cell: str | None) -> str:
-        text = "" if cell is None else str(cell)
+        text = cell or ""
         if mapping is not None and text.lower() in mapping:
             return mapping[text.lower()]
         if not text or text.lower() in UNKNOWN:
@@ -307,7 +312,7 @@ def _stratify(file: Path, name: str, values: pd.Series, mapping: Mapping[str, st
     # The map may concern one column only: a column none of whose values it names is left as it is.
     if mapping is not None and not any(str(cell).lower() in mapping for cell in values.dropna()):
         mapping = None
-    return values.map(stratum)
+    return pd.Series([stratum(cell) for cell in values], dtype=object)
 
 
 def _fact(fact: str, cell: str | None) -> str | float | None:
@@ -334,7 +339,7 @@ def _index(
         if key is None:
             continue
         key = str(PurePosixPath(key)) if kind == "path" else str(key)
-        before = rows.setdefault(key, row)  # type: ignore[arg-type]
+        before = rows.setdefault(key, row)
         if before is row:
             continue
         differing = [str(name) for name in row if row[name] != before[name]]

@@ -51,6 +51,9 @@ _SHARD_BYTES = 256 << 20
 # files does not collect in memory.
 _ROWS_PER_PART = 20_000
 
+# Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more.
+_OLDEST_YEARS = 90.0
+
 Progress = Callable[[int, int, int], None]  # files done, files in all, images indexed
 
 
@@ -289,6 +292,8 @@ class _Writer:
             )
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
+        if row["age_years"] is not None:
+            row["age_years"] = min(float(row["age_years"]), _OLDEST_YEARS)
         row.update(
             image_key=image,
             patient_key=patient,
@@ -336,14 +341,14 @@ class _Writer:
             index[name] = index[name].astype(float)
         for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
             index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
-        counts = {
+        counts: dict[str, Any] = {
             "files": len(self.sources),
             "inputs": len(rows),
             "indexed": len(index),
             "patients": int(index["patient_key"].nunique()),
             "rejected": dict(sorted(Counter(rejected["reason"]).items())),
         }
-        keys = [] if self.labels is None else sorted(self.labels.rows)
+        keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
         unused = [key for key in keys if self._label_hash(key) not in self.used_labels]
         self._write_private(rows, unused)
         write_dataset(
@@ -385,7 +390,7 @@ class _Writer:
 
 def _identifiers(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
     name = Path(source.relative).name
-    candidates = {
+    candidates: dict[str, list[str | None]] = {
         "patient": [facts.get("patient_id")],
         "study": [facts.get("study_uid")],
         "accession": [facts.get("accession")],

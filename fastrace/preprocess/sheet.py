@@ -36,7 +36,8 @@ def contact_sheet(dataset: Dataset, file: Path) -> None:
 
 def _samples(dataset: Dataset) -> list[int]:
     """Evenly spaced rows of each VOI source in turn, so that a rare source is seen too."""
-    groups = [places.tolist() for places in dataset.index.groupby("voi_source", dropna=False).indices.values()]
+    sources = dataset.index["voi_source"].fillna("").to_numpy()
+    groups = [np.flatnonzero(sources == name).tolist() for name in sorted(set(sources))]
     share = max(1, _MOST // len(groups))
     chosen = [
         group[i * len(group) // min(share, len(group))] for group in groups for i in range(min(share, len(group)))

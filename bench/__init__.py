@@ -1,0 +1,1 @@
+"""Measurements against named peers: interleaved, with spread and error, losses shown."""

@@ -1,0 +1,75 @@
+"""Interleaved timing: every peer takes its turn in each round, so a drift of the machine hits all alike."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+
+
+def version(package: str) -> str:
+    """Installed version, or "not installed"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def interleave(calls: Mapping[str, Callable[[], object]], rounds: int = 15) -> dict[str, np.ndarray]:
+    """Seconds of each call in each round, after one warm-up each."""
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - started)
+    return {name: np.asarray(values) for name, values in times.items()}
+
+
+def rows_against(
+    operation: str,
+    ours: str,
+    times: Mapping[str, np.ndarray],
+    versions: Mapping[str, str],
+    max_error: Mapping[str, float | None],
+) -> list[Row]:
+    """One row a peer: ratio = its time / ours, paired by round; spread is the 20th and 80th percentile of the ratio."""
+    rows: list[Row] = []
+    for name, seconds in times.items():
+        ratio = seconds / times[ours]
+        rows.append(
+            {
+                "operation": operation,
+                "peer": name,
+                "version": versions.get(name, ""),
+                "ms": round(float(np.median(seconds)) * 1e3, 4),
+                "ratio": round(float(np.median(ratio)), 3),
+                "spread": [round(float(np.percentile(ratio, q)), 3) for q in (20, 80)],
+                "max_error": max_error.get(name),
+            }
+        )
+    return rows
+
+
+def show(rows: list[Row]) -> None:
+    """A table for people, then one JSON line for programs. A ratio below 1 is a loss of ours."""
+    print(f"{'operation':44}{'peer':34}{'version':16}{'ms':>10}{'ratio':>8}  {'p20-p80':16}max error")
+    for row in rows:
+        if row["ms"] is None:
+            print(f"{row['operation']:44}{row['peer']:34}{row['version']}")
+            continue
+        low, high = row["spread"]
+        error = "" if row["max_error"] is None else f"{row['max_error']:.2g}"
+        print(
+            f"{row['operation']:44}{row['peer']:34}{row['version']:16}{row['ms']:>10.3f}{row['ratio']:>8.2f}  "
+            f"{f'{low:.2f}-{high:.2f}':16}{error}"
+        )
+    print(json.dumps(rows))

@@ -1,0 +1,161 @@
+"""`fastrace train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastrace.cli.common import MODALITIES, workspace
+
+if TYPE_CHECKING:
+    from fastrace.dataset import Dataset
+    from fastrace.degrade import Degradation
+    from fastrace.train import Options, Outcome
+
+
+class Degrade(click.ParamType):
+    """A degradation such as ``band:10:50`` or ``blur:2+noise:gaussian:0.1``."""
+
+    name = "DEGRADATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Degradation:
+        """Parse it once; the value travels unchanged to the kernels."""
+        from fastrace.degrade.grammar import Degradation, parse
+        from fastrace.errors import UsageError
+
+        if isinstance(value, Degradation):
+            return value
+        try:
+            return parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--modality", type=click.Choice(MODALITIES), help="Preset: backbone, augmentation, workspace [the dataset's]."
+)
+@click.option("--target", metavar="COLUMN", help="What to predict [the only attribute column].")
+@click.option("--class", "classes", multiple=True, metavar="VALUE", help="Use only these values of it (repeatable).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [./fastrace-work/MODALITY/runs/...]."
+)
+@click.option("--recipe", type=click.Choice(["current", "paper"]), default="current", show_default=True)
+@click.option("--model", metavar="NAME", help="'small' (for a CPU) or a timm model [the preset's].")
+@click.option(
+    "--init",
+    default="auto",
+    show_default=True,
+    metavar="auto|imagenet|random|FILE",
+    help="First weights; never downloaded.",
+)
+@click.option(
+    "--degrade",
+    "degradations",
+    type=Degrade(),
+    multiple=True,
+    help="Train and test on degraded images; repeated: a model each.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="At most so many [the recipe's].")
+@click.option("--batch-size", type=click.IntRange(2), help="[the recipe's]")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="[the recipe's]")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, order and noise."
+)
+@click.option("--split", type=click.Choice(["patient", "official"]), default="patient", show_default=True)
+@click.option("--leave-out-shared", is_flag=True, help="Leave out patients who share a study or pixels with another.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile [on CUDA only].")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool, as_json: bool, **given: Any) -> None:
+    """Train a classifier of an attribute and test it by patient.
+
+    DATA is a dataset made by `fastrace preprocess`. Patients are split 60/10/30; the run folder holds the model, its history
+    and the result on the test patients, with an interval.
+
+    \b
+    Example:
+      fastrace train --modality mammo --target race
+      fastrace train DATA --model small --degrade lowpass:25 --degrade highpass:25
+    """
+    from fastrace.dataset import Dataset
+    from fastrace.degrade import CLEAN
+    from fastrace.errors import UsageError
+    from fastrace.train import train as run
+    from fastrace.train.progress import Terminal
+
+    if data is None and given["modality"] is None:
+        raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
+    dataset = Dataset.open(data or workspace(given["modality"]) / "data")
+    wanted = degradations or (CLEAN,)
+    plan = [_options(dataset, degradation, len(wanted) > 1, given) for degradation in dict.fromkeys(wanted)]
+    outcomes = []
+    for options in plan:
+        talk = Terminal()
+        talk.line(f"run {options.out}: degradation {options.degradation.describe(dataset.size)}")
+        outcomes.append(run(options, resume=resume, talk=talk))
+    if as_json:
+        runs = [{"run": str(outcome.folder), **outcome.metrics} for outcome in outcomes]
+        click.echo(json.dumps({"runs": runs}))
+    else:
+        click.echo("\n\n".join(_text(outcome) for outcome in outcomes))
+
+
+def _options(dataset: Dataset, degradation: Degradation, several: bool, given: dict[str, Any]) -> Options:
+    from fastrace.errors import UsageError
+    from fastrace.presets import get_preset
+    from fastrace.train import Options
+    from fastrace.train.cohort import choose_target
+    from fastrace.train.options import get_recipe
+
+    made_for = dataset.meta["recipe"].get("modality")
+    modality = given["modality"] or made_for
+    if modality is None:
+        raise UsageError(f"{dataset.path} does not say its modality; name it with --modality")
+    if made_for not in (None, "any", modality):
+        raise UsageError(f"--modality {modality}: {dataset.path} was made for {made_for}; leave the option out")
+    target = choose_target(dataset, given["target"])
+    name = target if not degradation.steps else f"{target}-{degradation.slug}"
+    out = given["out"] or workspace(modality) / "runs" / name
+    if given["out"] and several:
+        out = given["out"] / degradation.slug
+    model = given["model"] or get_preset(modality).backbone
+    return Options(
+        data=dataset.path,
+        out=out,
+        modality=modality,
+        target=target,
+        recipe=get_recipe(
+            given["recipe"],
+            modality,
+            model,
+            epochs=given["epochs"],
+            batch_size=given["batch_size"],
+            learning_rate=given["learning_rate"],
+        ),
+        model=model,
+        init=given["init"],
+        classes=tuple(dict.fromkeys(given["classes"])),
+        degradation=degradation,
+        seed=given["seed"],
+        split=given["split"],
+        leave_out_shared=given["leave_out_shared"],
+        device=given["device"],
+        compile=given["compiled"],
+    )
+
+
+def _text(outcome: Outcome) -> str:
+    from fastrace.train.scores import HEADS, rows, table
+
+    metrics = outcome.metrics
+    head = (
+        f"{metrics['target']}: {', '.join(metrics['classes'])} · test patients · degradation {metrics['degradation']}"
+    )
+    best = f"best epoch {metrics['best_epoch']} of {metrics['epochs']}"
+    return f"{head}\n\n{table(rows(metrics), HEADS)}\n\n{best} · run {outcome.folder}"

@@ -1,0 +1,205 @@
+"""Compressed frames -> samples, by imagecodecs; and the same as a plugin of pydicom, so that ``ds.pixel_array`` profits.
+
+Which function decodes which transfer syntax was measured (bench/decode.py; 3328 x 2560, 12 bit, one core) and then
+checked on damaged streams, because a decoder that takes its process with it costs more than one that is slow:
+
+=============== ================ ======= =======================================================================
+family          function         ms      why not the others
+=============== ================ ======= =======================================================================
+JPEG, lossless  jpeg8 (turbo 3)  65      ljpeg 114 and jpegsof3 125, and both segfault on damaged streams
+JPEG 8, 12 bit  jpeg8            -       reads .51 with 12 bit, which pydicom's plugins refuse
+JPEG-LS         jpegls (CharLS)  108     does not return from streams without end marker: checked before the call
+JPEG 2000       jpeg2k           640     OpenJPEG, as everywhere
+HTJ2K           htj2k (OpenJPH)  40      OpenJPEG needs 113; accepts cut streams: the end marker is checked
+RLE             dicomrle         0.8     for 512 x 512, where pydicom's Python needs 13
+=============== ================ ======= =======================================================================
+
+All JPEG Lossless predictors 1-7 and precisions 2-16 decode to the same samples in the three libraries. Each image is
+decoded by one thread: the caller has more images than cores. GDCM is never called here: it can abort the interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from pydicom import uid
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
+
+from fastrace.dicom.codestream import Codestream, read_codestream
+
+LABEL = "imagecodecs"
+
+JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
+HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+RLE = (uid.RLELossless,)
+
+
+def _decode_jpeg2k(stream: bytes) -> np.ndarray:
+    return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1))
+
+
+_FUNCTIONS: dict[str, tuple[str, Callable[[bytes], np.ndarray]]] = {
+    **dict.fromkeys(JPEG, ("JPEG8", imagecodecs.jpeg8_decode)),
+    **dict.fromkeys(JPEG_LS, ("JPEGLS", imagecodecs.jpegls_decode)),
+    **dict.fromkeys(JPEG_2000, ("JPEG2K", _decode_jpeg2k)),
+    **dict.fromkeys(HTJ2K, ("HTJ2K", imagecodecs.htj2k_decode)),
+}
+
+# What pydicom shows where the codec is missing from a build of imagecodecs.
+DECODER_DEPENDENCIES: dict[uid.UID, tuple[str, ...]] = dict.fromkeys(
+    (*JPEG, *JPEG_LS, *JPEG_2000, *HTJ2K, *RLE), ("numpy", "imagecodecs>=2024.6.1")
+)
+
+# pydicom's own, in the order in which they stand behind this one; GDCM last and only in `Dataset.pixel_array`.
+_PYDICOM_PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
+_PYDICOM_MODULES = {"pydicom": "rle"}
+
+
+def is_available(syntax: str) -> bool:
+    """Tell whether this build of imagecodecs decodes a transfer syntax (part of pydicom's plugin protocol)."""
+    if syntax in RLE:
+        return bool(imagecodecs.DICOMRLE.available)
+    return syntax in _FUNCTIONS and bool(getattr(imagecodecs, _FUNCTIONS[syntax][0]).available)
+
+
+def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_allocated: int) -> np.ndarray:
+    """Decode one monochrome frame.
+
+    Parameters
+    ----------
+    syntax : str
+        A transfer syntax for which `is_available` holds.
+    stream : bytes
+        One whole codestream; its header has been compared with `rows` and `columns` (`check_codestream`).
+    rows, columns : int
+        Expected size.
+    bytes_allocated : int
+        1 or 2; used by RLE, which does not say it itself.
+
+    Returns
+    -------
+    numpy.ndarray
+        Native-endian integers [rows, columns]: uint8, int8, uint16 or int16, as the codestream stores them.
+
+    Raises
+    ------
+    ValueError
+        If it does not decode to that size; the message says what went wrong.
+    """
+    try:
+        if syntax in RLE:
+            words = bytearray(rows * columns * bytes_allocated)
+            filled = imagecodecs.dicomrle_decode(stream, f"<u{bytes_allocated}", out=words)
+            if len(filled) != len(words):
+                raise ValueError(f"{len(filled)} of {len(words)} bytes")
+            samples = np.frombuffer(words, f"<u{bytes_allocated}").reshape(rows, columns)
+        else:
+            samples = _FUNCTIONS[syntax][1](stream)
+    except Exception as error:  # each codec has its own error type, and some raise plain RuntimeError or MemoryError
+        raise ValueError(f"{type(error).__name__}: {error}".splitlines()[0][:120]) from error
+    if samples.shape != (rows, columns) or samples.dtype.kind not in "ui" or samples.dtype.itemsize > 2:
+        raise ValueError(f"decodes to {samples.dtype} {samples.shape}, expected integers ({rows}, {columns})")
+    return samples
+
+
+def check_codestream(syntax: str, stream: bytes, rows: int, columns: int) -> Codestream | None:
+    """Read what a codestream says of itself and compare it with the header, before a decoder allocates for it.
+
+    Returns
+    -------
+    Codestream or None
+        None for RLE, which has no header of its own.
+
+    Raises
+    ------
+    ValueError
+        If it is no codestream of the family, or of another size, or has no end.
+    """
+    if syntax in RLE:
+        return None
+    found = read_codestream(stream)
+    is_jpeg_2000 = stream[:2] != b"\xff\xd8"
+    if found is None or is_jpeg_2000 != (syntax in (*JPEG_2000, *HTJ2K)):
+        raise ValueError(f"starts with {stream[:4].hex(' ')}, which is no {uid.UID(syntax).name} stream")
+    if found.components != 1:
+        raise ValueError(f"the codestream has {found.components} components, expected 1")
+    if (found.rows, found.columns) != (rows, columns):
+        raise ValueError(f"the codestream has {found.rows} x {found.columns} pixels, the header {rows} x {columns}")
+    if not found.complete and syntax not in JPEG_2000:  # OpenJPEG refuses cut streams itself
+        raise EOFError("the codestream ends too early")
+    return found
+
+
+def _decode_frame(stream: bytes, runner: DecodeRunner) -> bytes:
+    """Decode for pydicom (its plugin protocol); it tries its other plugins where this raises."""
+    if runner.samples_per_pixel != 1:
+        raise NotImplementedError("fastrace's imagecodecs plugin decodes monochrome frames only")
+    syntax, rows, columns = str(runner.transfer_syntax), runner.rows, runner.columns
+    found = check_codestream(syntax, stream, rows, columns)
+    samples = decode_samples(syntax, stream, rows, columns, runner.bits_allocated // 8)
+    if found is not None and samples.dtype.itemsize * 8 != runner.bits_allocated:
+        runner.set_option("bits_allocated", samples.dtype.itemsize * 8)
+    return samples.tobytes()
+
+
+def decode_with_pydicom(syntax: str, stream: bytes, description: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """Decode by the first of pydicom's own plugins that can, for builds of imagecodecs without the codec.
+
+    Parameters
+    ----------
+    syntax, stream
+        As for `decode_samples`.
+    description : dict
+        The options of pydicom's decoders: rows, columns, bits_allocated and so on.
+
+    Returns
+    -------
+    (numpy.ndarray, str)
+        The samples, and the label of the plugin.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or none decodes it; the message says which are installed.
+    """
+    from pydicom.encaps import encapsulate
+
+    reasons = []
+    try:
+        decoder = get_decoder(uid.UID(syntax))
+    except NotImplementedError:
+        raise ValueError("no decoder of this transfer syntax is known") from None
+    for label in _PYDICOM_PLUGINS:
+        if label not in decoder.available_plugins or label == "gdcm":  # GDCM can abort the interpreter
+            continue
+        try:
+            samples, _ = decoder.as_array(
+                encapsulate([stream]),
+                raw=True,
+                decoding_plugin=label,
+                **description,
+            )
+            return samples, label
+        except Exception as error:  # as above: any type, any library
+            reasons.append(f"{label}: {error}".splitlines()[0])
+    raise ValueError("; ".join(reasons) or "install imagecodecs with this codec")
+
+
+def register() -> None:
+    """Put this plugin before pydicom's own, for every syntax it decodes; calling it again changes nothing."""
+    for syntax in DECODER_DEPENDENCIES:
+        decoder = get_decoder(syntax)
+        if LABEL in decoder.available_plugins or not is_available(syntax):
+            continue
+        behind = [label for label in _PYDICOM_PLUGINS if label in decoder.available_plugins]
+        for label in behind:
+            decoder.remove_plugin(label)
+        decoder.add_plugin(LABEL, ("fastrace.dicom.codecs", "_decode_frame"))
+        for label in behind:
+            module = f"pydicom.pixels.decoders.{_PYDICOM_MODULES.get(label, label)}"
+            decoder.add_plugin(label, (module, "_decode_frame"))

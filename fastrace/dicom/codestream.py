@@ -1,0 +1,84 @@
+"""What a compressed frame says about itself, read before any decoder sees it.
+
+A hostile or damaged codestream can claim 65535 x 65535 samples inside a file that says 512 x 512; decoders believe it
+and allocate. So size, precision and sign come from here first: SOF of JPEG and JPEG-LS (ITU-T T.81 B.2.2, T.87 C.2.2),
+SIZ of JPEG 2000 and HTJ2K (T.800 A.5.1). Nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+# Frame headers: Huffman and arithmetic SOFs (C4, C8 and CC are other segments), and SOF55 of JPEG-LS.
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
+_SOS, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """The shape of the samples in one compressed frame.
+
+    Parameters
+    ----------
+    rows, columns, components : int
+        As the stream claims them.
+    precision : int
+        Bits per sample.
+    signed : bool
+        True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS cannot say.
+    complete : bool
+        Whether the end-of-image marker is there. libjpeg fills what is missing with grey and CharLS may not return.
+    """
+
+    rows: int
+    columns: int
+    components: int
+    precision: int
+    signed: bool
+    complete: bool
+
+
+def read_codestream(stream: bytes) -> Codestream | None:
+    """Return what the stream says of itself, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
+    try:
+        if stream[:2] == b"\xff\xd8":
+            return _read_jpeg(stream)
+        if stream[:4] == b"\xff\x4f\xff\x51":
+            return _read_siz(stream, 0)
+        if stream[4:8] == b"jP  ":  # a JP2 file instead of the bare codestream that PS3.5 A.4.4 asks for
+            start = stream.find(b"\xff\x4f\xff\x51", 0, 65536)
+            return _read_siz(stream, start) if start >= 0 else None
+    except struct.error:  # ended inside a header
+        return None
+    return None
+
+
+def _read_jpeg(stream: bytes) -> Codestream | None:
+    position, size = 2, None
+    while position + 4 <= len(stream):
+        if stream[position] != 0xFF:
+            return None
+        marker = stream[position + 1]
+        if marker == 0xFF or marker in _WITHOUT_LENGTH:  # fill byte, or a marker without segment
+            position += 1 if marker == 0xFF else 2
+            continue
+        if marker in _SOF:
+            size = struct.unpack_from(">BHHB", stream, position + 4)
+        if marker == _SOS:
+            break
+        position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    if size is None:
+        return None
+    precision, rows, columns, components = size
+    # The marker cannot occur inside entropy-coded data, and an EOI before SOS is a thumbnail's.
+    return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position)
+
+
+def _read_siz(stream: bytes, start: int) -> Codestream:
+    width, height, left, top = struct.unpack_from(">4I", stream, start + 8)
+    components, depth = struct.unpack_from(">HB", stream, start + 40)
+    precision, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
+    complete = stream.rfind(_END_OF_IMAGE) > start  # the same two bytes end a JPEG 2000 codestream
+    return Codestream(height - top, width - left, components, precision, signed, complete)

@@ -1,0 +1,257 @@
+"""Stored words of a frame: what the header says of them, checked before anything is allocated, and the words themselves.
+
+PS3.3 C.7.6.3 (Image Pixel) and PS3.5 8. A word is one uint8 or uint16 as allocated; which of its bits are the value, and
+whether that is signed, is a `Words`. Words are handed on untouched: masking and sign extension happen in the window
+kernel. Not read: colour, 1-bit and 32-bit pixels, float pixels; each is rejected with its own reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from fastrace.dicom import codecs
+from fastrace.dicom.codestream import Codestream
+from fastrace.dicom.source import Bytes, PixelElement, frame_ranges
+from fastrace.dicom.values import attribute, integer, text, value
+from fastrace.dicom.words import Words
+from fastrace.errors import RejectedInput
+
+_NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the pixel data of a file is laid out, from its header.
+
+    Parameters
+    ----------
+    rows, columns, frames : int
+        Size of a frame, and how many there are.
+    allocated : int
+        Bits Allocated, 8 or 16.
+    words : Words
+        Which bits are the value, by the header.
+    syntax : str
+        Transfer Syntax UID.
+    big_endian : bool
+        Byte order of native words.
+    notes : tuple of str
+        What was missing and assumed.
+    """
+
+    rows: int
+    columns: int
+    frames: int
+    allocated: int
+    words: Words
+    syntax: str
+    big_endian: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
+    """Read and check the Image Pixel attributes.
+
+    Raises
+    ------
+    RejectedInput
+        ``bad_header`` (missing, malformed, contradictory), ``color``, ``too_large``, ``unsupported_bits``.
+    """
+    notes = []
+    photometric = text(ds, "PhotometricInterpretation")
+    samples = integer_or_reject(ds, "SamplesPerPixel", default=1)
+    if photometric is None:
+        raise RejectedInput("bad_header", _missing("PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2"))
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise RejectedInput(
+            "color",
+            f"{attribute('PhotometricInterpretation')} is {photometric} with {samples} samples per pixel, expected "
+            "MONOCHROME1 or MONOCHROME2 with 1",
+        )
+    if value(ds, "SamplesPerPixel") is None:
+        notes.append(f"{attribute('SamplesPerPixel')} is missing, taken as 1")
+    rows, columns = _size(ds, "Rows"), _size(ds, "Columns")
+    if rows * columns > max_pixels:
+        raise RejectedInput(
+            "too_large",
+            f"{attribute('Rows')} x {attribute('Columns')} = {rows} x {columns} pixels, more than {max_pixels}; "
+            "raise --max-pixels if that is right",
+        )
+    frames = integer_or_reject(ds, "NumberOfFrames", default=1)
+    if frames < 1:
+        frames = 1
+        notes.append(f"{attribute('NumberOfFrames')} is below 1, taken as 1")
+    words, allocated = _read_words(ds)
+    big_endian = not ds.original_encoding[1]
+    return Layout(rows, columns, frames, allocated, words, syntax, big_endian, tuple(notes))
+
+
+def locate_frames(
+    ds: Dataset, source: Bytes, element: PixelElement, layout: Layout
+) -> list[list[tuple[int, int]]] | None:
+    """Check the pixel data against the layout; return the fragments of each frame, None for native pixel data.
+
+    Raises
+    ------
+    RejectedInput
+        ``truncated`` (fewer bytes than the header claims), ``bad_header``, ``unknown_syntax``.
+    """
+    syntax = uid.UID(layout.syntax)
+    if syntax in _NATIVE:
+        needed = layout.rows * layout.columns * layout.frames * layout.allocated // 8
+        if element.length is None:
+            raise RejectedInput("bad_header", f"{attribute('PixelData')} is compressed, {_named(syntax)} is not")
+        available = min(element.length, source.size - element.offset)
+        if available < needed:
+            raise RejectedInput(
+                "truncated",
+                f"{attribute('PixelData')} has {available} bytes, {layout.rows} x {layout.columns} pixels in "
+                f"{layout.frames} frame(s) need {needed}: fetch the file again",
+            )
+        return None
+    if syntax not in codecs.DECODER_DEPENDENCIES:
+        raise RejectedInput("unknown_syntax", f"{_named(syntax)} is none that is read")
+    if element.length is not None:
+        raise RejectedInput("bad_header", f"{attribute('PixelData')} is not in fragments, {_named(syntax)} demands it")
+    tables = (value(ds, "ExtendedOffsetTable"), value(ds, "ExtendedOffsetTableLengths"))
+    extended = tables if all(isinstance(t, bytes) for t in tables) else None
+    return frame_ranges(source, element, layout.frames, extended)
+
+
+def native_frame(source: Bytes, element: PixelElement, layout: Layout, index: int) -> np.ndarray:
+    """Read the words of one uncompressed frame, [rows, columns] uint8 or uint16 in native byte order."""
+    length = layout.rows * layout.columns * layout.allocated // 8
+    start = element.offset + index * length
+    if layout.allocated == 16:
+        words = np.frombuffer(source.read(start, length), ">u2" if layout.big_endian else "<u2")
+        return words.astype(np.uint16, copy=False).reshape(layout.rows, layout.columns)
+    if layout.big_endian and element.vr == "OW":
+        # Bytes in big-endian 16-bit words come swapped in pairs (PS3.5 7.3), and a frame may begin inside a pair.
+        odd = index * length % 2
+        pairs = source.read(start - odd, (length + odd + 1) // 2 * 2)
+        return (
+            np.frombuffer(pairs, ">u2")
+            .astype("<u2")
+            .view(np.uint8)[odd : odd + length]
+            .reshape(layout.rows, layout.columns)
+        )
+    return np.frombuffer(source.read(start, length), np.uint8).reshape(layout.rows, layout.columns)
+
+
+def compressed_frame(
+    ds: Dataset, source: Bytes, fragments: list[tuple[int, int]], layout: Layout
+) -> tuple[np.ndarray, Words, list[str]]:
+    """Decode one compressed frame.
+
+    Returns
+    -------
+    (numpy.ndarray, Words, list of str)
+        Words [rows, columns], which of their bits are the value (a codestream may know better than the header), notes.
+
+    Raises
+    ------
+    RejectedInput
+        ``truncated`` or ``decode_failed``.
+    """
+    stream = b"".join(source.read(*fragment) for fragment in fragments)
+    notes: list[str] = []
+    try:
+        found = codecs.check_codestream(layout.syntax, stream, layout.rows, layout.columns)
+        if codecs.is_available(layout.syntax):
+            samples = codecs.decode_samples(layout.syntax, stream, layout.rows, layout.columns, layout.allocated // 8)
+        else:
+            samples, plugin = codecs.decode_with_pydicom(layout.syntax, stream, _description(ds, layout))
+            notes.append(f"decoded by pydicom's {plugin} plugin: this imagecodecs lacks the codec")
+    except EOFError as error:
+        raise RejectedInput("truncated", f"{attribute('PixelData')}: {error}: fetch the file again") from error
+    except ValueError as error:
+        raise RejectedInput("decode_failed", f"{attribute('PixelData')}: {error}") from error
+    words = layout.words
+    if found is not None:
+        words = _reconciled(words, found, layout.syntax, notes)
+    if samples.dtype.itemsize == 1 and words.bits + words.shift > 8:
+        samples = samples.astype(np.int16)  # fewer bits in the codestream than the header stores
+    return samples.view(f"u{samples.dtype.itemsize}"), words, notes
+
+
+def integer_or_reject(ds: Dataset, keyword: str, default: int | None = None) -> int:
+    """Return an integer attribute; missing without default, or no whole number, is ``bad_header``."""
+    try:
+        found = integer(ds, keyword)
+    except ValueError as error:
+        raise RejectedInput("bad_header", f"{attribute(keyword)} is {error}, expected a whole number") from error
+    if found is None and default is None:
+        raise RejectedInput("bad_header", _missing(keyword, "it is required"))
+    return default if found is None else found  # type: ignore[return-value]
+
+
+def _size(ds: Dataset, keyword: str) -> int:
+    found = integer_or_reject(ds, keyword)
+    if found < 1:
+        raise RejectedInput("bad_header", f"{attribute(keyword)} is {found}, expected at least 1")
+    return found
+
+
+def _read_words(ds: Dataset) -> tuple[Words, int]:
+    allocated = integer_or_reject(ds, "BitsAllocated")
+    stored = integer_or_reject(ds, "BitsStored")
+    high = integer_or_reject(ds, "HighBit", default=stored - 1)
+    representation = integer_or_reject(ds, "PixelRepresentation")
+    if allocated not in (8, 16):
+        raise RejectedInput("unsupported_bits", f"{attribute('BitsAllocated')} is {allocated}, expected 8 or 16")
+    if not 1 <= stored <= allocated:
+        raise RejectedInput("bad_header", f"{attribute('BitsStored')} is {stored}, expected 1 to {allocated}")
+    if not stored - 1 <= high < allocated:
+        raise RejectedInput("bad_header", f"{attribute('HighBit')} is {high}, expected {stored - 1} to {allocated - 1}")
+    if representation not in (0, 1):
+        raise RejectedInput("bad_header", f"{attribute('PixelRepresentation')} is {representation}, expected 0 or 1")
+    return Words(stored, high + 1 - stored, representation == 1), allocated
+
+
+def _reconciled(words: Words, found: Codestream, syntax: str, notes: list[str]) -> Words:
+    """Settle sign and position of the value between header and codestream."""
+    scaled = syntax in (*codecs.JPEG_2000, *codecs.HTJ2K, *codecs.JPEG_LS)
+    if words.shift and found.precision == words.bits:
+        words = replace(words, shift=0)  # the encoder took the value out of its word
+    if not scaled:
+        return words
+    if found.signed and not words.signed:
+        # Samples below zero were given to the encoder: the header is the one that is wrong (pydicom #1149).
+        notes.append(f"{attribute('PixelRepresentation')} is 0, the codestream holds signed samples: read as signed")
+        return replace(words, signed=True)
+    if words.signed and not found.signed and found.precision < words.bits + words.shift:
+        # Two's complement written as unsigned samples: its sign is the top bit of the codestream's precision.
+        return Words(min(words.bits, found.precision), 0, True)
+    return words
+
+
+def _description(ds: Dataset, layout: Layout) -> dict[str, Any]:
+    return {
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "pixel_keyword": "PixelData",
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.words.bits,
+        "pixel_representation": int(layout.words.signed),
+        "photometric_interpretation": text(ds, "PhotometricInterpretation") or "MONOCHROME2",
+    }
+
+
+def _missing(keyword: str, expected: str) -> str:
+    return f"{attribute(keyword)} is missing: {expected}"
+
+
+def _named(syntax: uid.UID) -> str:
+    return f"transfer syntax {syntax.name} (0002,0010)" if syntax else f"{attribute('TransferSyntaxUID')} (empty)"

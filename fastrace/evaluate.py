@@ -1,0 +1,299 @@
+"""How well scores separate the classes: of a trained run on labelled images, or of a table of scores made elsewhere.
+
+Results are aggregates: no command scores single patients, and strata with fewer than 11 patients are not shown, nor is the one
+that subtraction from the total would give away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from fastrace.dataset import Dataset
+from fastrace.degrade import CLEAN, Degradation, parse
+from fastrace.errors import RunError, UsageError
+from fastrace.run_folder import SCHEMA, RunFolder, set_threads
+from fastrace.train.batches import Reader
+from fastrace.train.checkpoint import Checkpoint
+from fastrace.train.cohort import Cohort, labelled
+from fastrace.train.pipeline import choose_device, predict
+from fastrace.train.progress import Talk
+from fastrace.train.scores import aucs_of, result
+
+MIN_PATIENTS = 30
+MIN_CELL = 11
+AGE_BANDS = (0, 20, 40, 60, 80)  # the study's (PROTOCOL B5a); the last is open
+STRATA = ("sex", "age", "view", "manufacturer")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One evaluation of one run.
+
+    Attributes
+    ----------
+    run, data : Path
+    degradation : Degradation
+        Done to the test images only, before the model's own: is this model robust?
+    batch_size : int
+    device : "auto" | "cpu" | "cuda"
+    """
+
+    run: Path
+    data: Path
+    degradation: Degradation = CLEAN
+    batch_size: int = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
+    """Score a dataset with a trained run.
+
+    On the data it was trained on only the test part is scored. On other data all labelled patients are, except those known to
+    have trained the model.
+
+    Returns
+    -------
+    dict
+        Plain types; also written to ``RUN/evaluations/``.
+
+    Raises
+    ------
+    FastraceError
+        No run, another recipe, no such label, fewer than 30 labelled patients.
+    """
+    talk = talk or Talk()
+    folder = RunFolder(question.run)
+    folder.read_json("metrics.json")
+    checkpoint = Checkpoint.load(question.run)
+    dataset = Dataset.open(question.data)
+    checkpoint.check_preprocessing(dataset.meta["recipe"], question.data)
+    internal = dataset.fingerprint == checkpoint.fingerprint
+    if checkpoint.target not in dataset.index.columns:
+        raise UsageError(
+            f"{question.data}: has no column {checkpoint.target!r}, which the model predicts; preprocess it with labels"
+        )
+    cohort = labelled(dataset, checkpoint.target, checkpoint.classes)
+    if cohort.frame["patient_key"].nunique() < MIN_PATIENTS:
+        raise RunError(
+            f"{question.data}: {cohort.frame['patient_key'].nunique()} patients with a known {checkpoint.target} of the "
+            f"model's classes; at least {MIN_PATIENTS} are needed, since results are about groups, never about persons"
+        )
+    cohort, overlap = _independent(folder, cohort, dataset, checkpoint, internal)
+    question.degradation.check(dataset.size, cohort.mm_per_pixel)
+    parse(checkpoint.degradation).check(dataset.size, cohort.mm_per_pixel)
+    device = choose_device(question.device)
+    set_threads()
+    pipeline = checkpoint.pipeline(device, dataset.scale)
+    pipeline.degradation = question.degradation + pipeline.degradation
+    for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
+        talk.line(line)
+    positions = np.arange(len(cohort.rows))
+    scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size)
+    found = {
+        "schema": SCHEMA,
+        "target": cohort.target,
+        "classes": list(cohort.classes),
+        "part": "test part of the training data" if internal else "other data",
+        "data_fingerprint": dataset.fingerprint,
+        "overlap": overlap,
+        "trained_on": checkpoint.degradation,
+        "degradation": str(question.degradation),
+        "mode": "test" if question.degradation.steps else "train+test",
+        "described": pipeline.degradation.describe(dataset.size),
+        **result(scores, cohort.labels, cohort.frame, cohort.classes),
+        "strata": list(strata(scores, cohort.labels, cohort.frame)),
+        "left_out": dict(cohort.left_out),
+    }
+    folder.write_json(f"evaluations/{dataset.fingerprint[:8]}-{question.degradation.slug}.json", found)
+    return found
+
+
+def _independent(
+    folder: RunFolder, cohort: Cohort, dataset: Dataset, checkpoint: Checkpoint, internal: bool
+) -> tuple[Cohort, str]:
+    """Drop patients who trained the model, as far as that can be known."""
+    if not internal and dataset.salt_id != checkpoint.salt_id:
+        return cohort, "patient overlap not checkable (the datasets have different salts)"
+    try:
+        split = pd.read_parquet(folder.path / "split.parquet").set_index("patient_key")["part"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{folder.path / 'split.parquet'}: cannot be read ({error}); train again") from error
+    part = cohort.frame["patient_key"].map(split)
+    if internal:
+        return cohort.take(
+            (part == "test").to_numpy(dtype=bool), "not in the test part"
+        ), "none, by the split of the run"
+    used = part.isin(["train", "validation"]).to_numpy(dtype=bool)
+    patients = cohort.frame["patient_key"][used].nunique()
+    kept = cohort.take(~used, "trained the model")
+    if not len(kept.rows):
+        raise RunError(f"{dataset.path}: all its labelled patients trained the model")
+    return kept, f"checked; {patients} patients trained the model and were left out" if patients else "checked; none"
+
+
+def strata(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Patient-level macro AUC within sex, age, view and manufacturer.
+
+    Cells with fewer than 11 patients are given without numbers, and so are the next smallest where the total would give them
+    back.
+
+    Parameters
+    ----------
+    scores : ndarray [N, K]
+    labels : ndarray [N] int64
+    frame : DataFrame
+        Index rows of the images.
+    """
+    for variable in STRATA:
+        values = _bands(frame["age_years"]) if variable == "age" else frame[variable].astype("string")
+        values = values.fillna("not recorded")
+        cells = {str(name): np.flatnonzero(values == name) for name in sorted(values.unique())}
+        if len(cells) < 2:
+            continue
+        patients = {name: frame["patient_key"].iloc[rows].nunique() for name, rows in cells.items()}
+        hidden = _hidden(patients)
+        for name, rows in cells.items():
+            row: dict[str, Any] = {"variable": variable, "value": name, "suppressed": name in hidden}
+            if name not in hidden:
+                row["auc"] = aucs_of(scores[rows], labels[rows], frame.iloc[rows])[0].macro.to_json()
+                del row["auc"]["n_positive"]  # a small class inside a large stratum is a small cell
+            yield row
+
+
+def _hidden(patients: Mapping[str, int]) -> set[str]:
+    """Small cells, and as many of the next as it takes that what is hidden together is no single and no small cell."""
+    by_size = sorted(patients, key=lambda name: (patients[name], name))
+    count = sum(number < MIN_CELL for number in patients.values())
+    while 0 < count < len(by_size) and (count == 1 or sum(patients[name] for name in by_size[:count]) < MIN_CELL):
+        count += 1
+    return set(by_size[:count])
+
+
+def _bands(age_years: pd.Series) -> pd.Series:
+    names = [f"{low}-{high}" for low, high in pairwise(AGE_BANDS)] + [f"{AGE_BANDS[-1]}+"]
+    return pd.cut(age_years, [*AGE_BANDS, np.inf], right=False, labels=names).astype("string")
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores made elsewhere.
+
+    Attributes
+    ----------
+    file : Path
+        CSV, TSV or Parquet, one row per image.
+    label : str
+        Column of the true class.
+    scores : mapping
+        Class -> column; higher means more like the class, on any scale.
+    patient, study : str or None
+        Columns; without a patient column every row counts as a patient of its own.
+    """
+
+    file: Path
+    label: str
+    scores: Mapping[str, str]
+    patient: str | None = None
+    study: str | None = None
+
+
+def evaluate_table(asked: ScoreTable) -> dict[str, Any]:
+    """AUCs of a table of scores.
+
+    With one score its class is compared with all other labels; with several, rows of labels without a score are left out.
+
+    Raises
+    ------
+    UsageError
+        Unreadable file, unknown column, a score that is not a number, no row of a class.
+    RunError
+        Fewer than 30 patients.
+    """
+    table = _read(asked.file)
+    for column in filter(None, (asked.label, *asked.scores.values(), asked.patient, asked.study)):
+        if column not in table.columns:
+            raise UsageError(f"{asked.file}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
+    if not asked.scores:
+        raise UsageError("--score CLASS=COLUMN is needed at least once with --predictions")
+    classes = tuple(asked.scores)
+    label = table[asked.label].astype("string").str.strip()
+    matrix = _numbers(table, asked)
+    owner = table[asked.patient].astype("string") if asked.patient else pd.Series(np.arange(len(table)).astype(str))
+    several = label.groupby(owner).nunique()
+    reasons = {
+        "no label": label.isna(),
+        "no score": pd.Series(np.isnan(matrix).any(axis=1)),
+        "no patient": owner.isna(),
+        "a label without a score": label.notna() & ~label.isin(classes) & (len(classes) > 1),
+        "more than one label in a patient": owner.isin(several.index[several > 1]),
+    }
+    drop = pd.concat([mask.fillna(False).astype(bool) for mask in reasons.values()], axis=1).any(axis=1).to_numpy()
+    codes = label[~drop].map({name: k for k, name in enumerate(classes)}).fillna(len(classes)).to_numpy(np.int64)
+    for k, name in enumerate(classes):
+        if not (codes == k).any():
+            seen = ", ".join(sorted(label.dropna().unique())[:6])
+            raise UsageError(f"{asked.file}: no usable row has {asked.label} = {name!r}; it holds {seen}")
+    study = table[asked.study].astype("string") if asked.study else owner
+    frame = pd.DataFrame({"patient_key": owner[~drop], "study_key": study[~drop]}).reset_index(drop=True)
+    if frame["patient_key"].nunique() < MIN_PATIENTS:
+        raise RunError(
+            f"{asked.file}: {frame['patient_key'].nunique()} usable patients; at least {MIN_PATIENTS} are needed"
+        )
+    return {
+        "schema": SCHEMA,
+        "target": asked.label,
+        "classes": list(classes),
+        "part": "scores made elsewhere",
+        "file_blake2b": hashlib.blake2b(asked.file.read_bytes(), digest_size=16).hexdigest(),
+        "patients_known": asked.patient is not None,
+        **result(matrix[~drop], codes, frame, classes),
+        "strata": [],
+        "left_out": {why: {"images": int(mask.sum())} for why, mask in reasons.items() if mask.any()},
+    }
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(file)
+        # Everything as text: patient 007 stays 007.
+        return pd.read_csv(file, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise UsageError(f"{file}: cannot be read as a table ({str(error).splitlines()[0][:120]})") from error
+
+
+def _numbers(table: pd.DataFrame, asked: ScoreTable) -> np.ndarray:
+    columns = []
+    for name, column in asked.scores.items():
+        numbers = pd.to_numeric(table[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
+        wrong = table[column].notna() & numbers.isna()
+        if wrong.any():
+            raise UsageError(
+                f"{asked.file}: --score {name}={column}: {wrong.sum()} values are no finite numbers, such as "
+                f"{table[column][wrong].iloc[0]!r}"
+            )
+        columns.append(numbers.to_numpy(dtype=np.float64))
+    return np.stack(columns, axis=1)
+
+
+def single_run(runs: Path) -> Path:
+    """The only run in a workspace.
+
+    Raises
+    ------
+    UsageError
+        None, or several.
+    """
+    found = sorted(path.parent for path in runs.glob("*/metrics.json"))
+    if len(found) == 1:
+        return found[0]
+    listed: Sequence[str] = [str(path) for path in found]
+    raise UsageError(f"{runs}: {'several runs; name one: ' + ', '.join(listed) if listed else 'no finished run here'}")

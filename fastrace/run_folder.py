@@ -1,0 +1,199 @@
+"""A run on disk: a folder for its owner alone (mode 0700) that says how everything in it was made.
+
+::
+
+    RUN/run.json             arguments, versions, seeds, dataset fingerprint, hardware, split, what was left out
+    RUN/split.parquet        patient key, part
+    RUN/state.pt             while training: the last finished epoch (`--resume` starts there)
+    RUN/history.parquet      one row per epoch
+    RUN/checkpoint.pt        weights with preprocessing, classes and degradation; no patient
+    RUN/predictions.parquet  scores of the test part, keyed ids
+    RUN/metrics.json         written last: a run that has it is finished
+    RUN/evaluations/         what `fastrace evaluate` found
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fastrace.dataset import write_atomic, write_parquet
+from fastrace.errors import RunError
+
+SCHEMA = 1
+
+
+class RunFolder:
+    """Paths and atomic writes of one run.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """A run was begun here."""
+        return (self.path / "run.json").is_file()
+
+    @property
+    def finished(self) -> bool:
+        """It was trained and scored."""
+        return (self.path / "metrics.json").is_file()
+
+    def create(self) -> None:
+        """Make the folder, or take an empty one.
+
+        Raises
+        ------
+        RunError
+            If it holds something else, or cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not self.exists and any(child.name != "lock" for child in self.path.iterdir()):
+                raise RunError(f"{self.path}: not empty and no run of fastrace; choose another --out")
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out; the operating system frees the lock when this one dies.
+
+        Raises
+        ------
+        RunError
+        """
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise RunError(
+                f"{self.path}: in use by another fastrace process; wait for it or choose another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Indented, keys in the order given, numbers exact; NaN is refused."""
+        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        (self.path / name).parent.mkdir(exist_ok=True, mode=0o700)
+        write_atomic(self.path / name, text.encode(), 0o600)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A document of this run.
+
+        Raises
+        ------
+        RunError
+        """
+        file = self.path / name
+        try:
+            content = json.loads(file.read_text())
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.path}: no finished run here ({name} is missing); make one with `fastrace train`"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file}: cannot be read ({error})") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{file}: not a document of fastrace")
+        return content
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """A parquet file."""
+        write_parquet(table, self.path / name)
+
+    def write_tensors(self, name: str, content: Mapping[str, Any]) -> None:
+        """Tensors, numbers, strings, lists and dictionaries: what ``weights_only=True`` reads back."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
+        write_atomic(self.path / name, buffer.getvalue(), 0o600)
+
+    def read_tensors(self, name: str) -> dict[str, Any]:
+        """Read what `write_tensors` wrote; runs no code from the file.
+
+        Raises
+        ------
+        RunError
+        """
+        import torch
+
+        file = self.path / name
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise RunError(f"{self.path}: no {name} here; make a run with `fastrace train`") from error
+        except (
+            Exception
+        ) as error:  # the unpickler fails in many ways on bytes that are none (IndexError, KeyError, ...)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(f"{file}: cannot be read as a checkpoint ({reason[:120]})") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{file}: not a file of fastrace")
+        return content
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions and hardware, for ``run.json``."""
+    import importlib.metadata
+
+    import numpy as np
+    import torch
+
+    from fastrace import __version__
+
+    try:
+        timm = importlib.metadata.version("timm")
+    except importlib.metadata.PackageNotFoundError:
+        timm = ""
+    return {
+        "fastrace": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu ({platform.machine()})",
+        "cuda": torch.version.cuda if device == "cuda" else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def set_threads() -> int:
+    """Let torch use the cores this process may use; OMP_NUM_THREADS wins. Returns the number.
+
+    torch counts the machine's cores, which in a container with a quota is too many: threads then wait for each other.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        allowed = min(torch.get_num_threads(), len(os.sched_getaffinity(0)), _quota())
+        torch.set_num_threads(max(1, allowed))
+    return torch.get_num_threads()
+
+
+def _quota() -> int:
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return os.cpu_count() or 1

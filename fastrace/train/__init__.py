@@ -1,0 +1,11 @@
+"""From a dataset to a trained classifier in a run folder.
+
+Reading order: ``options`` (what was asked, the two recipes), ``cohort`` (which images, which labels, what was left out),
+``batches`` (rows of the shards to a device), ``pipeline`` (stored words to logits: augment, degrade, normalise, network),
+``loop`` (epochs, early stopping, resumable state), ``checkpoint``, ``run`` (puts them together).
+"""
+
+from fastrace.train.options import Options
+from fastrace.train.run import Outcome, train
+
+__all__ = ["Options", "Outcome", "train"]

@@ -1,0 +1,180 @@
+"""Which images of a dataset take part, with which class, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fastrace.dataset import Dataset
+from fastrace.errors import RunError, UsageError
+from fastrace.split import PARTS, check_leakage, official_split, shared_patients, split_patients
+from fastrace.train.options import Options
+
+# Columns of the index that can be a target although they are not labels (is the sex, or the scanner, readable?).
+INDEX_TARGETS = ("sex", "manufacturer", "model")
+# Strata that preprocessing keeps apart from missing values; they are no class to learn.
+NO_CLASS = frozenset({"unknown", "declined"})
+MIN_PATIENTS_OF_A_CLASS = 3  # one for each part
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Labelled images and their parts.
+
+    Attributes
+    ----------
+    target : str
+    classes : tuple of str
+        Class k of ``labels`` is ``classes[k]``.
+    rows : ndarray [N] int64
+        Positions in ``dataset.index``.
+    labels : ndarray [N] int64
+    frame : DataFrame
+        The index rows in the same order.
+    left_out : dict
+        Reason -> {"patients": n, "images": n}.
+    part : ndarray [N] of str
+        ``train``, ``validation``, ``test``; all "test" for external data.
+    """
+
+    target: str
+    classes: tuple[str, ...]
+    rows: np.ndarray
+    labels: np.ndarray
+    frame: pd.DataFrame
+    left_out: Mapping[str, Mapping[str, int]]
+    part: np.ndarray
+
+    def of(self, part: str) -> np.ndarray:
+        """Positions within the cohort that belong to a part."""
+        return np.flatnonzero(self.part == part)
+
+    def take(self, keep: np.ndarray, why: str = "") -> Cohort:
+        """The cohort without the rows where ``keep`` is False, counted under ``why``."""
+        left_out = dict(self.left_out)
+        if why and not keep.all():
+            left_out[why] = _count(self.frame[~keep])
+        return Cohort(
+            self.target, self.classes, self.rows[keep], self.labels[keep],
+            self.frame[keep].reset_index(drop=True), left_out, self.part[keep],
+        )  # fmt: skip
+
+    @property
+    def ids(self) -> np.ndarray:
+        """First 64 bits of each image key, as int64: what the noise of an image depends on."""
+        return np.array([int(key[:16], 16) for key in self.frame["image_key"]], dtype=np.uint64).view(np.int64)
+
+    @property
+    def mm_per_pixel(self) -> np.ndarray:
+        """Float64, NaN where unknown."""
+        return self.frame["mm_per_pixel"].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Part -> class -> {"patients", "images"}."""
+        table: dict[str, dict[str, dict[str, int]]] = {}
+        for part in [part for part in PARTS if (self.part == part).any()]:
+            inside = self.part == part
+            table[part] = {name: _count(self.frame[inside & (self.labels == k)]) for k, name in enumerate(self.classes)}
+        return table
+
+
+def _count(frame: pd.DataFrame) -> dict[str, int]:
+    return {"patients": int(frame["patient_key"].nunique()), "images": len(frame)}
+
+
+def choose_target(dataset: Dataset, named: str | None) -> str:
+    """The target column: the one named, else the only categorical label.
+
+    Raises
+    ------
+    UsageError
+        Naming the candidates.
+    """
+    kinds = {name: fact.get("kind", "categorical") for name, fact in dataset.meta["labels"].items()}
+    categorical = [name for name, kind in kinds.items() if kind == "categorical" and name != "site"]
+    extra = [name for name in INDEX_TARGETS if name not in kinds and dataset.index[name].notna().any()]
+    candidates = f"candidates: {', '.join([*categorical, *extra]) or 'none'}"
+    if named is None:
+        if len(categorical) == 1:
+            return str(categorical[0])
+        few = "has no attribute column" if not categorical else "has several attribute columns"
+        raise UsageError(f"{dataset.path} {few}; name one with --target ({candidates})")
+    if kinds.get(named) == "numeric":
+        raise UsageError(f"--target {named}: numeric; a class per value is needed ({candidates})")
+    if named not in categorical and named not in extra and named != "site":
+        raise UsageError(f"--target {named}: {dataset.path} has no such column to predict ({candidates})")
+    if named not in dataset.index.columns:
+        raise UsageError(f"--target {named}: {dataset.path} has no such column to predict ({candidates})")
+    return named
+
+
+def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Cohort:
+    """Images whose patient has exactly one known value of the target.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    target : str
+    classes : sequence of str
+        Values used, in this order; empty: all there are, sorted.
+
+    Returns
+    -------
+    Cohort
+        With every part "test".
+    """
+    index = dataset.index
+    value = index[target].astype("string").str.strip()
+    value = value.mask(value == "")
+    known = value.notna() & ~value.str.lower().isin(NO_CLASS).fillna(False).astype(bool)
+    several = value[known].groupby(index["patient_key"]).nunique()
+    two = index["patient_key"].isin(several.index[several > 1])
+    wanted = known if not classes else known & value.isin(classes).fillna(False).astype(bool)
+    reasons = {
+        f"no {target} recorded": value.isna(),
+        f"{target} unknown or declined": value.notna() & ~known,
+        f"more than one {target} in a patient": known & two,
+        f"another {target} than the classes used": known & ~two & ~wanted,
+    }
+    left_out = {reason: _count(index[mask]) for reason, mask in reasons.items() if mask.any()}
+    keep = (wanted & ~two).to_numpy(dtype=bool)
+    names = tuple(classes) or tuple(sorted(value[keep].unique()))
+    labels = value[keep].map({name: k for k, name in enumerate(names)}).to_numpy(dtype=np.int64)
+    rows = np.flatnonzero(keep)
+    frame = index.iloc[rows].reset_index(drop=True)
+    return Cohort(target, names, rows, labels, frame, left_out, np.full(len(rows), "test", dtype=object))
+
+
+def select(dataset: Dataset, options: Options) -> Cohort:
+    """The cohort of a training run, split.
+
+    Raises
+    ------
+    UsageError, RunError
+        No two classes, a class with too few patients, leakage.
+    """
+    cohort = labelled(dataset, options.target, options.classes)
+    if options.leave_out_shared:
+        shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy()
+        cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
+    sizes = cohort.frame["patient_key"].groupby(cohort.labels).nunique()
+    counts = {name: int(sizes.get(k, 0)) for k, name in enumerate(cohort.classes)}
+    listed = ", ".join(f"{name!r} {count}" for name, count in counts.items()) or "none"
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise RunError(f"--target {options.target}: two classes with patients are needed; found {listed}")
+    if min(counts.values()) < MIN_PATIENTS_OF_A_CLASS:
+        raise RunError(
+            f"--target {options.target}: every class needs at least {MIN_PATIENTS_OF_A_CLASS} patients, one for each "
+            f"part; found {listed}; choose classes with --class, or merge them in the label map of `fastrace preprocess`"
+        )
+    draw = official_split if options.split == "official" else split_patients
+    # The class name as a plain column: a stripped value is what the split ranks within.
+    named = cohort.frame.assign(**{options.target: np.array(cohort.classes, dtype=object)[cohort.labels]})
+    by_patient = draw(named, options.target, seed=options.seed)
+    part = cohort.frame["patient_key"].map(by_patient).to_numpy(dtype=object)
+    check_leakage(cohort.frame, part)
+    cohort = Cohort(cohort.target, cohort.classes, cohort.rows, cohort.labels, cohort.frame, cohort.left_out, part)
+    return cohort.take(part != "", "outside the official split")

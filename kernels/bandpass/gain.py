@@ -1,0 +1,71 @@
+"""What a radial filter means, in NumPy: squared radii as integers, the gain of a coefficient, the filter in float64.
+
+Nothing here is fast. It is the text that the CPU and the CUDA kernel are held against.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrace.errors import UsageError
+
+IDEAL, GAUSSIAN, BUTTERWORTH = range(3)
+SHAPES = {"ideal": IDEAL, "gaussian": GAUSSIAN, "butterworth": BUTTERWORTH}
+NO_EDGE = 2**63 - 1  # int64: beyond every squared radius
+MAX_PIXELS = 2**31  # of one image: its squared radii stay below 2^62
+
+
+def scaled_squares(height: int, width: int) -> NDArray[np.int64]:
+    """Return the squared radius of every coefficient of ``fft2`` times ``min(H, W)^2``: exact integers [H, W].
+
+    With ``M = max(H, W)`` the radius in cycles/image is ``M hypot(ky / H, kx / W)``, so its square times ``min(H, W)^2``
+    is ``(ky W)^2 + (kx H)^2``.
+    """
+    rows, columns = np.arange(height, dtype=np.int64), np.arange(width, dtype=np.int64)
+    ky, kx = np.minimum(rows, height - rows), np.minimum(columns, width - columns)
+    return np.asarray((ky[:, None] * width) ** 2 + (kx[None, :] * height) ** 2)
+
+
+def scaled_edge(radius_cycles: float, height: int, width: int) -> int:
+    """Return the smallest integer that is not below ``radius^2 min(H, W)^2``, or `NO_EDGE`.
+
+    For an integer q, ``q < t^2 P^2`` and ``q < ceil(t^2 P^2)`` say the same. Fractions, because the square of a float is
+    no float: 3-4-5 triangles lie exactly on integer radii and decide whether an edge is right.
+    """
+    if math.isinf(radius_cycles):
+        return NO_EDGE
+    return min(math.ceil((Fraction(radius_cycles) * min(height, width)) ** 2), NO_EDGE)
+
+
+def check_cutoffs(low: float, high: float) -> None:
+    """Raise `UsageError` unless ``0 <= low < high`` with a finite low."""
+    if not 0.0 <= low < high or math.isinf(low):
+        raise UsageError(
+            f"a band keeps low <= r < high in cycles/image: low {low} has to be finite, 0 or more, and below high {high}"
+        )
+
+
+def lowpass_gain(square: NDArray[np.float64], cutoff: float, shape: int, order: int) -> NDArray[np.float64]:
+    """Return the gain of a smooth low-pass at squared radii; a cut-off of 0 passes nothing, an infinite one everything."""
+    if cutoff == 0.0:
+        return np.zeros_like(square)
+    ratio = square / cutoff**2
+    return np.asarray(np.exp(-0.5 * ratio) if shape == GAUSSIAN else 1.0 / (1.0 + ratio**order))
+
+
+def gain(
+    height: int, width: int, low: float, high: float, complement: bool = False, shape: int = IDEAL, order: int = 2
+) -> NDArray[np.float64]:
+    """Return the transfer function over the coefficients of ``fft2``, [H, W]."""
+    squares = scaled_squares(height, width)
+    if shape == IDEAL:
+        inside = (squares >= scaled_edge(low, height, width)) & (squares < scaled_edge(high, height, width))
+        kept = inside.astype(np.float64)
+    else:
+        radii = squares / float(min(height, width)) ** 2
+        kept = lowpass_gain(radii, high, shape, order) - lowpass_gain(radii, low, shape, order)
+    return 1.0 - kept if complement else kept

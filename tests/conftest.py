@@ -1,0 +1,45 @@
+"""What all tests share: how Triton runs, which tests run where, real files, hypothesis."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+CI = os.environ.get("CI", "").lower() in ("1", "true")
+HAS_GPU = torch.cuda.is_available()
+
+# Triton reads this when a kernel is decorated, so it has to be set before any test imports one. torch does not import
+# triton by itself, and torch.compile on the CPU does not mind (tests/kernels compile in the same process). What needs
+# the real compiler runs in a process without it.
+if not HAS_GPU:
+    os.environ["TRITON_INTERPRET"] = "1"
+
+settings.register_profile("fastrace", deadline=None, derandomize=CI)
+settings.load_profile("fastrace")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need a GPU where there is none."""
+    if HAS_GPU:
+        return
+    without = [item for item in items if item.get_closest_marker("gpu") is None]
+    if len(without) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
+        items[:] = without
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real files: FASTRACE_TEST_DATA, else ../shared/data beside the checkout."""
+    named = os.environ.get("FASTRACE_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        message = f"no real files: {folder} does not exist; set FASTRACE_TEST_DATA to the folder that holds them"
+        if CI:
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder

@@ -1,0 +1,172 @@
+"""The label join: every table the public sets and hospitals bring, and one clear sentence for every broken one."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrace.errors import RejectedInput, UsageError
+from fastrace.preprocess.labels import Labels, read_categories, read_labels
+
+
+def table(tmp_path: Path, text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
+    file = tmp_path / name
+    file.write_bytes(text.encode(encoding))
+    return file
+
+
+def test_a_patient_table_gives_its_row(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, "patient_id,race\np1,Black\np2,White\n"))
+    assert labels.key == "patient"
+    assert labels.columns == {"race": "categorical"}
+    assert labels.find({"patient": ["p1"]})[1]["race"] == "Black"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_separator_and_byte_order_mark_do_not_matter(tmp_path: Path, separator: str, encoding: str) -> None:
+    text = "patient_id,race\r\np1,Asiatique é\r\n".replace(",", separator)
+    labels = read_labels(table(tmp_path, text, encoding=encoding))
+    assert labels.find({"patient": ["p1"]})[1] == {"race": "Asiatique é"}
+
+
+def test_parquet_keys_that_are_numbers_are_compared_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "labels.parquet"
+    pd.DataFrame({"subject_id": [10, 11], "race": ["a", None]}).to_parquet(file)
+    labels = read_labels(file)
+    assert labels.find({"patient": ["10"]})[1]["race"] == "a"
+    assert labels.find({"patient": ["11"]})[1]["race"] == "unknown"
+
+
+def test_the_most_specific_key_is_used(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, "patient_id,image_id,group,view\np1,i1,A,pa\np1,i2,A,ap\n"))
+    assert labels.key == "image"
+    _, row = labels.find({"patient": ["p1"], "image": ["i2.png", "i2"]})
+    assert row == {"group": "A", "view": "AP", "patient_id": "p1"}
+
+
+def test_a_named_key_wins(tmp_path: Path) -> None:
+    file = table(tmp_path, "image_id,local_number,group\ni1,p1,A\n")
+    assert read_labels(file, key="patient=local_number").find({"patient": ["p1"]})[1]["group"] == "A"
+    with pytest.raises(UsageError, match="no column 'nope'"):
+        read_labels(file, key="nope")
+    with pytest.raises(UsageError, match="say what it identifies"):
+        read_labels(file, key="local_number")
+
+
+def test_views_of_one_patient_are_no_contradiction(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, "patient_id,group,view\np1,A,CC\np1,A,MLO\n"))
+    assert labels.find({"patient": ["p1"]})[1] == {"group": "A"}
+    assert any("merged" in note for note in labels.notes)
+
+
+def test_two_labels_for_one_patient_reject_its_images_and_nobody_elses(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, "patient_id,race\np1,Black\np1,White\np2,White\n"))
+    with pytest.raises(RejectedInput, match="different values of race") as error:
+        labels.find({"patient": ["p1"]})
+    assert error.value.reason == "contradictory_label"
+    assert labels.find({"patient": ["p2"]})[1]["race"] == "White"
+
+
+def test_unknown_and_declined_are_strata(tmp_path: Path) -> None:
+    text = "patient_id,race\n1,UNABLE TO OBTAIN\n2,\n3,Declined\n4,White\n"
+    labels = read_labels(table(tmp_path, text))
+    races = [labels.find({"patient": [str(n)]})[1]["race"] for n in (1, 2, 3, 4)]
+    assert races == ["unknown", "unknown", "declined", "White"]
+
+
+def test_a_category_map_must_name_every_value(tmp_path: Path) -> None:
+    file = table(tmp_path, "patient_id,race\n1,African American  or Black\n2,Caucasian or White\n3,Unknown\n")
+    mapping = table(tmp_path, '# comment\n"African American  or Black" = Black\n', "map.txt")
+    with pytest.raises(UsageError, match="does not name 'Caucasian or White'"):
+        read_labels(file, categories=mapping)
+    mapping.write_text('"African American  or Black" = Black\nCaucasian or White = "White"\n')
+    labels = read_labels(file, categories=mapping)
+    assert [labels.find({"patient": [n]})[1]["race"] for n in "123"] == ["Black", "White", "unknown"]
+    mapping.write_text('"African American or Black" = Black\n* = Other\n')
+    assert read_labels(file, categories=mapping).find({"patient": ["2"]})[1]["race"] == "Other"
+
+
+@pytest.mark.parametrize(("text", "message"), [("novalue\n", "line 1: expected"), ("a = B\nA = C\n", "mapped twice")])
+def test_a_broken_category_map_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_categories(table(tmp_path, text, "map.txt"))
+
+
+def test_only_known_columns_are_kept_unless_named(tmp_path: Path) -> None:
+    file = table(tmp_path, "patient_id,race,surname,crp\np1,Black,Doe,3.5\n")
+    labels = read_labels(file)
+    assert set(labels.columns) == {"race"}
+    assert any("surname, crp" in note for note in labels.notes)
+    assert read_labels(file, columns=["crp"]).find({"patient": ["p1"]})[1] == {"race": "Black", "crp": "3.5"}
+
+
+def test_a_column_of_many_numbers_is_numeric_and_codes_are_categories(tmp_path: Path) -> None:
+    rows = "".join(f"p{n},{20 + n / 10},{n % 4 + 1}\n" for n in range(40))
+    labels = read_labels(table(tmp_path, "patient_id,bmi,density\n" + rows))
+    assert labels.columns == {"bmi": "numeric", "density": "categorical"}
+    assert labels.find({"patient": ["p5"]})[1] == {"bmi": 20.5, "density": "2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the table is empty"),
+        ("a,b\n1,2\n", "no column names a patient"),
+        ("patient_id,race,race\n1,a,b\n", "'race' occurs twice"),
+        ("patient_id,race\n1\n", "row 2 has 1 cells"),
+    ],
+)
+def test_a_broken_table_is_refused_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_labels(table(tmp_path, text))
+
+
+def test_unreadable_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing\.csv: cannot be read"):
+        read_labels(tmp_path / "missing.csv")
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        read_labels(table(tmp_path, "patient_id,race\n1,é\n", encoding="latin-1"))
+    with pytest.raises(UsageError, match="not a readable Parquet"):
+        read_labels(table(tmp_path, "no", "labels.parquet"))
+    with pytest.raises(UsageError, match="no column 'x'"):
+        read_labels(table(tmp_path, "patient_id,race\n1,a\n"), columns=["x"])
+
+
+def path_labels(tmp_path: Path) -> Labels:
+    rows = ["p1/s1/view1.jpg,p1,A", "p2/s1/view1.jpg,p2,B"]
+    return read_labels(table(tmp_path, "Path,patient_id,group\n" + "".join(f"train/{row}\n" for row in rows)))
+
+
+@pytest.mark.parametrize("found", ["train/p2/s1/view1.jpg", "CheXpert/train/p2/s1/view1.jpg", "p2/s1/view1.jpg"])
+def test_a_path_matches_when_one_ends_with_the_other(tmp_path: Path, found: str) -> None:
+    _, row = path_labels(tmp_path).find({"path": [found], "absolute": ["/data/" + found]})
+    assert row == {"group": "B", "patient_id": "p2"}
+
+
+def test_a_path_of_another_patient_with_the_same_file_name_does_not_match(tmp_path: Path) -> None:
+    with pytest.raises(RejectedInput, match="its path is in no row"):
+        path_labels(tmp_path).find({"path": ["train/p3/s1/view1.jpg"], "absolute": ["/x/train/p3/s1/view1.jpg"]})
+
+
+@given(
+    st.dictionaries(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1, max_size=8
+        ),
+        st.sampled_from(["A", "B", "C"]),
+        min_size=1,
+        max_size=8,
+    ).filter(lambda rows: not {key.lower() for key in rows} & {"na", "nan", "none", "null", ".", "n/a"})
+)
+def test_any_table_written_by_the_csv_module_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: dict) -> None:
+    file = tmp_path_factory.mktemp("labels") / "labels.csv"
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows([("patient_id", "group"), *rows.items()])
+    labels = read_labels(file)
+    assert {key: row["group"] for key, row in labels.rows.items()} == rows

@@ -1,0 +1,312 @@
+"""Evaluation: only patients who did not train the model, groups only, and scores made elsewhere by the same statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import make_dataset
+from sklearn.metrics import roc_auc_score
+
+from fastrace.dataset import Dataset
+from fastrace.degrade import parse
+from fastrace.errors import RunError, UsageError
+from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_table, single_run, strata
+from fastrace.train import Options, train
+from fastrace.train.scores import number, rows
+
+Ask = Callable[..., Options]
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that may be written into."""
+    import shutil
+
+    return Path(shutil.copytree(trained, tmp_path / "copied"))
+
+
+def test_on_the_training_data_only_the_test_part_is_scored(run: Path, planted: Dataset) -> None:
+    found = evaluate(Question(run, planted.path, device="cpu"))
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert found["part"] == "test part of the training data"
+    assert found["patient"] == metrics["patient"]
+    assert found["left_out"] == {"not in the test part": {"patients": 70, "images": 140}}
+    assert found["mode"] == "train+test"
+
+
+def test_the_result_is_kept_in_the_run(run: Path, planted: Dataset) -> None:
+    found = evaluate(Question(run, planted.path, device="cpu"))
+    (kept,) = (run / "evaluations").iterdir()
+    assert json.loads(kept.read_text()) == found
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_noise_at_test_time_asks_another_question_and_is_named(run: Path, planted: Dataset) -> None:
+    clean = evaluate(Question(run, planted.path, device="cpu"))
+    noisy = evaluate(Question(run, planted.path, parse("noise:gaussian:0.5"), device="cpu"))
+    assert noisy["mode"] == "test"
+    assert noisy["patient"]["macro"]["value"] < clean["patient"]["macro"]["value"]
+    assert len(list((run / "evaluations").iterdir())) == 2
+
+
+def test_other_patients_of_the_same_archive_are_all_scored(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=40, first_patient=1000, seed=9)
+    found = evaluate(Question(run, other.path, device="cpu"))
+    assert found["part"] == "other data"
+    assert found["overlap"] == "checked; none"
+    assert found["patient"]["macro"]["n_patients"] == 40
+    assert found["patient"]["macro"]["value"] > 0.9
+
+
+def test_patients_who_trained_the_model_are_left_out_of_a_grown_archive(run: Path, tmp_path: Path) -> None:
+    grown = make_dataset(tmp_path / "grown", patients=140, seed=9)
+    found = evaluate(Question(run, grown.path, device="cpu"))
+    assert found["overlap"] == "checked; 70 patients trained the model and were left out"
+    assert found["patient"]["macro"]["n_patients"] == 70
+
+
+def test_an_archive_of_training_patients_alone_is_refused(run: Path, tmp_path: Path) -> None:
+    same = make_dataset(tmp_path / "same", seed=9)
+    split = pd.read_parquet(run / "split.parquet").assign(part="train")
+    split.to_parquet(run / "split.parquet")
+    with pytest.raises(RunError, match="all its labelled patients trained the model"):
+        evaluate(Question(run, same.path, device="cpu"))
+
+
+def test_another_salt_leaves_the_overlap_unknown_and_says_so(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=40, salt=bytes(32))
+    assert evaluate(Question(run, other.path, device="cpu"))["overlap"].startswith("patient overlap not checkable")
+
+
+def test_another_recipe_is_refused_with_every_difference(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=40, size=(16, 16), band=(2, 4), recipe={"voi": "robust"})
+    with pytest.raises(RunError, match=r"size: \[16, 16\] there, \[32, 32\] in training; voi: robust there, auto"):
+        evaluate(Question(run, other.path, device="cpu"))
+
+
+def test_the_stored_type_and_the_presets_name_do_not_matter(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=40, dtype="uint8", recipe={"modality": "cxr"})
+    assert evaluate(Question(run, other.path, device="cpu"))["patient"]["macro"]["value"] > 0.9
+
+
+def test_fewer_than_thirty_patients_are_refused(run: Path, tmp_path: Path) -> None:
+    few = make_dataset(tmp_path / "few", patients=29, first_patient=1000)
+    with pytest.raises(RunError, match="29 patients .* at least 30 are needed.*never about persons"):
+        evaluate(Question(run, few.path, device="cpu"))
+
+
+def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=40)
+    index = pd.read_parquet(other.path / "index.parquet").drop(columns="group")
+    index.to_parquet(other.path / "index.parquet")
+    with pytest.raises(UsageError, match="has no column 'group', which the model predicts"):
+        evaluate(Question(run, other.path, device="cpu"))
+
+
+def test_a_class_the_model_does_not_know_is_left_out_and_one_it_misses_is_named(run: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", patients=90, first_patient=1000, classes=("A", "B", "C"))
+    found = evaluate(Question(run, other.path, device="cpu"))
+    assert found["left_out"]["another group than the classes used"] == {"patients": 30, "images": 60}
+    only = make_dataset(tmp_path / "only", patients=40, first_patient=1000, classes=("A",))
+    macro = evaluate(Question(run, only.path, device="cpu"))["patient"]["macro"]
+    assert macro["value"] is None
+    assert macro["status"].startswith("undefined")
+
+
+def test_no_run_and_a_damaged_checkpoint_are_told_apart(run: Path, planted: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no finished run here"):
+        evaluate(Question(tmp_path / "nothing", planted.path))
+    (run / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(RunError, match="cannot be read as a checkpoint"):
+        evaluate(Question(run, planted.path))
+    (run / "checkpoint.pt").unlink()
+    with pytest.raises(RunError, match="no checkpoint.pt here"):
+        evaluate(Question(run, planted.path))
+    (run / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        evaluate(Question(run, planted.path))
+
+
+def test_a_run_trained_on_degraded_images_keeps_its_degradation(ask: Ask, planted: Dataset) -> None:
+    folder = train(ask(degradation=parse("band:6:10"))).folder
+    found = evaluate(Question(folder, planted.path, device="cpu"))
+    assert found["trained_on"] == "band:6:10"
+    assert found["patient"] == json.loads((folder / "metrics.json").read_text())["patient"]
+
+
+def frame(**columns: list) -> pd.DataFrame:
+    n = len(next(iter(columns.values())))
+    base = {"patient_key": [f"p{k}" for k in range(n)], "study_key": [None] * n, "age_years": [50.0] * n}
+    base |= {name: ["x"] * n for name in ("sex", "view", "manufacturer")}
+    return pd.DataFrame(base | columns)
+
+
+def test_small_strata_are_hidden_and_so_is_the_one_subtraction_would_give_back() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.random((100, 2)), rng.integers(0, 2, 100)
+    cells = list(strata(scores, labels, frame(sex=["F"] * 50 + ["M"] * 40 + ["O"] * 10)))
+    assert {cell["value"]: cell["suppressed"] for cell in cells} == {"F": False, "M": True, "O": True}
+    for cell in cells:
+        if cell["suppressed"]:
+            assert set(cell) == {"variable", "value", "suppressed"}
+        else:
+            assert "n_positive" not in cell["auc"]
+
+
+@pytest.mark.parametrize(
+    ("patients", "hidden"),
+    [
+        ({"a": 50, "b": 40}, set()),
+        ({"a": 50, "b": 40, "c": 10}, {"b", "c"}),
+        ({"a": 50, "b": 40, "c": 8, "d": 8}, {"c", "d"}),
+        ({"a": 50, "b": 40, "c": 5, "d": 5}, {"b", "c", "d"}),  # together 10: a small cell again
+        ({"a": 50, "b": 3}, {"a", "b"}),
+    ],
+)
+def test_what_is_hidden_is_neither_one_cell_nor_few_patients(patients: dict[str, int], hidden: set[str]) -> None:
+    assert _hidden(patients) == hidden
+
+
+def test_a_stratum_is_the_auc_of_its_images() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(80) % 2
+    scores = rng.random((80, 2))
+    ages = [15.0] * 20 + [30.0] * 20 + [85.0] * 20 + [float("nan")] * 20
+    cells = {cell["value"]: cell for cell in strata(scores, labels, frame(age_years=ages))}
+    assert set(cells) == {"0-20", "20-40", "80+", "not recorded"}
+    expected = np.mean([roc_auc_score(labels[:20] == k, scores[:20, k]) for k in range(2)])
+    assert cells["0-20"]["value"] == "0-20"
+    assert cells["0-20"]["auc"]["value"] == pytest.approx(expected)
+
+
+def write_scores(path: Path, n: int = 80, **columns: list) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    race = np.array(["Black", "White"])[np.arange(n) // 2 % 2]
+    table = pd.DataFrame({"patient_id": [f"{k // 2:03d}" for k in range(n)], "race": race})
+    table["p_black"] = rng.normal(race == "Black", 1)
+    table["p_white"] = -table["p_black"]
+    table = table.assign(**columns)
+    (table.to_parquet if path.suffix == ".parquet" else table.to_csv)(path, index=False)
+    return table
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_scores_made_elsewhere_get_the_same_statistics(tmp_path: Path, name: str) -> None:
+    table = write_scores(tmp_path / name)
+    asked = ScoreTable(tmp_path / name, "race", {"Black": "p_black"}, patient="patient_id")
+    found = evaluate_table(asked)
+    by_patient = table.groupby("patient_id").agg({"race": "first", "p_black": "mean"})
+    one = found["patient"]["classes"]["Black"]
+    assert one["value"] == pytest.approx(roc_auc_score(by_patient["race"] == "Black", by_patient["p_black"]))
+    assert found["image"]["classes"]["Black"]["value"] == pytest.approx(
+        roc_auc_score(table["race"] == "Black", table["p_black"])
+    )
+    assert (one["n_patients"], one["n_positive"], one["n_images"]) == (40, 20, 80)
+
+
+def test_semicolons_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    write_scores(tmp_path / "a.csv")
+    text = (tmp_path / "a.csv").read_text().replace(",", ";")
+    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    first, second = (
+        evaluate_table(ScoreTable(tmp_path / name, "race", {"Black": "p_black"}, "patient_id"))
+        for name in ("a.csv", "b.csv")
+    )
+    assert first["patient"] == second["patient"]
+
+
+def test_without_patients_every_row_is_its_own(tmp_path: Path) -> None:
+    write_scores(tmp_path / "s.csv")
+    found = evaluate_table(ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black", "White": "p_white"}))
+    assert found["patient"]["macro"]["n_patients"] == 80
+    assert not found["patients_known"]
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    table = write_scores(tmp_path / "s.csv", n=100)
+    race = table["race"].tolist()
+    race[0], race[2], race[4] = None, "Asian", "White"  # row 5 says Black of the same patient
+    race[3] = "Asian"
+    score = table["p_black"].tolist()
+    score[10] = None
+    write_scores(tmp_path / "s.csv", n=100, race=race, p_black=score)
+    found = evaluate_table(
+        ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black", "White": "p_white"}, "patient_id")
+    )
+    assert found["left_out"] == {
+        "no label": {"images": 1},
+        "no score": {"images": 1},
+        "a label without a score": {"images": 2},
+        "more than one label in a patient": {"images": 2},
+    }
+    alone = evaluate_table(ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black"}, "patient_id"))
+    assert "a label without a score" not in alone["left_out"]  # with one class the others are the rest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "ethnicity"}, "no column 'ethnicity'; it has patient_id, race"),
+        ({"scores": {"Black": "score"}}, "no column 'score'"),
+        ({"scores": {}}, "--score CLASS=COLUMN is needed"),
+        ({"scores": {"Blue": "p_black"}}, "no usable row has race = 'Blue'; it holds Black, White"),
+        ({"scores": {"Black": "race"}}, "values are no finite numbers, such as 'Black'"),
+        ({"patient": "mrn"}, "no column 'mrn'"),
+        ({"file": "missing.csv"}, "cannot be read as a table"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str) -> None:
+    write_scores(tmp_path / "s.csv")
+    asked = {"file": "s.csv", "label": "race", "scores": {"Black": "p_black"}, "patient": "patient_id"} | change
+    asked["file"] = tmp_path / asked["file"]
+    with pytest.raises(UsageError, match=message):
+        evaluate_table(ScoreTable(**asked))
+
+
+def test_a_table_of_few_patients_is_refused(tmp_path: Path) -> None:
+    write_scores(tmp_path / "s.csv", n=40)
+    with pytest.raises(RunError, match="20 usable patients; at least 30"):
+        evaluate_table(ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black"}, "patient_id"))
+
+
+def test_the_only_run_of_a_workspace_is_found(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no finished run here"):
+        single_run(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text("{}")
+        if name == "a":
+            assert single_run(tmp_path) == tmp_path / "a"
+    with pytest.raises(UsageError, match="several runs; name one: .*a, .*b"):
+        single_run(tmp_path)
+
+
+def test_numbers_are_printed_as_in_the_literature() -> None:
+    assert [number(value) for value in (0.8124, 1.0, 0.9999, 0.0, None)] == [".812", "1.000", "1.000", ".000", "-"]
+
+
+def test_a_two_class_result_is_one_row_and_three_classes_are_four(tmp_path: Path) -> None:
+    def estimate() -> dict:
+        return {
+            "value": 0.8,
+            "low": 0.7,
+            "high": 0.9,
+            "n_positive": 40,
+            "n_patients": 90,
+            "n_images": 99,
+            "status": "ok",
+        }
+
+    def found(*names: str) -> dict:
+        level = {"macro": estimate(), "classes": {name: estimate() for name in names}}
+        return {"patient": level, "image": level}
+
+    assert [row[0] for row in rows(found("A", "B"))] == ["A vs B, by patient", "A vs B, by image"]
+    assert [row[0] for row in rows(found("A"))] == ["A vs rest, by patient", "A vs rest, by image"]
+    assert len(rows(found("A", "B", "C"))) == 5
+    assert rows(found("A"))[0][1:4] == (".800 (.700-.900)", "40 of 90", "99")
