@@ -1,15 +1,17 @@
 """DICOM (JPEG Lossless) -> resized uint16 images, two processes: `fastrace preprocess` against what people write today.
 
-The rate is taken from the difference of a long and a short run, so that starting Python (and importing torch, which only
-fastrace does) is not in it; it is printed as a row of its own.
+First the steady state: every tool has two worker processes that are already running, and takes its turn with the same files.
+Then the whole command on a small archive, where starting Python (and importing torch, which only fastrace does) is included.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.pool
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import imagecodecs
@@ -19,11 +21,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLosslessSV1, generate_uid
 
-from bench.common import Row, show, version
+from bench.common import Row, interleave, rows_against, show, version
 
 HEIGHT, WIDTH = 3328, 2560
 SIZE = (1024, 512)
-SHORT, LONG = 8, 40
+FILES = 24
 
 
 def make_archive(folder: Path, count: int) -> None:
@@ -79,74 +81,69 @@ def with_dicomsdl(path: str) -> np.ndarray:
     return _cv2_resize(shown)
 
 
-def _peer(read: Callable[[str], np.ndarray], paths: list[Path], out: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        images = list(pool.imap(read, map(str, paths)))
-    np.save(out, np.stack(images))
-
-
 def _fastrace(paths: list[Path], out: Path) -> None:
-    from fastrace.preprocess import Job, Recipe, preprocess
+    from fastrace.preprocess.recipe import Job, Recipe
+    from fastrace.preprocess.run import preprocess
     from fastrace.presets import get_preset
 
     preset = get_preset("any")
     preprocess(Job(tuple(paths), out, Recipe.from_preset(preset, size=SIZE), preset, jobs=2))
 
 
-def rows(rounds: int = 3) -> list[Row]:
+def _peer(read: Callable[[str], np.ndarray], paths: list[Path], out: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        np.save(out, np.stack(list(pool.imap(read, map(str, paths)))))
+
+
+PEERS: dict[str, tuple[str, Callable[[str], np.ndarray]]] = {
+    "pydicom + gdcm + numpy + cv2": ("pydicom", with_pydicom),
+    "dicomsdl + numpy + cv2": ("dicomsdl", with_dicomsdl),
+}
+
+
+def rows(rounds: int = 5) -> list[Row]:
     """Measure; a peer that is not installed is listed as such."""
-    peers: dict[str, tuple[str, Callable[[str], np.ndarray] | None]] = {
-        "fastrace": (version("fastrace"), None),
-        "pydicom + numpy + cv2": (version("pydicom"), with_pydicom),
-        "dicomsdl + numpy + cv2": (version("dicomsdl"), with_dicomsdl),
-    }
-    operation = f"JPEG Lossless {HEIGHT}x{WIDTH} -> {SIZE[0]}x{SIZE[1]}, 2 processes"
-    result: list[Row] = []
-    with tempfile.TemporaryDirectory() as temporary:
+    from fastrace.preprocess.pool import Pool
+    from fastrace.preprocess.recipe import Recipe
+    from fastrace.preprocess.store import ShardWriter
+    from fastrace.preprocess.task import Settings, Task
+    from fastrace.presets import get_preset
+
+    operation = f"JPEG Lossless {HEIGHT}x{WIDTH} -> {SIZE[0]}x{SIZE[1]}"
+    needs = {"pydicom + gdcm + numpy + cv2": "python-gdcm", "dicomsdl + numpy + cv2": "dicomsdl"}
+    missing = [name for name, package in needs.items() if version(package) == "not installed"]
+    peers = {name: peer for name, peer in PEERS.items() if name not in missing}
+    versions = {"fastrace": version("fastrace")} | {name: version(package) for name, (package, _) in PEERS.items()}
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         archive = Path(temporary) / "archive"
-        make_archive(archive, LONG)
+        make_archive(archive, FILES)
         files = sorted(archive.iterdir())
-        missing = {name: v for name, (v, _) in peers.items() if v == "not installed"}
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in peers if name not in missing}
-        for turn in range(rounds):
-            for name in seconds:
-                pair = []
-                for count in (SHORT, LONG):
-                    out = Path(temporary) / f"{name}-{turn}-{count}"
-                    read = peers[name][1]
-                    started = time.perf_counter()
-                    _fastrace(files[:count], out) if read is None else _peer(read, files[:count], out)
-                    pair.append(time.perf_counter() - started)
-                seconds[name].append((pair[0], pair[1]))
-        each = {name: np.array([(long - short) / (LONG - SHORT) for short, long in t]) for name, t in seconds.items()}
-        for name, values in each.items():
-            ratio = values / each["fastrace"]
-            result.append(
-                {
-                    "operation": operation,
-                    "peer": name,
-                    "version": peers[name][0],
-                    "ms": float(np.median(values) * 1e3),
-                    "ratio": float(np.median(ratio)),
-                    "spread": [float(np.percentile(ratio, 20)), float(np.percentile(ratio, 80))],
-                    "max_error": None,
-                }
-            )
-        for name, values_ in seconds.items():
-            start = float(np.median([short for short, _ in values_])) - SHORT * float(np.median(each[name]))
-            result.append(
-                {
-                    "operation": "  of which once, starting the processes",
-                    "peer": name,
-                    "version": peers[name][0],
-                    "ms": start * 1e3,
-                    "ratio": float("nan"),
-                    "spread": [float("nan"), float("nan")],
-                    "max_error": None,
-                }
-            )
-        result += [{"operation": operation, "peer": name, "version": v, "ms": None} for name, v in missing.items()]
-    return result
+        tasks = [Task(number, str(file), file.stat().st_size) for number, file in enumerate(files)]
+        preset = get_preset("any")
+        ours = stack.enter_context(Pool(Settings(Recipe.from_preset(preset, size=SIZE), preset, 1 << 28), 2))
+
+        def run_ours() -> None:
+            shard = ShardWriter(Path(temporary), 0, SIZE, "uint16")
+            for results in ours.results(tasks):
+                shard.add(results[0].pixels)
+            shard.finish()
+
+        def runner(pool: multiprocessing.pool.Pool, read: Callable[[str], np.ndarray]) -> Callable[[], None]:
+            return lambda: np.save(Path(temporary) / "peer", np.stack(list(pool.imap(read, map(str, files)))))
+
+        calls: dict[str, Callable[[], object]] = {"fastrace": run_ours}
+        for name, (_, read) in peers.items():
+            calls[name] = runner(stack.enter_context(multiprocessing.get_context("spawn").Pool(2)), read)
+        times = {name: seconds / FILES for name, seconds in interleave(calls, rounds).items()}
+        found = rows_against(f"{operation}, 2 processes", "fastrace", times, versions, {})
+        whole: dict[str, Callable[[], object]] = {
+            "fastrace": lambda: _fastrace(files, Path(temporary) / f"whole-{time.monotonic_ns()}")
+        }
+        for name, (_, read) in peers.items():
+            whole[name] = lambda read=read: _peer(read, files, Path(temporary) / "whole")
+        times = interleave(whole, 3)
+        found += rows_against(f"whole command, {FILES} such files, start included", "fastrace", times, versions, {})
+    return found + [{"operation": operation, "peer": name, "version": "not installed", "ms": None} for name in missing]
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def main(arguments: list[str]) -> None:
 
 def table() -> dict[str, Any]:
     """Compile everything; return versions and rows."""
-    jobs = [(module, number, target) for module in MODULES for number in range(len(_cases(module))) for target in TARGETS]
+    jobs = [
+        (module, number, target) for module in MODULES for number in range(len(_cases(module))) for target in TARGETS
+    ]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         rows = list(pool.map(triton_row, *zip(*jobs, strict=True)))
     rows += [row for source in CUDA_SOURCES for target in TARGETS for row in nvrtc_rows(source, target)]
@@ -119,7 +121,9 @@ def assemble(ptx: str) -> str:
         problem = ""
         for tool in ("ptxas", "ptxas-blackwell"):
             try:
-                return _run(_tools() / tool, "-v", f"-arch={architecture[1]}", path, "-o", Path(folder) / "kernel.cubin")
+                return _run(
+                    _tools() / tool, "-v", f"-arch={architecture[1]}", path, "-o", Path(folder) / "kernel.cubin"
+                )
             except (RuntimeError, FileNotFoundError) as error:
                 problem += f"{error}; "
     raise RuntimeError(problem)
@@ -136,7 +140,8 @@ def read_cubin(cubin: bytes, log: str, kernel: str = r"\w+") -> Row:
     assembly = next((s for s in sections if re.match(rf"{kernel}:", s)), assembly)
     found = re.search(rf"Function {kernel}:\s*REG:(\d+) STACK:(\d+) SHARED:(\d+)", usage)
     spills = re.search(
-        rf"properties for {kernel}\s+(?:ptxas\s+\.\s+)?\d+ bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log
+        rf"properties for {kernel}\s+(?:ptxas\s+\.\s+)?\d+ bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads",
+        log,
     )
     assert found is not None, usage
     assert spills is not None, log
@@ -168,7 +173,16 @@ def read_amdgcn(assembly: str) -> Row:
         assert found is not None, field
         return int(found[1])
 
-    widths = {"ubyte": 8, "byte": 8, "ushort": 16, "short": 16, "dword": 32, "dwordx2": 64, "dwordx3": 96, "dwordx4": 128}
+    widths = {
+        "ubyte": 8,
+        "byte": 8,
+        "ushort": 16,
+        "short": 16,
+        "dword": 32,
+        "dwordx2": 64,
+        "dwordx3": 96,
+        "dwordx4": 128,
+    }
 
     def widest(access: str) -> int:
         names = re.findall(rf"\b(?:global|buffer)_{access}_([a-z]+(?:x\d)?)\b", assembly)
@@ -200,7 +214,9 @@ def nvrtc_rows(source: str, target: str) -> list[Row]:
 
     file, kernels = CUDA_SOURCES[source]
     if not target.startswith("sm_"):
-        return [{"kernel": k, "target": target, "reason": "CUDA C++ for CuPy on NVIDIA; not built for HIP"} for k in kernels]
+        return [
+            {"kernel": k, "target": target, "reason": "CUDA C++ for CuPy on NVIDIA; not built for HIP"} for k in kernels
+        ]
     text = (Path(fastrace.kernels.__file__).parent / "csrc" / file).read_text()
     cubin, log = compile_nvrtc(text, file, target)
     return [{"kernel": kernel, "target": target, **read_cubin(cubin, log, kernel)} for kernel in kernels]

@@ -11,7 +11,8 @@ import click
 from fastrace.cli.common import MODALITIES, Size, Voi, progress, usable_cpus, workspace
 
 if TYPE_CHECKING:
-    from fastrace.preprocess import Plan, Summary
+    from fastrace.preprocess.plan import Plan
+    from fastrace.preprocess.run import Summary
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -58,8 +59,9 @@ def preprocess(
     Example:
       fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
     """
-    from fastrace.preprocess import Job, Recipe, plan
-    from fastrace.preprocess import preprocess as run
+    from fastrace.preprocess.plan import plan
+    from fastrace.preprocess.recipe import Job, Recipe
+    from fastrace.preprocess.run import preprocess as run
     from fastrace.presets import get_preset
 
     preset = get_preset(modality)

@@ -54,7 +54,8 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     from fastrace.degrade import parse
     from fastrace.evaluate import Question, evaluate
     from fastrace.phantom import PhantomSpec, make, truth_path
-    from fastrace.preprocess import Job, Recipe, preprocess
+    from fastrace.preprocess.recipe import Job, Recipe
+    from fastrace.preprocess.run import preprocess
     from fastrace.presets import get_preset
     from fastrace.train import Options, train
     from fastrace.train.options import get_recipe
@@ -90,7 +91,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
         out=out / "run",
         modality="mammo",
         target="group",
-        recipe=get_recipe("current", "mammo", "small", epochs=14),
+        recipe=get_recipe("current", "mammo", "small", epochs=20),
         model="small",
         init="random",
         seed=seed,

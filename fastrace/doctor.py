@@ -68,11 +68,12 @@ def _extension() -> Finding:
     from fastrace.kernels import _extension
 
     try:
-        origin = _extension.load()
+        file = _extension.load()
     except FastraceError as error:
         return Finding("window on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++")
     import torch
 
+    origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"
     return Finding("window on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}")
 
 
@@ -119,4 +120,20 @@ def _gpu() -> list[Finding]:
 def _codecs() -> list[Finding]:
     from fastrace.dicom import codecs
 
-    return [Finding(f"decode {name}", decoder) for name, decoder in codecs.overview().items()]
+    families = {
+        "JPEG, JPEG Lossless": codecs.JPEG,
+        "JPEG-LS": codecs.JPEG_LS,
+        "JPEG 2000": codecs.JPEG_2000,
+        "HTJ2K": codecs.HTJ2K,
+        "RLE": codecs.RLE,
+    }
+    findings = []
+    for name, syntaxes in families.items():
+        if all(codecs.is_available(str(syntax)) for syntax in syntaxes):
+            findings.append(Finding(f"decode {name}", "imagecodecs"))
+        else:
+            remedy = "install a build of imagecodecs with it: pip install --upgrade imagecodecs"
+            findings.append(
+                Finding(f"decode {name}", "not in this build of imagecodecs; pydicom's plugins", True, remedy)
+            )
+    return findings

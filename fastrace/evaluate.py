@@ -96,7 +96,8 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
         talk.line(line)
     positions = np.arange(len(cohort.rows))
-    scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size)
+    with talk:
+        scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size, talk)
     found = {
         "schema": SCHEMA,
         "target": cohort.target,
@@ -109,7 +110,7 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
         "mode": "test" if question.degradation.steps else "train+test",
         "described": pipeline.degradation.describe(dataset.size),
         **result(scores, cohort.labels, cohort.frame, cohort.classes),
-        "strata": list(strata(scores, cohort.labels, cohort.frame)),
+        "strata": list(strata(scores, cohort.labels, cohort.frame, cohort.target)),
         "left_out": dict(cohort.left_out),
     }
     folder.write_json(f"evaluations/{dataset.fingerprint[:8]}-{question.degradation.slug}.json", found)
@@ -139,7 +140,7 @@ def _independent(
     return kept, f"checked; {patients} patients trained the model and were left out" if patients else "checked; none"
 
 
-def strata(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def strata(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame, target: str = "") -> Iterator[dict[str, Any]]:
     """Patient-level macro AUC within sex, age, view and manufacturer.
 
     Cells with fewer than 11 patients are given without numbers, and so are the next smallest where the total would give them
@@ -151,8 +152,12 @@ def strata(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame) -> Itera
     labels : ndarray [N] int64
     frame : DataFrame
         Index rows of the images.
+    target : str
+        What was predicted; it is no stratum of itself.
     """
     for variable in STRATA:
+        if variable == target:
+            continue
         values = _bands(frame["age_years"]) if variable == "age" else frame[variable].astype("string")
         values = values.fillna("not recorded")
         cells = {str(name): np.flatnonzero(values == name) for name in sorted(values.unique())}

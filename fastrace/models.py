@@ -48,7 +48,7 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:  # [N, 1, H, W] -> [N, K] logits
         """Logits."""
-        return self.classifier(self.features(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(self.features(images).mean(dim=(2, 3)))
 
 
 @dataclass(frozen=True)

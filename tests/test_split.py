@@ -68,7 +68,7 @@ def test_sites_are_cut_separately_and_small_ones_together() -> None:
 
 
 def test_a_class_of_two_patients_is_refused_with_its_count() -> None:
-    with pytest.raises(RunError, match="class 'B' has 2 patients and none of them in: .*merge the class"):
+    with pytest.raises(RunError, match=r"class 'B' has 2 patients and none of them in: .*merge the class"):
         split_patients(table({"A": 20, "B": 2}), "group", seed=0)
 
 
@@ -133,7 +133,7 @@ def test_what_two_patients_share_may_not_be_on_two_sides(column: str, message: s
 
 def test_a_patient_on_two_sides_is_refused() -> None:
     frame = table({"A": 4})
-    with pytest.raises(RunError, match="1 patients .of 1 patients."):
+    with pytest.raises(RunError, match=r"1 patients .of 1 patients."):
         check_leakage(frame, np.array(["train", "test", *["train"] * 6], dtype=object))
 
 

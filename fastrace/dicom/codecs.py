@@ -125,7 +125,7 @@ def check_codestream(syntax: str, stream: bytes, rows: int, columns: int) -> Cod
     found = read_codestream(stream)
     is_jpeg_2000 = stream[:2] != b"\xff\xd8"
     if found is None or is_jpeg_2000 != (syntax in (*JPEG_2000, *HTJ2K)):
-        raise ValueError(f"starts with {stream[:4].hex(' ')}, which is no {uid.UID(syntax).name} stream")
+        raise ValueError(f"no frame header of {uid.UID(syntax).name} (it starts with {stream[:4].hex(' ')})")
     if found.components != 1:
         raise ValueError(f"the codestream has {found.components} components, expected 1")
     if (found.rows, found.columns) != (rows, columns):

@@ -76,9 +76,17 @@ def _read_jpeg(stream: bytes) -> Codestream | None:
     return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position)
 
 
-def _read_siz(stream: bytes, start: int) -> Codestream:
-    width, height, left, top = struct.unpack_from(">4I", stream, start + 8)
-    components, depth = struct.unpack_from(">HB", stream, start + 40)
-    precision, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
+def _read_siz(stream: bytes, start: int) -> Codestream | None:
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", stream, start + 8)
+    components, depth, step_x, step_y = struct.unpack_from(">HBBB", stream, start + 40)
+    if 0 in (tile_width, tile_height, step_x, step_y):  # OpenJPH divides by them
+        return None
     complete = stream.rfind(_END_OF_IMAGE) > start  # the same two bytes end a JPEG 2000 codestream
-    return Codestream(height - top, width - left, components, precision, signed, complete)
+    return Codestream(
+        rows=bottom - top,
+        columns=right - left,
+        components=components,
+        precision=(depth & 0x7F) + 1,
+        signed=bool(depth & 0x80),
+        complete=complete,
+    )

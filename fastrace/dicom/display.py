@@ -172,11 +172,12 @@ class Display:
         """Return the chain as the window kernel takes it: affine where exact, else one float32 table."""
         from fastrace.kernels.window import Transfer  # not at import: it loads torch
 
-        form = {"bits": self.words.bits, "shift": self.words.shift, "signed": self.words.signed}
-        affine = self.affine()
-        if affine is not None:
-            return Transfer(**form, scale=affine[0], offset=affine[1])
-        return Transfer(**form, table=self.table().astype(np.float32))
+        words, affine = self.words, self.affine()
+        if affine is None:
+            table = self.table().astype(np.float32)
+            return Transfer(bits=words.bits, shift=words.shift, signed=words.signed, table=table)
+        scale, offset = affine
+        return Transfer(bits=words.bits, shift=words.shift, signed=words.signed, scale=scale, offset=offset)
 
 
 def with_robust_range(display: Display, pixels: np.ndarray) -> Display:

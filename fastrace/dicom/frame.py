@@ -40,7 +40,7 @@ from fastrace.dicom.pixels import (
 )
 from fastrace.dicom.select import VoiChoice, select_display
 from fastrace.dicom.source import Bytes, PixelElement, read_dataset
-from fastrace.dicom.values import attribute
+from fastrace.dicom.values import attribute, text
 from fastrace.dicom.voi import VoiOption, parse_voi
 from fastrace.dicom.words import is_constant, unused_bits_note
 from fastrace.errors import RejectedInput
@@ -277,9 +277,9 @@ def _syntax(ds: FileDataset, source: Bytes, element: PixelElement) -> str:
     """Return the Transfer Syntax UID; where the file has none, the native one in which it was parsed."""
     if isinstance(source.where, bytes):
         return str(DeflatedExplicitVRLittleEndian)
-    stated = ds.file_meta.get("TransferSyntaxUID") if hasattr(ds, "file_meta") else None
+    stated = text(ds.file_meta, "TransferSyntaxUID") if hasattr(ds, "file_meta") else None
     if stated:
-        return str(stated)
+        return stated
     if element.length is None:
         raise RejectedInput(
             "unknown_syntax", f"{attribute('TransferSyntaxUID')} is missing and the pixel data is compressed"

@@ -8,6 +8,7 @@ that does not conform becomes None, never an error: only display and pixel attri
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,8 +172,11 @@ def _term(ds: Dataset, keyword: str) -> str | None:
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:
     found = value(ds, keyword)
-    parts = found.split("\\") if isinstance(found, str) else found
-    return tuple(str(p).strip().upper()[:16] for p in parts) if isinstance(parts, list | tuple) or parts else ()
+    if isinstance(found, str):
+        found = found.split("\\")
+    if found is None or isinstance(found, bytes) or not isinstance(found, Iterable):
+        return ()
+    return tuple(str(term).strip().upper()[:16] for term in found)
 
 
 def _positive(ds: Dataset, keyword: str) -> float | None:

@@ -262,10 +262,12 @@ def _without_pixels(ds: FileDataset, size: int) -> RejectedInput:
 
 
 def _ends_inside_an_element(ds: FileDataset, size: int) -> bool:
-    for tag in list(ds.keys())[-1:]:
-        last: Any = ds.get_item(tag)
-        if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
-            return bool(last.value_tell + last.length > size)
+    try:
+        last: Any = ds.get_item(list(ds.keys())[-1])
+    except Exception:  # no element at all, or one whose VR is none
+        return True
+    if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
+        return bool(last.value_tell + last.length > size)
     return value(ds, "SOPClassUID") is None
 
 

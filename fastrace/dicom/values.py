@@ -23,15 +23,18 @@ def attribute(keyword: str) -> str:
     return f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def value(ds: Dataset, keyword: str) -> Any:
-    """Return the value as pydicom reads it, its raw bytes where pydicom cannot, None where absent or empty."""
-    tag = _tag(keyword)
+def value(ds: Dataset, keyword: str | int) -> Any:
+    """Return the value of a keyword or tag as pydicom reads it, its raw bytes where pydicom cannot, None where empty."""
+    tag = _tag(keyword) if isinstance(keyword, str) else keyword
     if tag not in ds:
         return None
     try:
         found = ds[tag].value
     except Exception:  # whatever a wrong VR makes pydicom's converters raise
-        found = getattr(ds.get_item(tag), "value", None)
+        try:
+            found = getattr(ds.get_item(tag), "value", None)
+        except Exception:  # a VR that is none
+            found = None
     if found is None or (hasattr(found, "__len__") and len(found) == 0):
         return None
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
-from fastrace.dicom.values import attribute
+from fastrace.dicom.values import attribute, value
 
 _ROWS_AT_ONCE = 64
 _CHUNK = 1 << 16  # words whose 8-byte bin numbers fit in the L2 cache
@@ -60,9 +60,9 @@ def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> str | Non
     """
     outside = ((1 << 8 * pixels.dtype.itemsize) - 1) & ~(((1 << words.bits) - 1) << words.shift)
     for group in range(0x6000, 0x6020, 2):  # overlays inside the pixel words, retired but met (PS3.3 C.9.2)
-        if (group, 0x0102) in ds and (group, 0x3000) not in ds:
-            position = ds.get((group, 0x0102)).value
-            outside &= ~(1 << position) if isinstance(position, int) and 0 <= position < 16 else -1
+        position = value(ds, group << 16 | 0x0102)
+        if isinstance(position, int) and 0 <= position < 16 and (group, 0x3000) not in ds:
+            outside &= ~(1 << position)
     used = int(np.bitwise_or.reduce(pixels, axis=None)) & outside if outside else 0
     if not used or (words.signed and _only_extends_sign(pixels, words, outside)):
         return None

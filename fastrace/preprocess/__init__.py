@@ -1,11 +1,8 @@
 """From a folder of DICOM or raster files and a table of labels to a dataset.
 
-``scan`` lists files, ``worker`` reads one in a worker process, ``pool`` keeps order and survives crashes, ``labels`` joins
-the table, ``store`` writes crash-safe shards, ``run`` ties them together, ``plan`` is the dry run.
+``run`` ties it together: ``scan`` lists files, ``worker`` reads one in a worker process, ``pool`` keeps order and survives
+crashes, ``labels`` joins the table, ``store`` writes crash-safe shards; ``plan`` is the dry run.
+
+Names are imported from these modules, not from here: worker processes pass through this file, and pandas, which only the
+parent needs, would cost each of them 0.4 s.
 """
-
-from fastrace.preprocess.plan import Plan, plan
-from fastrace.preprocess.recipe import Job, Recipe
-from fastrace.preprocess.run import Summary, preprocess
-
-__all__ = ["Job", "Plan", "Recipe", "Summary", "plan", "preprocess"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from fastrace.kernels.window import Box, Transfer, window
 
@@ -60,6 +59,8 @@ def breast_box(stored: np.ndarray, transfer: Transfer) -> tuple[Box, bool]:
     whole = Box(0, 0, height, width)
     if small.min() == small.max():
         return whole, False
+    from scipy import ndimage  # 0.3 s to import, in every worker: only where a breast is looked for
+
     labels, count = ndimage.label(small > _otsu(small))
     if count == 0:
         return whole, False

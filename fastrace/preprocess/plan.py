@@ -11,7 +11,7 @@ from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.run import Progress
 from fastrace.preprocess.scan import scan
-from fastrace.preprocess.worker import Settings, Task, work
+from fastrace.preprocess.task import Settings, Task
 
 _TIMED_FILES = 8
 
@@ -59,6 +59,8 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
                     counter[str((first.facts or {}).get(name) or "not given")] += first.frames
             if progress:
                 progress(first.source + 1, len(sources), images)
+    from fastrace.preprocess.worker import work
+
     sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]
     if sample:
         work(settings, sample[0])  # the first call loads the kernels

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from fastrace.preprocess.worker import FRAMES_PER_TASK, Result, Settings, Task, work
+from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 
 _PR_SET_PDEATHSIG = 1
 _settings: Settings
@@ -35,6 +35,8 @@ def _start(settings: Settings, parent: int) -> None:
 
 
 def _run(task: Task) -> list[Result]:
+    from fastrace.preprocess.worker import work
+
     return work(_settings, task)
 
 

@@ -44,7 +44,7 @@ from fastrace.preprocess.store import (
     state_hash,
     write_part,
 )
-from fastrace.preprocess.worker import Result, Settings, Task
+from fastrace.preprocess.task import Result, Settings, Task
 
 _SHARD_BYTES = 256 << 20
 # A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +12,8 @@ from fastrace.dicom import Frame, Frames, Header, open_frames
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.geometry import breast_box, place
 from fastrace.preprocess.recipe import Recipe
+from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 from fastrace.presets import Preset
-
-# Frames handed back at once: bounds the memory of an answer for files with hundreds of frames.
-FRAMES_PER_TASK = 16
-
-
-@dataclass(frozen=True)
-class Task:
-    """Frames ``first`` .. of one file; ``source`` is its place in the scan, ``frames`` the file's total once known."""
-
-    source: int
-    path: str
-    size: int
-    first: int = 0
-    frames: int = 0
-    inspect: bool = False
-
-
-@dataclass
-class Result:
-    """What became of one frame (or of a whole file that could not be opened: ``frames`` is then 0).
-
-    ``facts`` holds identifiers: it stays in the private folder.
-    """
-
-    source: int
-    frame: int
-    frames: int
-    reason: str | None = None
-    message: str | None = None
-    facts: dict[str, Any] | None = None
-    pixels: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every task of a run shares."""
-
-    recipe: Recipe
-    preset: Preset
-    max_pixels: int
 
 
 def work(settings: Settings, task: Task) -> list[Result]:

@@ -13,7 +13,6 @@ from fastrace.statistics.delong import (
     rank_patients,
 )
 
-
 __all__ = [
     "MIN_PATIENTS",
     "NOT_ENOUGH",

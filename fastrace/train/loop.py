@@ -71,7 +71,7 @@ def fit(pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, t
         start = time.monotonic()
         epoch = done.epoch + 1
         loss, images = _train_epoch(pipeline, reader, recipe, optimizer, weights, done, epoch, seed, talk)
-        auc, validation_loss = validate(pipeline, reader, recipe.batch_size)
+        auc, validation_loss = validate(pipeline, reader, recipe.batch_size, talk)
         if not math.isfinite(loss) or not math.isfinite(validation_loss):
             raise RunError(
                 f"epoch {epoch}: the loss is not a number (training {loss}, validation {validation_loss}); lower "
@@ -125,11 +125,11 @@ def _train_epoch(
     return float(total) / images, images
 
 
-def validate(pipeline: Pipeline, reader: Reader, batch_size: int) -> tuple[float, float]:
+def validate(pipeline: Pipeline, reader: Reader, batch_size: int, talk: Talk) -> tuple[float, float]:
     """Patient-level macro AUC and mean cross-entropy of the validation part."""
     cohort = reader.cohort
     positions = cohort.of("validation")
-    scores, loss = predict(pipeline, reader, positions, batch_size)
+    scores, loss = predict(pipeline, reader, positions, batch_size, talk)
     if not np.isfinite(scores).all():
         return math.nan, math.nan
     frame = cohort.frame.iloc[positions]

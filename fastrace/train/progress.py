@@ -1,8 +1,9 @@
-"""What a long run tells on stderr: a bar on a terminal, a plain line per epoch otherwise."""
+"""What a long run tells on stderr: a bar on a terminal; otherwise plain lines, one a minute within a long step."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -32,11 +33,20 @@ class Talk:
 
 
 class Terminal(Talk):
-    """Lines on stderr, with a rich bar under them where stderr is a terminal."""
+    """Lines on stderr, with a rich bar under them where stderr is a terminal.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    every_seconds : float
+        How often a step without a bar is heard of.
+    """
+
+    def __init__(self, every_seconds: float = 60.0) -> None:
         self._bar: Any = None
         self._task: Any = None
+        self._every = every_seconds
+        self._what, self._done, self._total = "", 0, 0
+        self._last = time.monotonic()
 
     def line(self, text: str) -> None:
         """One sentence."""
@@ -48,6 +58,7 @@ class Terminal(Talk):
 
     def begin(self, what: str, total: int) -> None:
         """A new bar of ``total`` steps."""
+        self._what, self._done, self._total = what, 0, total
         if not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -63,8 +74,12 @@ class Terminal(Talk):
 
     def step(self) -> None:
         """One step done."""
+        self._done += 1
         if self._bar is not None:
             self._bar.advance(self._task)
+        elif time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            self.line(f"{self._what}: {self._done} of {self._total} batches")
 
     def end(self) -> None:
         """The bar is done."""

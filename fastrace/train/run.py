@@ -95,7 +95,7 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
             with talk, _deterministic():
                 pipeline.measure(reader, cohort.of("train"), options.recipe.batch_size)
                 done = fit(pipeline, reader, options.recipe, folder, talk, options.seed)
-                return _finish(folder, options, dataset, reader, pipeline, done)
+                return _finish(folder, options, dataset, reader, pipeline, done, talk)
         except KeyboardInterrupt:
             talk.line(f"{folder.path}: stopped; the same command with --resume goes on after the last finished epoch")
             raise
@@ -153,7 +153,13 @@ def _write_split(folder: RunFolder, cohort: Cohort, options: Options) -> dict[st
 
 
 def _finish(
-    folder: RunFolder, options: Options, dataset: Dataset, reader: Reader, pipeline: Pipeline, done: Progress
+    folder: RunFolder,
+    options: Options,
+    dataset: Dataset,
+    reader: Reader,
+    pipeline: Pipeline,
+    done: Progress,
+    talk: Talk,
 ) -> Outcome:
     """Score the test part with the best weights; ``metrics.json`` comes last, since it marks the end."""
     cohort = reader.cohort
@@ -176,7 +182,7 @@ def _finish(
     ).save(folder)
     folder.write_table("history.parquet", pd.DataFrame(done.history))
     test = cohort.of("test")
-    scores, _ = predict(pipeline, reader, test, options.recipe.batch_size)
+    scores, _ = predict(pipeline, reader, test, options.recipe.batch_size, talk)
     folder.write_table("predictions.parquet", predictions(cohort, test, scores))
     found = result(scores, cohort.labels[test], cohort.frame.iloc[test], cohort.classes)
     metrics = {

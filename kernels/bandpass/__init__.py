@@ -35,6 +35,7 @@ Digital Health 2022, and its released code for the circles.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def bandpass(
         raise UsageError(f"unknown filter shape {shape!r}; choose from {', '.join(SHAPES)}")
     if not 1 <= order <= 32:
         raise UsageError(f"the order of a Butterworth filter is 1 .. 32, not {order}")
-    stack = images.reshape(-1, height, width)
+    stack = images.reshape(math.prod(images.shape[:-2]), height, width)
     if isinstance(low, Tensor) or isinstance(high, Tensor):
         lows, highs = (_per_image(value, stack.shape[0]) for value in (low, high))
         filtered = torch.ops.fastrace.bandpass_each(stack, lows, highs, complement, SHAPES[shape], order)
@@ -120,7 +121,7 @@ def bandpass_reference(
     """Return what `bandpass` means, in float64 NumPy over the full complex spectrum; same parameters, arrays."""
     values = np.asarray(images, np.float64)
     height, width = values.shape[-2:]
-    stack = values.reshape(-1, height, width)
+    stack = values.reshape(math.prod(values.shape[:-2]), height, width)
     lows, highs = (np.broadcast_to(np.asarray(value, np.float64), len(stack)) for value in (low, high))
     out = np.empty_like(stack)
     for image, a, b, filtered in zip(stack, lows, highs, out, strict=True):

@@ -22,7 +22,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from fastrace.kernels._threads import for_ranges
-from fastrace.kernels.bandpass.gain import GAUSSIAN, IDEAL, scaled_edge
+from fastrace.kernels.bandpass.gain import GAUSSIAN, IDEAL, inverse_square, scaled_edge
 
 # Images go through scipy together up to this many pixels: a call costs 10 us; four of 224 x 224 gain 15 % over one.
 PIXELS_PER_CALL = 1 << 18
@@ -119,10 +119,6 @@ def mask_smooth(spectrum, gains, height, width, low, high, complement, gaussian,
                     spectrum[image, row, column] *= gains[column]
 
 
-def _inverse_square(cutoff: float) -> float:
-    return -1.0 if cutoff == 0.0 else 1.0 / cutoff**2
-
-
 def apply(images: NDArray[Any], out: NDArray[Any], chosen: Filter) -> None:
     """Filter images [count, H, W] into `out` with one filter."""
     _, height, width = images.shape
@@ -135,7 +131,7 @@ def apply(images: NDArray[Any], out: NDArray[Any], chosen: Filter) -> None:
     if chosen.shape == IDEAL:
         mask_ideal(turned, height, width, chosen.low_edge, chosen.high_edge, chosen.complement)
     else:
-        inverse = _inverse_square(chosen.low), _inverse_square(chosen.high)
+        inverse = inverse_square(chosen.low), inverse_square(chosen.high)
         gains = np.empty(chosen.columns, images.dtype)
         smooth = chosen.complement, chosen.shape == GAUSSIAN, chosen.order
         mask_smooth(turned, gains, height, width, *inverse, *smooth)

@@ -3,7 +3,8 @@
 A cuFFT plan owns a work area, so a plan in use on two streams at once would corrupt both: plans are kept per image
 shape, batch, precision, device *and* stream. They are made at the first call, which allocates and must therefore not
 happen while a CUDA graph is captured: call once on the stream of the capture before it. A plan that a capture has used
-is never dropped, since the graph goes on using its work area.
+is never dropped, since the graph goes on using its work area. Cut-offs per image are copied from the host at each call, so they
+cannot be captured either.
 
 The inverse transform is scaled inside the mask kernel, and overwrites the spectrum, which is scratch.
 """
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass.gain import IDEAL, NO_EDGE, scaled_edge
+from fastrace.kernels.bandpass.gain import IDEAL, NO_EDGE, inverse_square, scaled_edge
 
 SOURCE = Path(__file__).resolve().parent.parent / "csrc" / "bandpass.cu"
 KERNELS = {torch.float32: "bandpass_mask_f32", torch.float64: "bandpass_mask_f64"}
@@ -35,7 +36,7 @@ MAX_ELEMENTS = 2**31 - 1
 class PlanKey(NamedTuple):
     """What a plan depends on."""
 
-    count: int
+    batch: int
     height: int
     width: int
     dtype: torch.dtype
@@ -62,7 +63,7 @@ def import_cupy() -> Any:
 
 def _stream(cupy: Any, device: int) -> Any:
     stream = torch.cuda.current_stream(device)
-    # CuPy 14 deprecates ExternalStream in favour of a protocol that torch's streams speak since 2.9.
+    # CuPy 14 deprecates ExternalStream in favour of a protocol that streams of newer torch speak.
     if hasattr(stream, "__cuda_stream__") and hasattr(cupy.cuda.Stream, "from_external"):
         return cupy.cuda.Stream.from_external(stream)
     return cupy.cuda.ExternalStream(stream.cuda_stream, device)
@@ -80,7 +81,7 @@ def _plan(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
     if key not in _plans:
         if capturing:
             raise UsageError(
-                f"band-pass of {key.count} images {key.height} x {key.width} has no cuFFT plan for this stream yet and "
+                f"band-pass of {key.batch} images {key.height} x {key.width} has no cuFFT plan for this stream yet and "
                 "none can be made during a CUDA graph capture: call it once on the same stream before the capture"
             )
         cufft = cupy.cuda.cufft
@@ -93,12 +94,12 @@ def _plan(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
         layout = (size, 1, pixels, half, 1, coefficients)
         back = (half, 1, coefficients, size, 1, pixels)
         _plans[key] = (
-            cufft.PlanNd(size, *layout, forward, key.count, "C", 2, half[1]),
-            cufft.PlanNd(size, *back, inverse, key.count, "C", 2, key.width),
+            cufft.PlanNd(size, *layout, forward, key.batch, "C", 2, half[1]),
+            cufft.PlanNd(size, *back, inverse, key.batch, "C", 2, key.width),
         )
-        for old in [k for k in _plans if k not in _captured][: max(0, len(_plans) - MAX_PLANS)]:
-            if old != key:
-                del _plans[old]
+        spare = [old for old in _plans if old != key and old not in _captured]
+        for old in spare[: max(0, len(_plans) - MAX_PLANS)]:
+            del _plans[old]
     if capturing:
         _captured.add(key)
     _plans.move_to_end(key)
@@ -169,8 +170,12 @@ def _parameters(
     lows: list[float], highs: list[float], height: int, width: int, shape: int, device: torch.device
 ) -> tuple[Tensor | None, Tensor | None, tuple[Any, ...]]:
     """Return per-image edges or cut-offs on the device (None where all images share them) and the shared scalars."""
+    if len(lows) > 1 and torch.cuda.is_current_stream_capturing():
+        raise UsageError("cut-offs per image are copied from the host at each call, which no CUDA graph can capture")
     if shape == IDEAL:
-        rows = [(scaled_edge(a, height, width), scaled_edge(b, height, width)) for a, b in zip(lows, highs, strict=True)]
+        rows = [
+            (scaled_edge(a, height, width), scaled_edge(b, height, width)) for a, b in zip(lows, highs, strict=True)
+        ]
         if len(rows) == 1:
             return None, None, (np.int64(rows[0][0]), np.int64(rows[0][1]), np.float64(0), np.float64(0))
         edges = torch.tensor(rows, dtype=torch.int64).to(device, non_blocking=True)
@@ -181,8 +186,3 @@ def _parameters(
         return None, None, (np.int64(0), np.int64(0), np.float64(pairs[0][0]), np.float64(pairs[0][1]))
     cutoffs = torch.tensor(pairs, dtype=torch.float64).to(device, non_blocking=True)
     return None, cutoffs, (np.int64(0), np.int64(0), np.float64(0), np.float64(0))
-
-
-def inverse_square(cutoff: float) -> float:
-    """1 / cutoff^2; negative for a cut-off of 0, which passes nothing."""
-    return -1.0 if cutoff == 0.0 else 1.0 / cutoff**2

@@ -42,19 +42,28 @@ def scaled_edge(radius_cycles: float, height: int, width: int) -> int:
 
 
 def check_cutoffs(low: float, high: float) -> None:
-    """Raise `UsageError` unless ``0 <= low < high`` with a finite low."""
-    if not 0.0 <= low < high or math.isinf(low):
+    """Raise `UsageError` unless ``0 <= low < high``; that also refuses NaN and an infinite low."""
+    if not 0.0 <= low < high:
         raise UsageError(
             f"a band keeps low <= r < high in cycles/image: low {low} has to be finite, 0 or more, and below high {high}"
         )
+
+
+def inverse_square(cutoff: float) -> float:
+    """Return 1 / cutoff^2, so that it times a squared radius is ``(r / t)^2``; -1 for a cut-off of 0.
+
+    Kept finite: at DC even the smallest cut-off passes everything, and 0 times infinity would be no number.
+    """
+    return -1.0 if cutoff == 0.0 else 1.0 / max(cutoff * cutoff, 1e-300)
 
 
 def lowpass_gain(square: NDArray[np.float64], cutoff: float, shape: int, order: int) -> NDArray[np.float64]:
     """Return the gain of a smooth low-pass at squared radii; a cut-off of 0 passes nothing, an infinite one everything."""
     if cutoff == 0.0:
         return np.zeros_like(square)
-    ratio = square / cutoff**2
-    return np.asarray(np.exp(-0.5 * ratio) if shape == GAUSSIAN else 1.0 / (1.0 + ratio**order))
+    ratio = square * inverse_square(cutoff)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(-0.5 * ratio) if shape == GAUSSIAN else 1.0 / (1.0 + ratio**order))
 
 
 def gain(

@@ -56,7 +56,8 @@ PHOTONS_AT_WHITE = 1000.0
 MAX_PHOTONS = 2.0**20  # counts of pixels up to 16 times white stay exact integers in float32
 
 NORMAL_ERROR = 1.5e-6  # largest |z - z64| of 2^26 normals: 7.4e-7 on the CPU, 7.2e-7 with contraction emulated
-COUNT_FLIPS = 2e-4  # largest share of counts off by one from float64, up to a mean of 2,000: 9e-5 of 2^20 (at 10^6: 3 %)
+# Largest share of counts that are off by one from float64, up to a mean of 2,000: 9e-5 of 2^20 (at 10^6: 3 %).
+COUNT_FLIPS = 2e-4
 
 
 def noise(
@@ -181,9 +182,7 @@ def _checked_stream(stream: int) -> int:
     return stream
 
 
-def _cpu(
-    images: Tensor, ids: Tensor, kind: int, a: float, b: float, threshold: int, seed: int, stream: int
-) -> Tensor:
+def _cpu(images: Tensor, ids: Tensor, kind: int, a: float, b: float, threshold: int, seed: int, stream: int) -> Tensor:
     return cpu.launch(images.contiguous(), ids.contiguous(), kind, a, b, threshold, seed, stream)
 
 
@@ -203,7 +202,9 @@ def _noise(
         result: Tensor = _noise_cpu(images, ids, kind, a, b, threshold, seed, stream)
         return result
     if noise_kernel is None:
-        raise BackendMissing("noise on a GPU needs triton, which comes with the CUDA build of torch; install that build")
+        raise BackendMissing(
+            "noise on a GPU needs triton, which comes with the CUDA build of torch; install that build"
+        )
     out = images.new_empty(images.shape)
     if out.numel() > 0:
         source, keys = images.contiguous(), ids.contiguous()
@@ -212,6 +213,7 @@ def _noise(
     return out
 
 
+_operation: Any
 if noise_kernel is not None:
     _operation = triton_op("fastrace::noise", _noise, mutates_args=())
 else:

@@ -66,10 +66,9 @@ _STEPS, _WALK_BELOW, _NEGLIGIBLE = POISSON_STEPS, f32(POISSON_WALK_BELOW), f32(N
 _0, _HALF, _1, _2, _2_5, _3, _5, _INF = (f32(v) for v in (0, 0.5, 1, 2, 2.5, 3, 5, np.inf))
 
 # Indices are unsigned throughout: numba wraps negative ones around, and that test keeps LLVM from vectorising.
-_jit = numba.njit(nogil=True, cache=True)
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Return the four words of one counter; all uint32."""
     for _ in range(ROUNDS):
@@ -80,7 +79,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def ln(x):  # type: ignore[no-untyped-def]
     """ln x of a normal float: x = 2^e m with m in [sqrt(1/2), sqrt 2), ln m = f - f^2/2 + f^3 P(f), f = m - 1."""
     bits = f32(x).view(i32)
@@ -91,7 +90,7 @@ def ln(x):  # type: ignore[no-untyped-def]
     return e * _LN2_HIGH + (f + (square * f * p + (e * _LN2_LOW - _HALF * square)))
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def normal_pair(word0, word1):  # type: ignore[no-untyped-def]
     """Box-Muller: two words, two normals."""
     radius = np.sqrt(-_2 * ln(f32(word0) * _TWO_NEG_32 + _TWO_NEG_33))
@@ -109,13 +108,13 @@ def normal_pair(word0, word1):  # type: ignore[no-untyped-def]
     return radius * a, radius * b
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def uniform_midpoint(word):  # type: ignore[no-untyped-def]
     """One of the 2^23 midpoints of (0, 1)."""
     return (f32(word >> u32(9)) + _HALF) * _TWO_NEG_23
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def normal_quantile(u):  # type: ignore[no-untyped-def]
     """Inverse of the normal distribution function at a midpoint of (0, 1)."""
     x = _2 * u - _1
@@ -126,7 +125,7 @@ def normal_quantile(u):  # type: ignore[no-untyped-def]
     return x * (central if w < _5 else tail)
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def exp_negative(x):  # type: ignore[no-untyped-def]
     """e^-x for x in [0, 10]."""
     n = np.floor(_HALF - x * _LOG2_E)
@@ -135,8 +134,8 @@ def exp_negative(x):  # type: ignore[no-untyped-def]
     return (_1 + (r + r * r * p)) * i32(i32(i32(n) + i32(127)) << i32(23)).view(f32)
 
 
-@_jit
-def _poisson(word, mean, count, p, rest):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)
+def poisson_counts(word, mean, count, p, rest):  # type: ignore[no-untyped-def]
     """Turn the words and means of a chunk into counts; `p` and `rest` are scratch."""
     walking = False
     for j in range(u64(word.size)):
@@ -169,10 +168,10 @@ def _poisson(word, mean, count, p, rest):  # type: ignore[no-untyped-def]
             return
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def _chunk(x, word, kind, a, b, threshold, s0, s1, s2, s3):  # type: ignore[no-untyped-def]
     """Apply one kind to the pixels `x` of a chunk; all arrays [4 * CHUNK], pixel 4j + k at k * CHUNK + j."""
-    if kind == GAUSSIAN or kind == SPECKLE:
+    if kind in (GAUSSIAN, SPECKLE):
         for half in range(u64(0), u64(4 * CHUNK), u64(2 * CHUNK)):
             for j in range(half, half + u64(CHUNK)):
                 s0[j], s0[j + u64(CHUNK)] = normal_pair(word[j], word[j + u64(CHUNK)])
@@ -185,7 +184,7 @@ def _chunk(x, word, kind, a, b, threshold, s0, s1, s2, s3):  # type: ignore[no-u
     elif kind == POISSON:
         for j in range(u64(x.size)):
             s0[j] = x[j] * a
-        _poisson(word, s0, s3, s1, s2)
+        poisson_counts(word, s0, s3, s1, s2)
         for j in range(u64(x.size)):
             x[j] = s3[j] * b if x[j] < _INF else x[j]
     else:
@@ -194,15 +193,16 @@ def _chunk(x, word, kind, a, b, threshold, s0, s1, s2, s3):  # type: ignore[no-u
             x[j] = f32(word[j] & u32(1)) if replaced else x[j]
 
 
-@_jit
-def _words(word, block, id0, id1, stream, k0, k1):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)
+def fill_words(word, block, id0, id1, stream, k0, k1):  # type: ignore[no-untyped-def]
+    """Fill a chunk [4 * CHUNK]: word k of counter block `block` + j at k * CHUNK + j."""
     for j in range(u64(CHUNK)):
         w0, w1, w2, w3 = philox(u32(block + j), id0, id1, stream, k0, k1)
         word[j], word[j + u64(CHUNK)] = w0, w1
         word[j + u64(2 * CHUNK)], word[j + u64(3 * CHUNK)] = w2, w3
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def _load(x, image, start, blocks):  # type: ignore[no-untyped-def]
     for j in range(u64(blocks)):
         i = start + u64(4) * j
@@ -210,7 +210,7 @@ def _load(x, image, start, blocks):  # type: ignore[no-untyped-def]
         x[j + u64(2 * CHUNK)], x[j + u64(3 * CHUNK)] = image[i + u64(2)], image[i + u64(3)]
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def _store(image, x, start, blocks):  # type: ignore[no-untyped-def]
     for j in range(u64(blocks)):
         i = start + u64(4) * j
@@ -218,7 +218,7 @@ def _store(image, x, start, blocks):  # type: ignore[no-untyped-def]
         image[i + u64(2)], image[i + u64(3)] = x[j + u64(2 * CHUNK)], x[j + u64(3 * CHUNK)]
 
 
-@_jit
+@numba.njit(nogil=True, cache=True)
 def fill(images, out, ids, first, last, kind, a, b, threshold, k0, k1, stream):  # type: ignore[no-untyped-def]
     """Write the noisy images `first` to `last - 1`; images and out are [N, pixels] float32."""
     pixels = images.shape[1]
@@ -227,7 +227,7 @@ def fill(images, out, ids, first, last, kind, a, b, threshold, k0, k1, stream): 
     for n in range(first, last):
         id0, id1 = u32(u64(ids[n])), u32(u64(ids[n]) >> u64(32))
         for start in range(0, pixels, 4 * CHUNK):
-            _words(word, u64(start // 4), id0, id1, stream, k0, k1)
+            fill_words(word, u64(start // 4), id0, id1, stream, k0, k1)
             blocks = min(pixels - start, 4 * CHUNK) // 4
             _load(x, images[n], u64(start), blocks)
             rest = min(pixels - start, 4 * CHUNK) - 4 * blocks  # of the last, incomplete block of an image
@@ -239,7 +239,9 @@ def fill(images, out, ids, first, last, kind, a, b, threshold, k0, k1, stream): 
                 out[n, start + 4 * blocks + k] = x[k * CHUNK + blocks]
 
 
-def launch(images: Tensor, ids: Tensor, kind: int, a: float, b: float, threshold: int, seed: int, stream: int) -> Tensor:
+def launch(
+    images: Tensor, ids: Tensor, kind: int, a: float, b: float, threshold: int, seed: int, stream: int
+) -> Tensor:
     """Return noisy copies of contiguous float32 CPU images [N, H, W]; arguments as prepared by the registration."""
     out = images.new_empty(images.shape)
     n, pixels = images.shape[0], images.shape[1] * images.shape[2]

@@ -110,8 +110,19 @@ def _poisson(word, mean):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _interleave4(a, b, c, d):  # type: ignore[no-untyped-def]
+def interleave4(a, b, c, d):  # type: ignore[no-untyped-def]
+    """Element 4i + k is element i of the k-th argument; stays in registers."""
     return tl.interleave(tl.interleave(a, c), tl.interleave(b, d))
+
+
+@triton.jit
+def block_words(block, identity, seed, stream):  # type: ignore[no-untyped-def]
+    """Return the four words of each counter block of one image, uint32."""
+    block = block.to(tl.uint32)
+    zero = block * 0
+    low = zero + identity.to(tl.uint32)
+    high = zero + (identity >> 32).to(tl.uint32)
+    return tl.philox(seed, block, low, high, zero + tl.to_tensor(stream).to(tl.uint32), 10)
 
 
 @triton.jit(do_not_specialize=["chunks", "threshold", "seed", "stream"])
@@ -134,23 +145,19 @@ def noise_kernel(  # type: ignore[no-untyped-def]
     image = (program // chunks).to(tl.int64)
     chunk = program % chunks
     identity = tl.load(id_ptr + image)
-    block = (chunk * BLOCKS + tl.arange(0, BLOCKS)).to(tl.uint32)
-    zero = block * 0
-    id_low = zero + identity.to(tl.uint32)
-    id_high = zero + (identity >> 32).to(tl.uint32)
-    w0, w1, w2, w3 = tl.philox(seed, block, id_low, id_high, zero + tl.to_tensor(stream).to(tl.uint32), 10)
+    w0, w1, w2, w3 = block_words(chunk * BLOCKS + tl.arange(0, BLOCKS), identity, seed, stream)
 
     within = chunk * (4 * BLOCKS) + tl.arange(0, 4 * BLOCKS)
     inside = within < pixels
     at = image * pixels + within
     x = tl.load(image_ptr + at, mask=inside, other=0.0)
-    if KIND == _GAUSSIAN or KIND == _SPECKLE:
+    if KIND == _GAUSSIAN or KIND == _SPECKLE:  # noqa: SIM109 (Triton has no `in`)
         n0, n1 = _normal_pair(w0, w1)
         n2, n3 = _normal_pair(w2, w3)
-        z = _interleave4(n0, n1, n2, n3)
+        z = interleave4(n0, n1, n2, n3)
         y = x + a * z if KIND == _GAUSSIAN else x * (1.0 + a * z)
     else:
-        word = _interleave4(w0, w1, w2, w3)
+        word = interleave4(w0, w1, w2, w3)
         if KIND == _POISSON:
             y = tl.where(x < float("inf"), _poisson(word, x * a) * b, x)
         else:

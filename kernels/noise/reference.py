@@ -72,12 +72,14 @@ def words(image_id: int, pixels: int, seed: int, stream: int) -> Words:
 
 def uniform(word: Words) -> Floats:
     """Map words to ``[2**-33, 1]``: ``word * 2**-32 + 2**-33``, each step rounded to float32, which is its definition."""
-    return (word.astype(np.float32) * np.float32(2.0**-32) + np.float32(2.0**-33)).astype(np.float64)
+    exact: Floats = (word.astype(np.float32) * np.float32(2.0**-32) + np.float32(2.0**-33)).astype(np.float64)
+    return exact
 
 
 def uniform_midpoint(word: Words) -> Floats:
     """Map words to the 2**23 midpoints of ``(0, 1)``: ``((word >> 9) + 1/2) * 2**-23``, exact in float32."""
-    return ((word >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+    midpoint: Floats = ((word >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+    return midpoint
 
 
 def normals(word: Words) -> Floats:

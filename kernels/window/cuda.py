@@ -49,9 +49,14 @@ def _display(words, affine, tables, image, bits, shift, signed, table, keep, TAB
 
 @triton.jit
 def _store(out, display, keep, FULL: tl.constexpr):
-    if FULL > 1.0:  # round half up; the values are not negative, so truncation is floor
-        display = (tl.minimum(display, 1.0) * FULL + 0.5).to(tl.int32)
-    tl.store(out, display.to(out.dtype.element_ty), mask=keep)
+    display = tl.minimum(display, 1.0)  # an average may exceed 1 by a rounding error
+    if FULL == 255.0:  # half up
+        tl.store(out, (display * FULL + 0.5).to(tl.int32).to(tl.uint8), mask=keep)
+    elif FULL == 65535.0:  # halves to even, as on the CPU (csrc/window.cpp says why): adding 2^23 rounds the last bits
+        rounded = (display * FULL + 8388608.0).to(tl.int32, bitcast=True)
+        tl.store(out, (rounded & 0xFFFF).to(tl.uint16), mask=keep)
+    else:
+        tl.store(out, display.to(out.dtype.element_ty), mask=keep)
 
 
 @triton.jit
@@ -165,26 +170,30 @@ def launch(
     dtype: torch.dtype,
     hints: int,
 ) -> Tensor:  # [N, height, width]
-    """Allocate the canvas and run the kernel that `hints` (flags of `plan`) promise is enough."""
+    """Allocate the canvas and fill it; `hints` are the flags of `plan`."""
     shape = (geometry.shape[0], height, width)
-    whole = bool(hints & WHOLE)
-    make = torch.empty if whole else torch.zeros
+    make = torch.empty if hints & WHOLE else torch.zeros
     out = make(shape, dtype=dtype, device=words.device)
-    if 0 in shape:
-        return out
-    shared = {"FULL": _FULL_SCALE[dtype], "TABLES": tables.numel() > 0, "WIDE": bool(hints & WIDE), "FIELDS": len(COLUMNS)}
+    if 0 not in shape:
+        fill(out, words, geometry, affine, tables, hints)
+    return out
+
+
+def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: Tensor, hints: int) -> None:
+    """Write every box of the canvas [N, H, W] with the kernel that the hints promise is enough."""
+    n, height, width = out.shape
     arguments = (words, geometry, affine, tables, out, height, width)
+    flags = {"TABLES": tables.numel() > 0, "WIDE": bool(hints & WIDE), "FIELDS": len(COLUMNS), "num_warps": WARPS}
     if hints & SAME:
         block = min(SAME_BLOCK, triton.next_power_of_2(width))
         rows = SAME_PIXELS // block
-        grid = (shape[0] * triton.cdiv(height, rows) * triton.cdiv(width, block),)
-        kernel = _bind(_same_kernel)
-        kernel[grid](*arguments, ROWS=rows, BLOCK=block, WHOLE=whole, num_warps=WARPS, **shared)
+        grid = (n * triton.cdiv(height, rows) * triton.cdiv(width, block),)
+        flags |= {"ROWS": rows, "BLOCK": block, "WHOLE": bool(hints & WHOLE)}
+        _bind(_same_kernel)[grid](*arguments, FULL=_FULL_SCALE[out.dtype], **flags)
     else:
-        grid = (shape[0] * triton.cdiv(height, AREA["ROWS"]) * triton.cdiv(width, AREA["COLUMNS"]),)
-        precision = "ieee" if torch.version.hip else "tf32x3"
-        _bind(_area_kernel)[grid](*arguments, **AREA, PRECISION=precision, num_warps=WARPS, **shared)
-    return out
+        grid = (n * triton.cdiv(height, AREA["ROWS"]) * triton.cdiv(width, AREA["COLUMNS"]),)
+        flags |= {**AREA, "PRECISION": "ieee" if torch.version.hip else "tf32x3"}
+        _bind(_area_kernel)[grid](*arguments, FULL=_FULL_SCALE[out.dtype], **flags)
 
 
 def offline_cases() -> list[dict[str, Any]]:

@@ -69,8 +69,10 @@ def make_plan(
     boxes: Sequence[Box | None] | None,
     flips: Sequence[bool] | None,
     dtype: torch.dtype,
+    *,
+    one_buffer: bool | None = None,
 ) -> Plan:
-    """Check everything that `window` was given and lay it out; see there for the errors."""
+    """Check everything that `window` was given and lay it out, on a GPU in one buffer; see `window` for the errors."""
     if dtype not in _DTYPES:
         raise ValueError(f"dtype is {dtype}; uint8, uint16, float16 and float32 are written")
     for name, given in (("transfers", transfers), ("crops", crops), ("boxes", boxes), ("flips", flips)):
@@ -84,10 +86,11 @@ def make_plan(
         raise ValueError(f"the images lie on {devices.pop()}; window runs on cpu and cuda")
     height, width = canvas_size(images, crops, size)
     device = devices.pop() if devices else torch.device("cpu")
-    words, places = _buffers(tensors, device)
+    words, places = _buffers(tensors, device.type != "cpu" if one_buffer is None else one_buffer)
     tables = _Tables()
-    geometry = np.zeros((len(tensors), len(COLUMNS)), np.int64)
-    affine = np.zeros((len(tensors), 3), np.float32)
+    # Python numbers, not arrays: torch.compile can then follow a call of `window` from end to end.
+    geometry: list[tuple[int, ...]] = []
+    affine: list[tuple[float, float, float]] = []
     for n, (tensor, transfer) in enumerate(zip(tensors, transfers, strict=True)):
         crop = (crops[n] if crops else None) or Box(0, 0, *tensor.shape)
         box = (boxes[n] if boxes else None) or Box(0, 0, height, width)
@@ -99,17 +102,20 @@ def make_plan(
             raise ValueError(
                 f"image {n}: {transfer.bits} bits at shift {transfer.shift} do not fit its {8 * tensor.element_size()}-bit words"
             )
+        if max(crop.height * (box.height + 32), crop.width * (box.width + 32)) >= 2**31:
+            raise ValueError(f"image {n}: {crop} to {box} is more than the kernels can count in 32 bits")
         source, start, stride = places[n]
-        geometry[n] = (
-            *(source, start + crop.top * stride + crop.left, stride, crop.height, crop.width),
-            *(box.top, box.left, box.height, box.width, bool(flips[n]) if flips else 0),
-            *(transfer.bits, transfer.shift, transfer.signed, tables.place(transfer.table)),
+        crop_at = start + crop.top * stride + crop.left
+        flip = int(bool(flips[n])) if flips else 0
+        geometry.append(
+            (source, crop_at, stride, crop.height, crop.width, box.top, box.left, box.height, box.width, flip)
+            + (transfer.bits, transfer.shift, int(transfer.signed), tables.place(transfer.table))
         )
-        affine[n] = _centred(transfer.scale, transfer.offset)
+        affine.append(_centred(transfer.scale, transfer.offset))
     return Plan(
         words=words,
-        geometry=torch.from_numpy(geometry).to(device, non_blocking=True),
-        affine=torch.from_numpy(affine).to(device, non_blocking=True),
+        geometry=torch.tensor(geometry, dtype=torch.int64).reshape(-1, len(COLUMNS)).to(device, non_blocking=True),
+        affine=torch.tensor(affine, dtype=torch.float32).reshape(-1, 3).to(device, non_blocking=True),
         tables=tables.joined().to(device, non_blocking=True),
         height=height,
         width=width,
@@ -139,12 +145,15 @@ def canvas_size(
 
 
 def _centred(scale: float, offset: float) -> tuple[float, float, float]:
-    """scale * value + offset as scale * (value - origin) + residual, with origin the integer nearest to display 0.
+    """scale * value + offset as scale * (value - origin) + residual, with origin the integer nearest to display 1/2.
 
-    Where it matters, display in [0, 1], both terms are then about 1 and float32 errs by 1e-7; with a large offset (a
-    narrow CT window) it would err by several steps of 16 bits. An origin out of every value's reach may as well be near.
+    Where it matters, display in [0, 1], both terms are then about 1/2 and float32 errs by 1e-7; with a large offset (a
+    narrow CT window) it would err by several steps of 16 bits. What float32 loses of the scale acts in opposite
+    directions in dark and bright pixels. An origin out of every value's reach may as well be near.
     """
-    origin = min(max(round(-offset / scale), -65536), 131072) if scale and abs(offset / scale) < 1e6 else 0
+    origin = 0
+    if scale and abs(0.5 - offset) < 1e6 * abs(scale):
+        origin = min(max(round((0.5 - offset) / scale), -65536), 131072)
     return scale, float(origin), min(max(offset + scale * origin, -1e30), 1e30)
 
 
@@ -182,9 +191,11 @@ def _lent(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(_Lent(array))
 
 
-def _buffers(tensors: list[Tensor], device: torch.device) -> tuple[list[Tensor], list[tuple[int, int, int]]]:
-    """Buffers, and for each image (buffer, first word, words per row)."""
-    if device.type == "cpu":
+Place: TypeAlias = tuple[int, int, int]  # buffer, first word, words per row
+
+
+def _buffers(tensors: list[Tensor], one: bool) -> tuple[list[Tensor], list[Place]]:
+    if not one:
         return tensors, [(n, 0, _row_words(tensor)) for n, tensor in enumerate(tensors)]
     storages = {(tensor.untyped_storage().data_ptr(), tensor.dtype) for tensor in tensors}
     if len(storages) == 1:
@@ -192,11 +203,13 @@ def _buffers(tensors: list[Tensor], device: torch.device) -> tuple[list[Tensor],
         words = tensors[0].untyped_storage().nbytes() // tensors[0].element_size()  # to its end: loads may be wide
         buffer = tensors[0].as_strided((words - min(starts),), (1,), min(starts))
         return [buffer], [(0, s - min(starts), _row_words(t)) for s, t in zip(starts, tensors, strict=True)]
-    return pack(tensors)
+    return _pack(tensors)
 
 
-def pack(tensors: list[Tensor]) -> tuple[list[Tensor], list[tuple[int, int, int]]]:
-    """Copy the images into one buffer, rows at a pitch of 16 bytes (of uint16)."""
+def _pack(tensors: list[Tensor]) -> tuple[list[Tensor], list[Place]]:
+    """Copy the images into one buffer, rows at a pitch of eight words."""
+    if not tensors:
+        return [torch.empty(0, dtype=torch.uint16)], []
     dtype = torch.uint8 if all(tensor.dtype == torch.uint8 for tensor in tensors) else torch.uint16
     pitches = [-(-tensor.shape[1] // PITCH_WORDS) * PITCH_WORDS for tensor in tensors]
     starts = np.cumsum([0, *(p * t.shape[0] for p, t in zip(pitches, tensors, strict=True))]).tolist()
@@ -228,23 +241,17 @@ class _Tables:
         return self._places[id(table)]
 
     def joined(self) -> Tensor:
-        if not self._arrays:
-            return torch.empty(0, dtype=torch.float32)
-        joined = np.concatenate(self._arrays) if len(self._arrays) > 1 else np.ascontiguousarray(self._arrays[0])
-        return torch.from_numpy(joined if joined.flags.writeable else _lent(joined))
+        return torch.from_numpy(np.concatenate(self._arrays)) if self._arrays else torch.empty(0)
 
 
-def hints_of(geometry: NDArray[np.int64], lengths: Sequence[int], height: int, width: int) -> int:
+def hints_of(geometry: Sequence[Sequence[int]], lengths: Sequence[int], height: int, width: int) -> int:
     """What holds for the whole batch: SAME, WHOLE, WIDE. `lengths` are the words in each buffer."""
-    g = {name: geometry[:, k] for k, name in enumerate(COLUMNS)}
-    same = bool(np.all((g["crop_height"] == g["box_height"]) & (g["crop_width"] == g["box_width"])))
-    whole = bool(np.all((g["box_height"] == height) & (g["box_width"] == width)))
-    # A wide load may reach the next multiple of 8 words, which must still lie in the buffer.
-    ends = g["offset"] + (g["crop_height"] - 1) * g["stride"] + g["crop_width"]
-    reach = np.asarray(lengths, np.int64)[g["source"]] if len(geometry) else ends
-    wide = bool(
-        np.all(g["stride"] % PITCH_WORDS == 0)
-        and np.all(-(-ends // PITCH_WORDS) * PITCH_WORDS <= reach)
-        and (not same or np.all(g["offset"] % PITCH_WORDS == 0))
-    )
+    same, whole, wide = True, True, True
+    for source, offset, stride, crop_height, crop_width, _, _, box_height, box_width, *_ in geometry:
+        same &= crop_height == box_height and crop_width == box_width
+        whole &= box_height == height and box_width == width
+        # A wide load may reach the next multiple of eight words, which must still lie in the buffer.
+        end = offset + (crop_height - 1) * stride + crop_width
+        wide &= stride % PITCH_WORDS == 0 and -(-end // PITCH_WORDS) * PITCH_WORDS <= lengths[source]
+    wide &= not same or all(row[1] % PITCH_WORDS == 0 for row in geometry)
     return SAME * same | WHOLE * whole | WIDE * wide

@@ -32,9 +32,7 @@ def values_of(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda s: s.keyword)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [8, 10, 12, 13, 16])
-def test_lossless_syntaxes_give_back_what_was_encoded(
-    tmp_path: Path, syntax: uid.UID, bits: int, signed: bool
-) -> None:
+def test_lossless_syntaxes_give_back_what_was_encoded(tmp_path: Path, syntax: uid.UID, bits: int, signed: bool) -> None:
     values = smooth(37, 53, bits, signed)
     path = write(
         tmp_path / "image",

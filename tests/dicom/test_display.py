@@ -39,6 +39,7 @@ def test_windows_equal_the_vectors_of_the_standard(window: Window, outputs: list
     np.testing.assert_allclose(window(np.array(outputs, float)), expected, rtol=0, atol=1e-15)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")  # theirs
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [8, 10, 12, 13, 14, 16])

@@ -17,6 +17,9 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSNearLossless, RLELossl
 from fastrace.dicom import Frame, open_frames
 from fastrace.errors import RejectedInput
 
+# pydicom warns of the values that these files are made of.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
 STEP = 1 / 4095  # one 12-bit step
 
 # file: what comes out without options, as "source of the VOI" or "rejected: reason"; why, where it is not plain.

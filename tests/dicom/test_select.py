@@ -16,6 +16,9 @@ from fastrace.dicom import Frame, open_frames
 from fastrace.dicom.display import Lut, Rescale, Window, between
 from fastrace.errors import RejectedInput
 
+# pydicom warns of the values that these files are made of.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
 VALUES = smooth(bits=12)
 
 

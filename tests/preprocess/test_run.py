@@ -19,7 +19,9 @@ from PIL import Image
 
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
-from fastrace.preprocess import Job, Recipe, plan, preprocess
+from fastrace.preprocess.plan import plan
+from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.run import preprocess
 from fastrace.presets import get_preset
 from fastrace.verify import verify
 
@@ -319,7 +321,8 @@ KILL_POINTS = {
 _DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from fastrace.preprocess import Job, Recipe, preprocess
+from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.run import preprocess
 from fastrace.preprocess import store, run
 from fastrace.presets import get_preset
 

@@ -57,7 +57,7 @@ def test_an_error_of_the_reading_thread_reaches_the_caller(planted: Dataset) -> 
     (planted.path / "images-00001.npy").rename(planted.path / "hidden")
     try:
         reader = Reader(planted, cohort, torch.device("cpu"))
-        with pytest.raises(DatasetError, match="images-00001.npy: cannot be read"):
+        with pytest.raises(DatasetError, match=r"images-00001.npy: cannot be read"):
             list(reader.batches([np.array([0]), np.array([150])]))
     finally:
         (planted.path / "hidden").rename(planted.path / "images-00001.npy")

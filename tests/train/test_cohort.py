@@ -45,7 +45,7 @@ def test_what_cannot_be_a_target_is_refused(tmp_path: Path, named: str, message:
 def test_a_dataset_without_labels_says_so(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY)
     dataset.meta["labels"] = {}
-    with pytest.raises(UsageError, match="has no attribute column.*sex, manufacturer"):
+    with pytest.raises(UsageError, match=r"has no attribute column.*sex, manufacturer"):
         choose_target(dataset, None)
 
 
@@ -88,13 +88,13 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_a_class_named_but_absent_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY)
-    with pytest.raises(RunError, match="at least 3 patients.*'A' 6, 'B' 6, 'Z' 0"):
+    with pytest.raises(RunError, match=r"at least 3 patients.*'A' 6, 'B' 6, 'Z' 0"):
         select(dataset, options_for(dataset.path, tmp_path / "run", classes=("A", "B", "Z")))
 
 
 def test_a_class_with_two_patients_is_refused_with_the_remedy(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY, labels={"race": ["A"] * 10 + ["B"] * 2})
-    with pytest.raises(RunError, match="at least 3 patients.*found 'A' 10, 'B' 2; choose classes with --class"):
+    with pytest.raises(RunError, match=r"at least 3 patients.*found 'A' 10, 'B' 2; choose classes with --class"):
         select(dataset, options_for(dataset.path, tmp_path / "run", target="race"))
 
 

@@ -96,7 +96,7 @@ def test_the_stored_type_and_the_presets_name_do_not_matter(run: Path, tmp_path:
 
 def test_fewer_than_thirty_patients_are_refused(run: Path, tmp_path: Path) -> None:
     few = make_dataset(tmp_path / "few", patients=29, first_patient=1000)
-    with pytest.raises(RunError, match="29 patients .* at least 30 are needed.*never about persons"):
+    with pytest.raises(RunError, match=r"29 patients .* at least 30 are needed.*never about persons"):
         evaluate(Question(run, few.path, device="cpu"))
 
 
@@ -125,7 +125,7 @@ def test_no_run_and_a_damaged_checkpoint_are_told_apart(run: Path, planted: Data
     with pytest.raises(RunError, match="cannot be read as a checkpoint"):
         evaluate(Question(run, planted.path))
     (run / "checkpoint.pt").unlink()
-    with pytest.raises(RunError, match="no checkpoint.pt here"):
+    with pytest.raises(RunError, match=r"no checkpoint.pt here"):
         evaluate(Question(run, planted.path))
     (run / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
@@ -156,6 +156,12 @@ def test_small_strata_are_hidden_and_so_is_the_one_subtraction_would_give_back()
             assert set(cell) == {"variable", "value", "suppressed"}
         else:
             assert "n_positive" not in cell["auc"]
+
+
+def test_the_target_is_no_stratum_of_itself() -> None:
+    labels = np.arange(80) % 2
+    table = frame(sex=["F", "M"] * 40)
+    assert not list(strata(np.eye(2)[labels], labels, table, "sex"))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +288,7 @@ def test_the_only_run_of_a_workspace_is_found(tmp_path: Path) -> None:
         (tmp_path / name / "metrics.json").write_text("{}")
         if name == "a":
             assert single_run(tmp_path) == tmp_path / "a"
-    with pytest.raises(UsageError, match="several runs; name one: .*a, .*b"):
+    with pytest.raises(UsageError, match=r"several runs; name one: .*a, .*b"):
         single_run(tmp_path)
 
 

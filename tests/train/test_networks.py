@@ -59,7 +59,7 @@ def test_a_network_has_one_input_channel_and_a_logit_per_class(name: str) -> Non
 
 
 def test_an_unknown_model_is_refused_with_near_names() -> None:
-    with pytest.raises(UsageError, match="--model resnt34: unknown.*resnet34"):
+    with pytest.raises(UsageError, match=r"--model resnt34: unknown.*resnet34"):
         choose_initial("resnt34", "auto")
 
 
@@ -72,7 +72,7 @@ def test_auto_without_local_weights_is_random_and_says_so() -> None:
 
 @pytest.mark.parametrize("name", [TINY, "small"])
 def test_imagenet_without_local_weights_is_an_error_that_says_what_to_do(name: str) -> None:
-    with pytest.raises(BackendMissing, match="--init imagenet: .*--init random"):
+    with pytest.raises(BackendMissing, match=r"--init imagenet: .*--init random"):
         choose_initial(name, "imagenet")
 
 
@@ -155,11 +155,11 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, content: bytes, me
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.pt"
     torch.save(SmallNet(2).state_dict(), file)
-    with pytest.raises(UsageError, match="lacks .* of .* weights of the model"):
+    with pytest.raises(UsageError, match=r"lacks .* of .* weights of the model"):
         build(TINY, 2, Initial("file", "", file))
     wide = {key: torch.zeros(*value.shape, 2) for key, value in SmallNet(2).state_dict().items()}
     torch.save(wide, file)
-    with pytest.raises(UsageError, match="has shape .* the model needs"):
+    with pytest.raises(UsageError, match=r"has shape .* the model needs"):
         build("small", 2, Initial("file", "", file))
     torch.save([1, 2], file)
     with pytest.raises(UsageError, match="holds no tensors by name"):
@@ -171,5 +171,5 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_cached_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "wrong.safetensors"
     safetensors.torch.save_file({"conv1.weight": torch.zeros(1)}, file)
-    with pytest.raises(UsageError, match="lacks .* of .* weights of the model"):
+    with pytest.raises(UsageError, match=r"lacks .* of .* weights of the model"):
         build(TINY, 2, Initial("imagenet", "", file))

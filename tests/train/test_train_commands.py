@@ -226,3 +226,14 @@ def test_a_terminal_gets_a_bar_and_the_same_lines(monkeypatch: pytest.MonkeyPatc
     assert "before [not markup]\n" in screen.text
     assert "within" in screen.text
     assert screen.text.endswith("after\n")
+
+
+def test_a_log_file_gets_a_line_now_and_then_within_a_long_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Terminal(every_seconds=0)
+    talk.begin("epoch 1/2", 3)
+    talk.step()
+    assert capsys.readouterr().err == "epoch 1/2: 1 of 3 batches\n"
+    talk = Terminal(every_seconds=60)
+    talk.begin("epoch 1/2", 3)
+    talk.step()
+    assert capsys.readouterr().err == ""

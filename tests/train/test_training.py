@@ -38,16 +38,16 @@ class Record(Talk):
     def __init__(self, stop_at: int | None = None) -> None:
         self.lines: list[str] = []
         self.stop_at = stop_at
-        self.epoch = 0
+        self.what = ""
 
     def line(self, text: str) -> None:
         self.lines.append(text)
 
     def begin(self, what: str, total: int) -> None:
-        self.epoch += 1
+        self.what = what
 
     def step(self) -> None:
-        if self.epoch == self.stop_at:
+        if self.what == f"epoch {self.stop_at}/4":
             raise KeyboardInterrupt
 
 
@@ -166,11 +166,10 @@ from fastrace.train import train
 from fastrace.train.progress import Talk
 
 class Killer(Talk):
-    epoch = 0
     def begin(self, what, total):
-        self.epoch += 1
+        self.what = what
     def step(self):
-        if self.epoch == 3:
+        if self.what == "epoch 3/4":
             os.kill(os.getpid(), signal.SIGKILL)
 
 train(options_for(Path(sys.argv[1]), Path(sys.argv[2])), talk=Killer())
@@ -358,6 +357,27 @@ def test_degradation_and_network_compile_as_one_graph(planted: Dataset, ask: Ask
         change = changes(ask().recipe, draw(6, 1, epoch), CPU)
         inputs = (batch.pixels, batch.ids, batch.mm_per_pixel, epoch, ask().recipe, change)
         torch.testing.assert_close(whole(*inputs), pipeline._logits(*inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "used"), [(True, True), (False, False), (None, False)])
+def test_a_cpu_run_is_compiled_only_when_asked(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, asked: bool | None, used: bool
+) -> None:
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda function: calls.append(function) or function)
+    train(ask(compile=asked, recipe=replace(ask().recipe, epochs=1)))
+    assert bool(calls) == used
+
+
+def test_threads_follow_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from fastrace import run_folder
+
+    assert run_folder.set_threads() == 1  # OMP_NUM_THREADS wins
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    torch.set_num_threads(2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr(run_folder, "_quota", lambda: 1)
+    assert run_folder.set_threads() == 1
 
 
 def test_a_failed_compilation_says_how_to_go_on(planted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

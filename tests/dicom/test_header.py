@@ -1,0 +1,204 @@
+"""The allow-list: conversions to units, and tolerance of values that do not conform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dicom_files import smooth, write
+from pydicom.dataset import Dataset
+from pydicom.sr._snomed_dict import mapping
+
+from fastrace.dicom import Header, open_frames
+from fastrace.dicom.header import _LATERALITY_OF_CODE, _VIEWS
+
+# pydicom warns of the values that these files are made of.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+
+def header(tmp_path: Path, **options: Any) -> Header:
+    return open_frames(write(tmp_path / "image", smooth(), **options)).header
+
+
+def code(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    return item
+
+
+@pytest.mark.parametrize(
+    ("options", "age"),
+    [
+        ({"PatientAge": "045Y"}, 45),
+        ({"PatientAge": "006M"}, 0.5),
+        ({"PatientAge": "002W"}, 14 / 365.25),
+        ({"PatientAge": "003D"}, 3 / 365.25),
+        ({"PatientAge": "000Y"}, None),  # what de-identification leaves
+        ({"PatientAge": "45"}, None),
+        ({"PatientAge": "old"}, None),
+        ({"PatientBirthDate": "19600229", "StudyDate": "20100228"}, 50.0),
+        ({"PatientBirthDate": "19600229", "AcquisitionDate": "20100228"}, 50.0),
+        ({"PatientAge": "", "PatientBirthDate": "19600101", "StudyDate": "19610101"}, 1.0),
+        ({"PatientBirthDate": "18000101", "StudyDate": "20100228"}, None),
+        ({"PatientBirthDate": "20200101", "StudyDate": "20100228"}, None),
+        ({"PatientBirthDate": "19601301", "StudyDate": "20100228"}, None),
+        ({"PatientBirthDate": "19600101"}, None),
+        ({}, None),
+    ],
+)
+def test_age_from_its_attribute_or_from_two_dates(tmp_path: Path, options: dict[str, str], age: float | None) -> None:
+    found = header(tmp_path, **options)
+    assert found.age_years == (None if age is None else pytest.approx(age, abs=0.003))
+    assert "1960" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "view"),
+    [
+        ({"ViewPosition": "mlo "}, "MLO"),
+        ({"ViewCodeSequence": [code("399162004")]}, "CC"),
+        ({"ViewCodeSequence": [code("R-10226")]}, "MLO"),
+        ({"ViewPosition": "", "ViewCodeSequence": [code("272479007")]}, "PA"),
+        ({"ViewCodeSequence": [code("1234")]}, None),
+        ({"ViewCodeSequence": []}, None),
+    ],
+)
+def test_view_from_its_term_or_its_code(tmp_path: Path, options: dict[str, Any], view: str | None) -> None:
+    assert header(tmp_path, **options).view == view
+
+
+def test_view_and_laterality_codes_agree_with_pydicoms_dictionary() -> None:
+    for view, (snomed, *retired) in _VIEWS.items():
+        known = [old for old in retired if old in mapping["SRT"]]
+        assert known, view
+        assert {mapping["SRT"][old] for old in known} == {snomed}, view
+    for retired, snomed in (("G-A100", "24028007"), ("G-A101", "7771000"), ("G-A102", "51440002")):
+        assert mapping["SRT"][retired] == snomed
+        assert _LATERALITY_OF_CODE[retired] == _LATERALITY_OF_CODE[snomed]
+
+
+def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
+    shared, anatomy, region = Dataset(), Dataset(), Dataset()
+    anatomy.FrameLaterality = "R"
+    shared.FrameAnatomySequence = [anatomy]
+    region.AnatomicRegionModifierSequence = [code("7771000")]
+    everything: dict[str, Any] = {
+        "ImageLaterality": "L",
+        "SharedFunctionalGroupsSequence": [shared],
+        "Laterality": "B",
+        "AnatomicRegionSequence": [region],
+    }
+    for expected in ("L", "R", "B", "L", None):
+        assert header(tmp_path, **everything).laterality == expected
+        everything = dict(list(everything.items())[1:])
+
+
+@pytest.mark.parametrize(
+    ("options", "spacing", "source"),
+    [
+        (
+            {"ImagerPixelSpacing": [0.1, 0.2], "EstimatedRadiographicMagnificationFactor": 1.25},
+            (0.08, 0.16),
+            "imager/magnification",
+        ),
+        ({"ImagerPixelSpacing": [0.1, 0.2]}, (0.1, 0.2), "imager (at the detector)"),
+        ({"ImagerPixelSpacing": [0.1, 0.2], "PixelSpacing": [7, 7]}, (0.1, 0.2), "imager (at the detector)"),
+        ({"PixelSpacing": [0.5, 0.5], "Modality": "CT"}, (0.5, 0.5), "pixel_spacing"),
+        ({"PixelSpacing": [0.5, 0.5], "Modality": "DX"}, None, None),
+        ({"PixelSpacing": [0.5, 0.5], "PixelSpacingCalibrationType": "FIDUCIAL"}, (0.5, 0.5), "pixel_spacing"),
+        ({"ImagerPixelSpacing": [0.1, 0]}, None, None),
+        ({"ImagerPixelSpacing": [0.1]}, None, None),
+    ],
+)
+def test_spacing_says_where_it_holds(
+    tmp_path: Path, options: dict[str, Any], spacing: tuple[float, float] | None, source: str | None
+) -> None:
+    found = header(tmp_path, **options)
+    assert found.spacing_mm == (None if spacing is None else pytest.approx(spacing))
+    assert found.spacing_source == source
+
+
+def test_spacing_of_enhanced_frames_comes_from_the_functional_groups(tmp_path: Path) -> None:
+    shared, measures = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.4, 0.3], 2.5
+    shared.PixelMeasuresSequence = [measures]
+    found = header(tmp_path, Modality="CT", SharedFunctionalGroupsSequence=[shared])
+    assert (found.spacing_mm, found.slice_thickness_mm) == ((0.4, 0.3), 2.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "mas"),
+    [
+        ({"Exposure": 71}, 71),
+        ({"ExposureInuAs": 71400, "Exposure": 71}, 71.4),
+        ({"ExposureTime": 500, "XRayTubeCurrent": 100}, 50),
+        ({"ExposureTime": 500}, None),
+        ({"Exposure": 0}, None),
+    ],
+)
+def test_exposure_in_mas(tmp_path: Path, options: dict[str, int], mas: float | None) -> None:
+    assert header(tmp_path, **options).exposure_mas == mas
+
+
+def test_the_rest_of_the_allow_list(tmp_path: Path) -> None:
+    found = header(
+        tmp_path,
+        Modality="MG",
+        StudyInstanceUID="1.2.3",
+        AccessionNumber="A1",
+        PatientSex="F",
+        Manufacturer="Maker",
+        ManufacturerModelName="Model\nX",
+        KVP="28.0",
+        BodyPartExamined="Breast",
+        BurnedInAnnotation="YES",
+        EthnicGroup="something",
+        ImageType=["ORIGINAL", "primary"],
+        PresentationIntentType="FOR PRESENTATION",
+        BodyPartThickness=52,
+        CompressionForce=110,
+        ConvolutionKernel="B30f",
+    )
+    assert (found.patient_id, found.study_uid, found.accession, found.image_uid) == (
+        "somebody",
+        "1.2.3",
+        "A1",
+        "1.2.3.4",
+    )
+    assert (found.modality, found.sex, found.manufacturer, found.model) == ("MG", "F", "Maker", "Model X")
+    assert (found.kvp, found.body_part, found.burned_in, found.ethnic_group_present) == (28.0, "BREAST", True, True)
+    assert (found.image_type, found.presentation_intent) == (("ORIGINAL", "PRIMARY"), "FOR PRESENTATION")
+    assert (found.body_part_thickness_mm, found.compression_force_n, found.convolution_kernel) == (52, 110, "B30f")
+    assert (found.rows, found.columns, found.bits_stored, found.photometric) == (24, 31, 12, "MONOCHROME2")
+    assert "something" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("KVP", "OB", b"\0\1\2\3"),
+        ("KVP", "LO", "about 30"),
+        ("Exposure", "DS", "71.5"),
+        ("PatientAge", "OB", b"\xff\xfe"),
+        ("PatientSex", "SQ", [Dataset()]),
+        ("ImagerPixelSpacing", "US", 3),
+        ("ViewCodeSequence", "LO", "CC"),
+        ("BurnedInAnnotation", "US", 1),
+        ("ImageType", "US", 1),
+        ("ImageType", "OB", b"AB"),
+        ("StudyDate", "OB", b"2010"),
+        ("Manufacturer", "OB", b"Ma\xff\0"),
+        ("Modality", "LO", ["CT", "MR"]),
+    ],
+)
+def test_values_that_do_not_conform_never_raise(tmp_path: Path, keyword: str, vr: str, value: Any) -> None:
+    from dicom_files import dataset
+
+    ds = dataset(smooth())
+    if keyword in ds:
+        del ds[keyword]
+    ds.add_new(keyword, vr, value)
+    ds.save_as(tmp_path / "image", enforce_file_format=True)
+    frame = open_frames(tmp_path / "image").frame(0)
+    assert isinstance(frame.header, Header)

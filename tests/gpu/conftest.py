@@ -1,0 +1,58 @@
+"""How a kernel is tried on a GPU beyond its numbers: two streams at once, inside a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+Kernel = Callable[[Tensor], Tensor]
+
+
+@pytest.fixture
+def on_two_streams() -> Callable[[Kernel, Tensor, Tensor], None]:
+    """Run a kernel on two streams at once, many times; each result must be the one of a single stream."""
+
+    def check(kernel: Kernel, first: Tensor, second: Tensor) -> None:
+        expected = kernel(first), kernel(second)
+        torch.cuda.synchronize()
+        streams = torch.cuda.Stream(), torch.cuda.Stream()
+        results: list[tuple[Tensor, Tensor]] = []
+        for _ in range(50):
+            got = []
+            for stream, images in zip(streams, (first, second), strict=True):
+                with torch.cuda.stream(stream):
+                    got.append(kernel(images))
+            results.append((got[0], got[1]))
+        torch.cuda.synchronize()
+        for pair in results:
+            assert torch.equal(pair[0], expected[0])
+            assert torch.equal(pair[1], expected[1])
+
+    return check
+
+
+@pytest.fixture
+def in_a_graph() -> Callable[[Kernel, Tensor, Tensor], None]:
+    """Capture a kernel in a CUDA graph and replay it on another input."""
+
+    def check(kernel: Kernel, first: Tensor, second: Tensor) -> None:
+        expected, stream = kernel(second), torch.cuda.Stream()
+        buffer = first.clone()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            kernel(buffer)  # plans and modules are made before the capture, on its stream
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            result = kernel(buffer)
+        for _ in range(3):
+            buffer.copy_(second)
+            result.zero_()
+            graph.replay()
+            torch.cuda.synchronize()
+            assert torch.equal(result, expected)
+
+    return check

@@ -1,0 +1,137 @@
+"""Band-pass on a GPU: against float64 at awkward sizes, in compiled code, on two streams and in a CUDA graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fastrace.errors import UsageError
+from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda
+from fastrace.kernels.bandpass.gain import SHAPES
+
+pytestmark = pytest.mark.gpu
+pytest.importorskip("cupy")
+
+INF = math.inf
+# cuFFT's error at prime lengths has not been measured yet: twice what the CPU is allowed.
+GPU_TOLERANCE = {dtype: 2 * tolerance for dtype, tolerance in TOLERANCE.items()}
+SIZES = [
+    (1, 1, 1),
+    (1, 1, 9),
+    (2, 9, 1),
+    (3, 7, 7),
+    (1, 223, 223),
+    (9, 224, 224),
+    (2, 225, 200),
+    (17, 33, 254),
+    (1, 1024, 1024),
+]
+BANDS = [(0, 1), (0, 10), (10, 50), (50, INF), (600, INF), (0, INF)]
+
+
+def images(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).random(shape)).to(dtype)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_agrees_with_the_float64_reference(size: tuple[int, int, int], shape: str) -> None:
+    batch = images(*size, dtype=torch.float64)
+    for low, high in BANDS:
+        for complement in (False, True):
+            expected = bandpass_reference(batch.numpy(), low, high, complement=complement, shape=shape, order=3)
+            for dtype, tolerance in GPU_TOLERANCE.items():
+                got = bandpass(batch.to("cuda", dtype), low, high, complement=complement, shape=shape, order=3)
+                assert np.abs(got.double().cpu().numpy() - expected).max() < tolerance, (low, high, complement, dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_image_can_have_its_own_cut_offs(shape: str) -> None:
+    batch = images(20, 30, 41)
+    lows, highs = torch.arange(20) * 0.5, torch.arange(20) * 0.5 + 4
+    expected = bandpass_reference(batch.numpy(), lows.numpy(), highs.numpy(), shape=shape)
+    for place in ("cpu", "cuda"):
+        got = bandpass(batch.cuda(), lows.to(place), highs.to(place), shape=shape)
+        assert np.abs(got.cpu().numpy() - expected).max() < GPU_TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize(("n", "ky", "kx", "radius"), [(64, 6, 8, 10), (224, 30, 40, 50), (225, 7, 24, 25)])
+def test_a_wave_on_the_edge_belongs_to_the_band_above_it(n: int, ky: int, kx: int, radius: int) -> None:
+    y, x = np.mgrid[:n, :n]
+    wave = torch.from_numpy(np.cos(2 * np.pi * (ky * y + kx * x) / n + 0.3))[None].cuda()
+    assert bandpass(wave, 0, radius).abs().max() < 1e-12
+    assert (bandpass(wave, radius, INF) - wave).abs().max() < 1e-12
+
+
+def test_empty_batches_strides_and_misaligned_memory() -> None:
+    for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
+        assert bandpass(torch.zeros(shape, device="cuda"), 1, 3).shape == shape
+    batch = images(5, 31, 33).cuda()
+    plain = bandpass(batch, 2, 9)
+    assert torch.equal(bandpass(batch.transpose(1, 2).contiguous().transpose(1, 2), 2, 9), plain)
+    shifted = torch.empty(batch.numel() + 1, device="cuda")[1:].view(batch.shape).copy_(batch)
+    assert shifted.data_ptr() % 8 == 4
+    assert torch.equal(bandpass(shifted, 2, 9), plain)
+
+
+def test_nan_does_not_vanish() -> None:
+    batch = images(2, 20, 20).cuda()
+    batch[0, 3, 3] = float("nan")
+    for low, high in ((0, 3), (3, INF), (500, INF)):
+        filtered = bandpass(batch, low, high)
+        assert filtered[0].isnan().any()
+        assert not filtered[1].isnan().any()
+
+
+def test_the_gradient_is_the_filter_itself() -> None:
+    batch, upstream = images(4, 20, 21).cuda().requires_grad_(), images(4, 20, 21).cuda() - 0.5
+    (gradient,) = torch.autograd.grad(bandpass(batch, 3, 8), batch, upstream)
+    assert torch.equal(gradient, bandpass(upstream, 3, 8))
+
+
+def test_the_operations_pass_opcheck() -> None:
+    batch = images(3, 9, 12).cuda().requires_grad_()
+    edges = torch.tensor([0.0, 1, 2], dtype=torch.float64)
+    for shape in SHAPES.values():
+        torch.library.opcheck(torch.ops.fastrace.bandpass, (batch, 2.0, INF, False, shape, 2))
+        torch.library.opcheck(torch.ops.fastrace.bandpass_each, (batch, edges, edges + 3, True, shape, 2))
+
+
+def test_torch_compile_traces_through_without_a_break() -> None:
+    @torch.compile(fullgraph=True)
+    def step(batch: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
+        return torch.relu(bandpass(batch * 2, low, high) - 0.1)
+
+    batch = images(4, 32, 40).cuda()
+    for low, high in ((0.0, 6.0), (torch.arange(4.0), torch.arange(4.0) + 5)):
+        expected = torch.relu(bandpass(batch * 2, low, high) - 0.1)
+        assert torch.allclose(step(batch, low, high), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_streams_do_not_disturb_each_other(shape: str, on_two_streams: Callable[..., None]) -> None:
+    first, second = images(64, 112, 112).cuda(), 1 - images(64, 112, 112).cuda()
+    on_two_streams(lambda batch: bandpass(batch, 5, 20, shape=shape), first, second)
+
+
+def test_a_cuda_graph_replays_it(in_a_graph: Callable[..., None]) -> None:
+    in_a_graph(lambda batch: bandpass(batch, 5, 20), images(8, 64, 64).cuda(), 1 - images(8, 64, 64).cuda())
+
+
+def test_a_capture_without_a_plan_is_refused_with_the_remedy() -> None:
+    batch, graph = images(3, 37, 59).cuda(), torch.cuda.CUDAGraph()
+    with pytest.raises(UsageError, match="call it once on the same stream before the capture"), torch.cuda.graph(graph):
+        bandpass(batch, 5, 20)
+
+
+def test_plans_are_kept_but_not_without_end() -> None:
+    for n in range(1, 2 * cuda.MAX_PLANS):
+        batch = images(n, 6, 6)
+        got = bandpass(batch.cuda(), 1, 3).cpu().numpy()
+        assert np.abs(got - bandpass_reference(batch.numpy(), 1, 3)).max() < GPU_TOLERANCE[torch.float32]
+    assert len(cuda._plans) <= cuda.MAX_PLANS + len(cuda._captured)

@@ -1,0 +1,373 @@
+"""What a machine without a GPU can say about the GPU sources: what they compile to, and what their text computes.
+
+Every Triton kernel and CUDA source is compiled for every target in another process and compared with the committed table;
+csrc/bandpass.cu is also compiled by the host's compiler, with threads and blocks as loops, and run by the real launcher
+on a stand-in for CuPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import fastrace.kernels
+from fastrace.errors import UsageError
+from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
+from fastrace.kernels.bandpass.gain import IDEAL, SHAPES, gain, inverse_square, scaled_edge, scaled_squares
+
+ROOT = Path(__file__).resolve().parents[2]
+INF = math.inf
+TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
+
+# ---- the resource table -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((ROOT / "bench" / "results" / "resources.json").read_text())
+    return table
+
+
+@pytest.fixture(scope="module")
+def today() -> dict[str, Any]:
+    """The table that the sources give now; Triton must not interpret there, hence the other process."""
+    pytest.importorskip("triton", reason="triton comes with the CUDA build of torch")
+    pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC comes with the CUDA build of torch")
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.resources"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"a GPU source does not compile:\n{done.stderr[-3000:]}"
+    table: dict[str, Any] = json.loads(done.stdout)
+    return table
+
+
+def by_name(table: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    rows = {(row["kernel"], row["target"]): row for row in table["rows"]}
+    assert len(rows) == len(table["rows"]), "two configurations have one name"
+    return rows
+
+
+REMEDY = "run `python -m bench.resources --write`, look at the difference and commit it"
+
+
+def test_the_table_lists_every_kernel_configuration_for_every_target(
+    committed: dict[str, Any], today: dict[str, Any]
+) -> None:
+    assert by_name(committed).keys() == by_name(today).keys(), REMEDY
+    kernels = {name for name, _ in by_name(today)}
+    assert {(name, target) for name in kernels for target in TARGETS} == by_name(today).keys()
+    assert {"noise gaussian", "noise poisson", "noise speckle", "noise salt_pepper", "bandpass_mask_f32"} <= kernels
+
+
+def test_the_table_is_what_the_sources_give_today(committed: dict[str, Any], today: dict[str, Any]) -> None:
+    now = by_name(today)
+    for key, row in by_name(committed).items():
+        compiler = "nvrtc" if key[0].startswith("bandpass") else "triton"
+        if committed["versions"][compiler] == today["versions"][compiler]:
+            assert row == now[key], f"{key[0]} for {key[1]} has changed: {REMEDY}"
+        else:  # another compiler counts other registers, but what the kernels are meant to have stays
+            kept = ("load_bits", "store_bits", "matrix", "reason")
+            assert {k: row.get(k) for k in kept} == {k: now[key].get(k) for k in kept}, f"{key}: {REMEDY}"
+
+
+def test_nothing_spills_and_nothing_needs_a_stack(today: dict[str, Any]) -> None:
+    for key, row in by_name(today).items():
+        if "reason" not in row:
+            for resource in ("spill_store_bytes", "spill_load_bytes", "stack_bytes"):
+                assert row[resource] == 0, f"{key[0]} for {key[1]}: {resource} is {row[resource]}"
+
+
+def test_loads_and_stores_are_as_wide_as_meant(today: dict[str, Any]) -> None:
+    for key, row in by_name(today).items():
+        if "meant_bits" in row:
+            assert row["load_bits"] >= row["meant_bits"], f"{key[0]} for {key[1]} loads {row['load_bits']} bits"
+            assert row["store_bits"] >= min(row["meant_bits"], row.get("meant_store_bits", 128)), (
+                f"{key} stores narrowly"
+            )
+
+
+def test_a_target_that_holds_no_kernel_says_why(today: dict[str, Any]) -> None:
+    for key, row in by_name(today).items():
+        assert ("reason" in row) != ("registers" in row), key
+        if key[1].startswith("sm_"):
+            assert "reason" not in row, f"{key[0]} for {key[1]}: {row.get('reason')}"
+
+
+# ---- csrc/bandpass.cu on the host ---------------------------------------------------------------------------------
+
+DRIVER = """
+#include <cmath>
+using std::exp;
+#define __CUDACC__ 1
+#define __host__
+#define __device__
+#define __global__
+#define __forceinline__ inline
+struct Index { int x, y, z; };
+static Index blockIdx, threadIdx, blockDim, gridDim;
+struct float2 { float x, y; };
+struct double2 { double x, y; };
+#include "bandpass.cu"
+
+extern "C" void gains(int height, int width, long long low_edge, long long high_edge, double low, double high, int shape,
+                      int order, int complement, double* out, long long* squares) {
+  const fastrace::Filter filter{low_edge, high_edge, low, high, shape, order, complement};
+  for (int row = 0; row < height; ++row)
+    for (int column = 0; column < width / 2 + 1; ++column) {
+      const long long q = fastrace::scaled_square(row, column, height, width);
+      *squares++ = q;
+      *out++ = fastrace::gain(q, filter);
+    }
+}
+
+template <typename Kernel, typename... Arguments>
+static void every_thread(const int* grid, const int* block, Kernel kernel, Arguments... arguments) {
+  gridDim = {grid[0], grid[1], grid[2]};
+  blockDim = {block[0], block[1], block[2]};
+  for (int b = 0; b < grid[0] * grid[1] * grid[2]; ++b) {
+    blockIdx = {b % grid[0], b / grid[0] % grid[1], b / grid[0] / grid[1]};
+    for (int t = 0; t < block[0] * block[1]; ++t) {
+      threadIdx = {t % block[0], t / block[0], 0};
+      kernel(arguments...);
+    }
+  }
+}
+
+#define LAUNCH(NAME, COMPLEX)                                                                                          \\
+  extern "C" void launch_##NAME(const int* grid, const int* block, COMPLEX* spectrum, int count, int height,           \\
+                                int width, const long long* edges, const double* cutoffs, long long low_edge,         \\
+                                long long high_edge, double low, double high, int shape, int order, int complement,   \\
+                                double scale) {                                                                        \\
+    every_thread(grid, block, NAME, spectrum, count, height, width, edges, cutoffs, low_edge, high_edge, low, high,    \\
+                 shape, order, complement, scale);                                                                     \\
+  }
+LAUNCH(bandpass_mask_f32, float2)
+LAUNCH(bandpass_mask_f64, double2)
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler to compile csrc/bandpass.cu for the host")
+    folder = tmp_path_factory.mktemp("bandpass")
+    (folder / "driver.cpp").write_text(DRIVER)
+    sources = Path(fastrace.kernels.__file__).resolve().parent / "csrc"
+    flags = ["-O1", "-ffp-contract=off", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    command = [compiler, *flags, f"-I{sources}", str(folder / "driver.cpp"), "-o", str(folder / "driver.so")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(folder / "driver.so"))
+
+
+SIZES = [
+    (1, 1),
+    (1, 9),
+    (9, 1),
+    (2, 2),
+    (7, 7),
+    (64, 64),
+    (223, 223),
+    (224, 224),
+    (225, 200),
+    (1023, 512),
+    (3, 4096),
+    (30000, 7),
+]
+BANDS = [(0, 1), (0, 10), (5, 10), (10, 50), (50, INF), (200, INF), (0, INF), (7.5, 31.25)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_cuda_source_has_the_references_radii_and_gains(host: ctypes.CDLL, height: int, width: int) -> None:
+    half, unit = width // 2 + 1, float(min(height, width))
+    values, squares = np.empty((height, half)), np.empty((height, half), np.int64)
+    for low, high in BANDS:
+        for complement in (False, True):
+            for shape in SHAPES.values():
+                host.gains(
+                    height,
+                    width,
+                    ctypes.c_longlong(scaled_edge(low, height, width)),
+                    ctypes.c_longlong(scaled_edge(high, height, width)),
+                    ctypes.c_double(inverse_square(low * unit)),
+                    ctypes.c_double(inverse_square(high * unit)),
+                    shape,
+                    3,
+                    int(complement),
+                    values.ctypes.data_as(ctypes.c_void_p),
+                    squares.ctypes.data_as(ctypes.c_void_p),
+                )
+                assert np.array_equal(squares, scaled_squares(height, width)[:, :half])
+                expected = gain(height, width, low, high, complement, shape, 3)[:, :half]
+                if shape == IDEAL:
+                    assert np.array_equal(values, expected)
+                else:
+                    assert np.abs(values - expected).max() < 2e-14
+
+
+class Plan:
+    """cufft.PlanNd's contract, in NumPy: batched 2-D transforms by the layout given, unscaled, C2R ruins its input."""
+
+    made = 0
+
+    def __init__(self, size: Any, *layout: Any) -> None:
+        inembed, istride, idist, onembed, ostride, odist, kind, batch, order, last_axis, last_size = layout
+        assert (istride, ostride, order, last_axis) == (1, 1, "C", 2)
+        assert idist == math.prod(inembed)
+        assert odist == math.prod(onembed)
+        assert last_size == onembed[1]
+        self.size, self.shapes, self.kind = size, ((batch, *inembed), (batch, *onembed)), kind
+        Plan.made += 1
+
+    def fft(self, source: np.ndarray, target: np.ndarray, direction: str) -> None:
+        assert (source.shape, target.shape) == self.shapes
+        assert direction == ("forward" if self.kind in ("R2C", "D2Z") else "inverse")
+        if direction == "forward":
+            target[...] = np.fft.rfft2(source.astype(np.float64))
+        else:
+            target[...] = np.fft.irfft2(source.astype(np.complex128), s=self.size) * math.prod(self.size)
+            source[...] = np.nan
+
+
+@pytest.fixture
+def cupy_on_the_host(host: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The parts of CuPy that the launcher uses, on NumPy arrays; the kernel is the real source."""
+
+    class Stream:
+        ptr = 0
+
+        def __enter__(self) -> Stream:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    def function(name: str) -> Any:
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+            spectrum, *rest = arguments
+            assert math.prod(block) <= 1024
+            arrays = np.array(grid, np.int32), np.array(block, np.int32), spectrum
+            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
+            types = {
+                np.int32: ctypes.c_int,
+                np.int64: ctypes.c_longlong,
+                np.uint64: ctypes.c_void_p,
+                np.float64: ctypes.c_double,
+            }
+            getattr(host, f"launch_{name}")(*pointers, *(types[type(value)](value.item()) for value in rest))
+
+        return launch
+
+    names = ("CUFFT_R2C", "CUFFT_C2R", "CUFFT_D2Z", "CUFFT_Z2D")
+    cufft = SimpleNamespace(PlanNd=Plan, CUFFT_FORWARD="forward", CUFFT_INVERSE="inverse", **{n: n[6:] for n in names})
+    module = SimpleNamespace(get_function=function)
+    fake = SimpleNamespace(
+        cuda=SimpleNamespace(cufft=cufft, Device=lambda index: contextlib.nullcontext()),
+        RawModule=lambda code, options, backend: module,
+        asarray=lambda tensor: tensor.numpy(),
+    )
+    monkeypatch.setattr(cuda, "import_cupy", lambda: fake)
+    monkeypatch.setattr(cuda, "_stream", lambda cupy, device: Stream())
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    for cache in (cuda._plans, cuda._captured, cuda._modules):
+        cache.clear()
+    yield fake
+    for cache in (cuda._plans, cuda._captured, cuda._modules):
+        cache.clear()
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (3, 7, 7), (19, 33, 40), (2, 65, 130)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_launcher_and_the_kernel_compute_the_filter(
+    cupy_on_the_host: SimpleNamespace, size: tuple[int, int, int], shape: str
+) -> None:
+    images = torch.from_numpy(np.random.default_rng(0).random(size))
+    lows, highs = [0.25 * n for n in range(size[0])], [0.25 * n + 5 for n in range(size[0])]
+    for dtype, tolerance in TOLERANCE.items():
+        for low, high in ((0, 5), (2, 9.5), (4, INF)):
+            for complement in (False, True):
+                got = cuda.launch(images.to(dtype), [low], [high], complement, SHAPES[shape], 3)
+                expected = bandpass_reference(images.numpy(), low, high, complement=complement, shape=shape, order=3)
+                assert np.abs(got.numpy() - expected).max() < tolerance
+        got = cuda.launch(images.to(dtype), lows, highs, False, SHAPES[shape], 3)
+        expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape, order=3)
+        assert np.abs(got.numpy() - expected).max() < tolerance
+
+
+def test_images_beyond_the_count_of_a_plan_go_in_parts(
+    cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "MAX_ELEMENTS", 300)
+    images = torch.from_numpy(np.random.default_rng(0).random((8, 9, 11)))
+    got = cuda.launch(images, [2.0], [4.0], False, IDEAL, 2)
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 2, 4)).max() < TOLERANCE[torch.float64]
+    assert {key.batch for key in cuda._plans} == {3, 2}
+
+
+def test_memory_off_by_one_float_is_aligned_first(cupy_on_the_host: SimpleNamespace) -> None:
+    images = torch.rand(5 * 6 * 7 + 1)[1:].view(5, 6, 7)
+    got = cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 1, 3)).max() < TOLERANCE[torch.float32]
+
+
+def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
+    cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.rand(2, 6, 7)
+    before = Plan.made
+    for _ in range(3):
+        cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
+    assert Plan.made == before + 2
+    with monkeypatch.context() as capture:
+        capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
+        with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
+            cuda.launch(images[:1], [1.0], [3.0], False, IDEAL, 2)
+        with pytest.raises(UsageError, match="which no CUDA graph can capture"):
+            cuda.launch(images, [1.0, 2.0], [3.0, 4.0], False, IDEAL, 2)
+    for n in range(1, cuda.MAX_PLANS + 5):
+        cuda.launch(torch.rand(1, 4, n), [1.0], [3.0], False, IDEAL, 2)
+    assert len(cuda._plans) == cuda.MAX_PLANS
+    assert any(key.batch == 2 for key in cuda._plans), "the captured plan was dropped"
+
+
+def test_the_stream_is_torchs_by_whichever_way_cupy_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Speaking:
+        cuda_stream = 5
+
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return 0, 5
+
+    new = SimpleNamespace(cuda=SimpleNamespace(Stream=SimpleNamespace(from_external=lambda s: ("from", s.cuda_stream))))
+    old = SimpleNamespace(
+        cuda=SimpleNamespace(
+            Stream=SimpleNamespace(), ExternalStream=lambda pointer, device: ("external", pointer, device)
+        )
+    )
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Speaking())
+    assert cuda._stream(new, 1) == ("from", 5)
+    assert cuda._stream(old, 1) == ("external", 5, 1)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=7))
+    old.cuda.Stream.from_external = None
+    assert cuda._stream(old, 0) == ("external", 7, 0)
