@@ -14,7 +14,8 @@ Triton must not interpret here, so this runs in a process of its own. A kernel m
     constexprs        argument name -> value
     divisible_by_16   names of the arguments that a launch would find divisible by 16; without them loads stay narrow
     options           num_warps, num_stages, ...
-    access_bits       the widest global load and store that the kernel is meant to have
+    access_bits       how wide its widest global load is meant to be
+    store_bits        the same for stores, where wide ones are meant
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise.cuda")
+MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).parent / "results" / "resources.json"
 CUDA_SOURCES = {"bandpass": ("bandpass.cu", ("bandpass_mask_f32", "bandpass_mask_f64"))}
@@ -88,14 +89,15 @@ def triton_row(module: str, number: int, target: str) -> Row:
     try:
         compiled = triton.compile(source, target=gpu, options=options)
     except Exception as error:  # any backend's: the table says why a target cannot hold a kernel
-        return {"kernel": case["name"], "target": target, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+        return {"kernel": case["name"], "target": target, "reason": f"{type(error).__name__}: {said[-1]}"}
     row: Row = {"kernel": case["name"], "target": target, "warps": compiled.metadata.num_warps}
     if nvidia:
         row |= read_cubin(compiled.asm["cubin"], assemble(compiled.asm["ptx"]))
         row["shared_bytes"] = compiled.metadata.shared
     else:
         row |= read_amdgcn(compiled.asm["amdgcn"])
-    return row | {"meant_bits": case["access_bits"]}
+    return row | {"meant_load_bits": case["access_bits"], "meant_store_bits": case.get("store_bits", 0)}
 
 
 def _tools() -> Path:

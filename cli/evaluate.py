@@ -56,11 +56,13 @@ def evaluate(out: Path | None, as_json: bool, predictions: Path | None, **given:
       fastrace evaluate --predictions scores.csv --label race --score Black=p_black --patient patient_id
     """
     from fastrace.dataset import write_atomic
+    from fastrace.run_folder import writing
 
     found = _table_result(predictions, given) if predictions else _run_results(given)
     document = json.dumps({"evaluations": found}, indent=None if out is None else 2)
     if out is not None:
-        write_atomic(out, (document + "\n").encode(), 0o600)
+        with writing(out):
+            write_atomic(out, (document + "\n").encode(), 0o600)
     click.echo(document if as_json else "\n\n".join(map(_text, found)))
 
 

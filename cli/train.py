@@ -23,7 +23,7 @@ class Degrade(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Degradation:
         """Parse it once; the value travels unchanged to the kernels."""
-        from fastrace.degrade.grammar import Degradation, parse
+        from fastrace.degrade import Degradation, parse
         from fastrace.errors import UsageError
 
         if isinstance(value, Degradation):

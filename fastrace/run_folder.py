@@ -93,8 +93,9 @@ class RunFolder:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Indented, keys in the order given, numbers exact; NaN is refused."""
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        (self.path / name).parent.mkdir(exist_ok=True, mode=0o700)
-        write_atomic(self.path / name, text.encode(), 0o600)
+        with writing(self.path / name):
+            (self.path / name).parent.mkdir(exist_ok=True, mode=0o700)
+            write_atomic(self.path / name, text.encode(), 0o600)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A document of this run.
@@ -118,7 +119,8 @@ class RunFolder:
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A parquet file."""
-        write_parquet(table, self.path / name)
+        with writing(self.path / name):
+            write_parquet(table, self.path / name)
 
     def write_tensors(self, name: str, content: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, lists and dictionaries: what ``weights_only=True`` reads back."""
@@ -126,7 +128,8 @@ class RunFolder:
 
         buffer = io.BytesIO()
         torch.save(dict(content), buffer)
-        write_atomic(self.path / name, buffer.getvalue(), 0o600)
+        with writing(self.path / name):
+            write_atomic(self.path / name, buffer.getvalue(), 0o600)
 
     def read_tensors(self, name: str) -> dict[str, Any]:
         """Read what `write_tensors` wrote; runs no code from the file.
@@ -150,6 +153,24 @@ class RunFolder:
         if not isinstance(content, dict):
             raise RunError(f"{file}: not a file of fastrace")
         return content
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that is missing or closed, into one line.
+
+    Raises
+    ------
+    RunError
+    """
+    try:
+        yield
+    except OSError as error:
+        file.with_name(file.name + ".part").unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise RunError(
+            f"{file}: cannot be written ({reason}); make room or choose another --out, then --resume"
+        ) from error
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -92,21 +92,22 @@ def cached() -> Path:
 def _load() -> Path:
     import torch
 
-    path = installed()
-    if path is None:
-        path = cached()
-        if not path.exists():
-            return _build_and_load(path)
-    try:
-        torch.ops.load_library(str(path))
-    except OSError:
-        if path != cached():
-            raise
-        return _build_and_load(path, damaged=True)
+    path = installed() or cached()
+    if path == cached() and not _complete(path):
+        return _build_and_load(path)
+    torch.ops.load_library(str(path))
     return path
 
 
-def _build_and_load(path: Path, *, damaged: bool = False) -> Path:
+def _complete(path: Path) -> bool:
+    """Whether a cached library is there to its last byte (a full disk, a crash): loading half of one ends the process."""
+    try:
+        return path.read_bytes().endswith(marker().encode())
+    except OSError:
+        return False
+
+
+def _build_and_load(path: Path) -> Path:
     import torch
 
     compiler = _compiler()
@@ -124,7 +125,7 @@ def _build_and_load(path: Path, *, damaged: bool = False) -> Path:
             torch.ops.load_library(str(library))
         return library
     with work as folder, _locked(path.with_suffix(".lock")):
-        if damaged or not path.exists():
+        if not _complete(path):
             _compile(compiler, Path(folder)).replace(path)
         for stale in path.parent.glob(f"{path.stem}.*.build"):  # of builds that were killed: no one else holds the lock
             if stale != Path(folder) and _old(stale):
@@ -186,6 +187,8 @@ def _compile(compiler: list[str], folder: Path) -> Path:
     library = folder / "kernels.so"
     link = [f"-L{root / 'lib'}", *(f"-l{name}" for name in LIBRARIES), "-o", str(library)]
     _run([[*compiler, "-shared", *map(str, objects), *link]])
+    with library.open("ab") as file:  # what `_complete` looks for; loaders ignore it
+        file.write(marker().encode())
     return library
 
 
@@ -202,7 +205,9 @@ def _run(commands: list[list[str]]) -> None:
             )
         outputs = [process.communicate()[0] for process in running]
     except OSError as error:
-        raise BackendMissing(f"the C++ compiler {commands[0][0]} cannot be run ({error.strerror}): set CXX to one") from error
+        raise BackendMissing(
+            f"the C++ compiler {commands[0][0]} cannot be run ({error.strerror}): set CXX to one"
+        ) from error
     finally:
         for process in running:  # Ctrl-C
             if process.poll() is None:

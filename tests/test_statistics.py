@@ -239,3 +239,8 @@ def test_the_default_interval_covers(true_auc: float, images: int, correlation: 
         one = class_aucs(rank_images(scores[:, None], labels[patients], patients)).classes[0]
         covered += one.low <= true_auc <= one.high
     assert 0.915 <= covered / 400 <= 0.985
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        rank_images(np.array([[0.1], [np.nan]]), [0, 1], [0, 1])

@@ -20,6 +20,8 @@ decoded by one thread: the caller has more images than cores. GDCM is never call
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,8 @@ from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 from fastrace.dicom.codestream import Codestream, read_codestream
 
 LABEL = "imagecodecs"
+_RLE_LARGEST_RATIO = 64  # two bytes stand for at most 128 (PS3.5 G.3.1)
+_HTJ2K_LOCK = threading.Lock()  # the hook below belongs to the whole process
 
 JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
@@ -43,11 +47,26 @@ def _decode_jpeg2k(stream: bytes) -> np.ndarray:
     return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1))
 
 
+def _decode_htj2k(stream: bytes) -> np.ndarray:
+    """Decode by OpenJPH, whose errors imagecodecs (2026.3) can only print: the samples would be whatever memory held."""
+    failures: list[str] = []
+    with _HTJ2K_LOCK:
+        previous = sys.unraisablehook
+        sys.unraisablehook = lambda unraisable: failures.append(str(unraisable.exc_value))
+        try:
+            samples = np.asarray(imagecodecs.htj2k_decode(stream))
+        finally:
+            sys.unraisablehook = previous
+    if failures:
+        raise ValueError(failures[0])
+    return samples
+
+
 _FUNCTIONS: dict[str, tuple[str, Callable[[bytes], np.ndarray]]] = {
     **dict.fromkeys(JPEG, ("JPEG8", imagecodecs.jpeg8_decode)),
     **dict.fromkeys(JPEG_LS, ("JPEGLS", imagecodecs.jpegls_decode)),
     **dict.fromkeys(JPEG_2000, ("JPEG2K", _decode_jpeg2k)),
-    **dict.fromkeys(HTJ2K, ("HTJ2K", imagecodecs.htj2k_decode)),
+    **dict.fromkeys(HTJ2K, ("HTJ2K", _decode_htj2k)),
 }
 
 # What pydicom shows where the codec is missing from a build of imagecodecs.
@@ -121,6 +140,8 @@ def check_codestream(syntax: str, stream: bytes, rows: int, columns: int) -> Cod
         If it is no codestream of the family, or of another size, or has no end.
     """
     if syntax in RLE:
+        if len(stream) * _RLE_LARGEST_RATIO < rows * columns:
+            raise EOFError(f"{len(stream)} bytes cannot hold {rows} x {columns} pixels")
         return None
     found = read_codestream(stream)
     is_jpeg_2000 = stream[:2] != b"\xff\xd8"

@@ -246,7 +246,7 @@ def _read_dicom_frame(
 
 
 def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:
-    content = bytes(Bytes(path, size).read(0, size))
+    content = Bytes(path, size).read(0, size)
     info = raster.read_info(content, max_pixels)
     display = raster.select_display(info, choice)
     header = Header(

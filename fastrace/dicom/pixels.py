@@ -133,19 +133,14 @@ def native_frame(source: Bytes, element: PixelElement, layout: Layout, index: in
     length = layout.rows * layout.columns * layout.allocated // 8
     start = element.offset + index * length
     if layout.allocated == 16:
-        words = np.frombuffer(source.read(start, length), ">u2" if layout.big_endian else "<u2")
+        words = source.read_array(start, length).view(">u2" if layout.big_endian else "<u2")
         return words.astype(np.uint16, copy=False).reshape(layout.rows, layout.columns)
     if layout.big_endian and element.vr == "OW":
         # Bytes in big-endian 16-bit words come swapped in pairs (PS3.5 7.3), and a frame may begin inside a pair.
         odd = index * length % 2
-        pairs = source.read(start - odd, (length + odd + 1) // 2 * 2)
-        return (
-            np.frombuffer(pairs, ">u2")
-            .astype("<u2")
-            .view(np.uint8)[odd : odd + length]
-            .reshape(layout.rows, layout.columns)
-        )
-    return np.frombuffer(source.read(start, length), np.uint8).reshape(layout.rows, layout.columns)
+        pairs = source.read_array(start - odd, (length + odd + 1) // 2 * 2)
+        return pairs.view(">u2").astype("<u2").view(np.uint8)[odd : odd + length].reshape(layout.rows, layout.columns)
+    return source.read_array(start, length).reshape(layout.rows, layout.columns)
 
 
 def compressed_frame(
@@ -163,7 +158,8 @@ def compressed_frame(
     RejectedInput
         ``truncated`` or ``decode_failed``.
     """
-    stream = b"".join(source.read(*fragment) for fragment in fragments)
+    parts = [source.read(*fragment) for fragment in fragments]
+    stream = parts[0] if len(parts) == 1 else b"".join(parts)
     notes: list[str] = []
     try:
         found = codecs.check_codestream(layout.syntax, stream, layout.rows, layout.columns)

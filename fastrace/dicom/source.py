@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
@@ -49,23 +50,36 @@ class Bytes:
         """Open for reading; the caller closes."""
         return io.BytesIO(self.where) if isinstance(self.where, bytes) else self.where.open("rb")
 
-    def read(self, offset: int, count: int) -> bytearray:
-        """Read `count` bytes at `offset` into one new writable buffer.
+    def read(self, offset: int, count: int) -> bytes:
+        """Read `count` bytes at `offset`; raises as `read_array` does."""
+        self._check(offset, count)
+        with self.open() as file:
+            file.seek(offset)
+            found = file.read(count)
+        if len(found) != count:
+            raise RejectedInput("truncated", _cut_short(count - len(found)))
+        return found
+
+    def read_array(self, offset: int, count: int) -> np.ndarray:
+        """Read `count` bytes at `offset` into one new array, uint8 [count]; nothing is zeroed or copied in between.
 
         Raises
         ------
         RejectedInput
             ``truncated`` if they are not there (any more).
         """
-        if offset + count > self.size:
-            raise RejectedInput("truncated", _cut_short(offset + count - self.size))
-        buffer = bytearray(count)
+        self._check(offset, count)
+        buffer = np.empty(count, np.uint8)
         with self.open() as file:
             file.seek(offset)
-            found = file.readinto(buffer)  # type: ignore[attr-defined]
+            found: int = file.readinto(buffer)  # type: ignore[attr-defined]
         if found != count:
             raise RejectedInput("truncated", _cut_short(count - found))
         return buffer
+
+    def _check(self, offset: int, count: int) -> None:
+        if offset + count > self.size:
+            raise RejectedInput("truncated", _cut_short(offset + count - self.size))
 
 
 @dataclass(frozen=True)
@@ -203,7 +217,7 @@ def _items(source: Bytes, offset: int) -> tuple[bytes, list[tuple[int, int]]]:
     if not fragments:
         raise RejectedInput("truncated", f"{attribute('PixelData')} holds no compressed frame")
     table = fragments.pop(0)
-    return bytes(source.read(*table)), fragments
+    return source.read(*table), fragments
 
 
 def _split_at_codestreams(source: Bytes, fragments: list[tuple[int, int]], frames: int) -> list[list[tuple[int, int]]]:
@@ -224,7 +238,7 @@ def _split_at_codestreams(source: Bytes, fragments: list[tuple[int, int]], frame
 
 def _inflate(source: Bytes, limit: int) -> Bytes:
     """Inflate a deflated file into memory, at most `limit` bytes, as if it had been written without deflation."""
-    stored = bytes(source.read(0, source.size))
+    stored = source.read(0, source.size)
     # (0002,0000) UL 4: the length of the meta information that follows it, and is never deflated (PS3.5 A.5).
     if stored[_META_START : _META_START + 8] != b"\x02\0\0\0UL\x04\0":
         raise RejectedInput("bad_header", f"{attribute('FileMetaInformationGroupLength')} is missing")

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
 # Column names of the public sets (PROTOCOL B) and of DICOM, lower case, letters and digits only; most specific first.
@@ -161,7 +162,10 @@ def read_labels(
     about = {"patient": PATIENT_FACTS, "study": STUDY_FACTS, "accession": STUDY_FACTS}.get(kind, tuple(FACTS))
     facts = {fact: names[plain] for fact in about for plain in FACTS[fact] if plain in names}
     kept = [name for name in table.columns if _plain(name) in KEPT and name not in facts.values()]
-    kept += [name for name in columns if name not in kept]
+    kept += [name for name in columns if name not in kept and name not in facts.values()]
+    taken = [name for name in kept if name in INDEX_COLUMNS]
+    if taken:
+        raise UsageError(f"{file}: column {taken[0]!r} has the name of a column of the index; rename it in the table")
     patient = next((names[plain] for plain in KEYS["patient"] if plain in names), None)
     study = next((names[plain] for plain in KEYS["study"] if plain in names), None)
 

@@ -105,6 +105,10 @@ class Ranking:
     n_images: int
     unit: Literal["patient", "image"]
 
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.scores).all():
+            raise ValueError("scores must be finite numbers")
+
     @property
     def n_patients(self) -> int:
         """Clusters."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fastrace.degrade import CLEAN, Degradation
 from fastrace.errors import UsageError
+from fastrace.models import SMALL
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ RECIPES: dict[str, Recipe] = {
 NO_FLIP = frozenset({"mammo", "any"})
 # PROTOCOL A2l: the hand model was trained with another rate.
 PAPER_LEARNING_RATE = {"hand": 1e-6}
-# The small network finds a weak planted texture in half the epochs of 1e-3 (400 images of 128 x 128).
+# The small network on 132 mammogram phantoms of 128 x 128, 3 seeds: AUC .98 to 1 after 20 epochs of batch 32, .997 to 1 of
+# batch 16.
 SMALL_LEARNING_RATE = 3e-3
+SMALL_BATCH_SIZE = 16
 
 
 def get_recipe(
@@ -92,8 +95,9 @@ def get_recipe(
     if name == "paper":
         recipe = replace(recipe, learning_rate=PAPER_LEARNING_RATE.get(modality, recipe.learning_rate))
     else:
-        rate = SMALL_LEARNING_RATE if model == "small" else recipe.learning_rate
-        recipe = replace(recipe, learning_rate=rate, flip=modality not in NO_FLIP)
+        recipe = replace(recipe, flip=modality not in NO_FLIP)
+        if model == SMALL:
+            recipe = replace(recipe, learning_rate=SMALL_LEARNING_RATE, batch_size=SMALL_BATCH_SIZE)
     changed = replace(
         recipe,
         epochs=recipe.epochs if epochs is None else epochs,

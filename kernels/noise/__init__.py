@@ -46,9 +46,12 @@ from fastrace.kernels.noise import cpu
 from fastrace.kernels.noise.reference import noise_one
 
 try:
-    from fastrace.kernels.noise.cuda import grid_and_arguments, noise_kernel
+    from fastrace.kernels.noise.cuda import grid_and_arguments, noise_kernel, offline_cases
 except ImportError:  # a torch build without triton: the CPU kernel still works
     noise_kernel = None
+
+__all__ = ["COUNT_FLIPS", "KINDS", "MAX_PHOTONS", "NORMAL_ERROR", "PHOTONS_AT_WHITE"]
+__all__ += ["noise", "noise_reference", "noise_stream", "offline_cases"]
 
 KINDS = {"gaussian": cpu.GAUSSIAN, "poisson": cpu.POISSON, "speckle": cpu.SPECKLE, "salt_pepper": cpu.SALT_PEPPER}
 # Quantum noise of 3 % of display white at full dose: a convention of ours, not a property of any detector.

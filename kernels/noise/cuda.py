@@ -38,7 +38,7 @@ _GAUSSIAN, _POISSON, _SPECKLE = tl.constexpr(cpu.GAUSSIAN), tl.constexpr(cpu.POI
 
 
 @triton.jit
-def _ln(x):  # type: ignore[no-untyped-def]
+def _ln(x):
     bits = x.to(tl.int32, bitcast=True)
     exponent = (bits - _SQRT_HALF_BITS) >> 23
     f = (bits - (exponent << 23)).to(tl.float32, bitcast=True) - 1.0
@@ -49,7 +49,7 @@ def _ln(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _normal_pair(word0, word1):  # type: ignore[no-untyped-def]
+def _normal_pair(word0, word1):
     radius = tl.sqrt_rn(-2.0 * _ln(word0.to(tl.float32) * 2.3283064365386963e-10 + 1.1641532182693481e-10))
     quarter = (word1 + 0x20000000) >> 30
     t = (word1 - (quarter << 30)).to(tl.int32, bitcast=True).to(tl.float32) * _ANGLE
@@ -65,7 +65,7 @@ def _normal_pair(word0, word1):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _normal_quantile(u):  # type: ignore[no-untyped-def]
+def _normal_quantile(u):
     x = 2.0 * u - 1.0
     w = -_ln((1.0 - x) * (1.0 + x))
     s = w - 2.5
@@ -76,7 +76,7 @@ def _normal_quantile(u):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _exp_negative(x):  # type: ignore[no-untyped-def]
+def _exp_negative(x):
     n = tl.floor(0.5 - x * _LOG2_E)
     r = (-x - n * _LN2_HIGH) - n * _LN2_LOW
     p = (((_E4 * r + _E3) * r + _E2) * r + _E1) * r + _E0
@@ -84,7 +84,7 @@ def _exp_negative(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _poisson(word, mean):  # type: ignore[no-untyped-def]
+def _poisson(word, mean):
     u = ((word >> 9).to(tl.float32) + 0.5) * 1.1920928955078125e-07
     m = tl.maximum(mean, _WALK_BELOW)
     z = _normal_quantile(u)
@@ -100,9 +100,11 @@ def _poisson(word, mean):  # type: ignore[no-untyped-def]
     count = tl.where(walks, 0.0, expanded)
     # A whole program of bright pixels skips the walk.
     if tl.max(rest, 0) > 0.0:
-        for k in range(1, _STEPS + 1):
+        number = tl.full((), 0.0, tl.float32)
+        for _ in range(_STEPS):
+            number += 1.0
             walks = (rest > 0.0) & ((p >= _NEGLIGIBLE) | (count < mean))
-            term = p * (mean * tl.div_rn(1.0, tl.to_tensor(k).to(tl.float32)))
+            term = p * (mean * tl.div_rn(1.0, number))
             p = tl.where(walks, term, p)
             rest = tl.where(walks, rest - term, rest)
             count = tl.where(walks, count + 1.0, count)
@@ -110,23 +112,23 @@ def _poisson(word, mean):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def interleave4(a, b, c, d):  # type: ignore[no-untyped-def]
+def interleave4(a, b, c, d):
     """Element 4i + k is element i of the k-th argument; stays in registers."""
     return tl.interleave(tl.interleave(a, c), tl.interleave(b, d))
 
 
 @triton.jit
-def block_words(block, identity, seed, stream):  # type: ignore[no-untyped-def]
+def block_words(block, identity, seed, stream):
     """Return the four words of each counter block of one image, uint32."""
     block = block.to(tl.uint32)
     zero = block * 0
     low = zero + identity.to(tl.uint32)
     high = zero + (identity >> 32).to(tl.uint32)
-    return tl.philox(seed, block, low, high, zero + tl.to_tensor(stream).to(tl.uint32), 10)
+    return tl.philox(seed, block, low, high, (zero + stream).to(tl.uint32), 10)
 
 
 @triton.jit(do_not_specialize=["chunks", "threshold", "seed", "stream"])
-def noise_kernel(  # type: ignore[no-untyped-def]
+def noise_kernel(
     image_ptr,  # [N, pixels] float32
     out_ptr,  # [N, pixels] float32
     id_ptr,  # [N] int64
@@ -161,7 +163,7 @@ def noise_kernel(  # type: ignore[no-untyped-def]
         if KIND == _POISSON:
             y = tl.where(x < float("inf"), _poisson(word, x * a) * b, x)
         else:
-            replaced = ((word >> 1) < tl.to_tensor(threshold).to(tl.uint32)) & (x == x)
+            replaced = ((word >> 1) < threshold) & (x == x)
             y = tl.where(replaced, (word & 1).to(tl.float32), x)
     tl.store(out_ptr + at, y, mask=inside)
 
@@ -191,6 +193,7 @@ def offline_cases() -> list[dict[str, Any]]:
             "divisible_by_16": ("image_ptr", "out_ptr", "id_ptr", "pixels"),
             "options": {"num_warps": WARPS},
             "access_bits": 128,
+            "store_bits": 128,
         }
         for name, kind in kinds.items()
     ]

@@ -41,7 +41,7 @@ def _display(words, affine, tables, image, bits, shift, signed, table, keep, TAB
     sign = signed << (bits - 1)
     value = ((pattern ^ sign) - (sign + origin)).to(tl.float32)
     display = tl.minimum(tl.maximum(value * scale + residual, 0.0), 1.0)
-    if TABLES:
+    if TABLES:  # noqa: SIM102  decided when compiled; the next one, when run
         if table >= 0:
             display = tl.load(tables + table + pattern, mask=keep, other=0.0)
     return display
@@ -183,7 +183,12 @@ def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: T
     """Write every box of the canvas [N, H, W] with the kernel that the hints promise is enough."""
     n, height, width = out.shape
     arguments = (words, geometry, affine, tables, out, height, width)
-    flags = {"TABLES": tables.numel() > 0, "WIDE": bool(hints & WIDE), "FIELDS": len(COLUMNS), "num_warps": WARPS}
+    flags: dict[str, Any] = {
+        "TABLES": tables.numel() > 0,
+        "WIDE": bool(hints & WIDE),
+        "FIELDS": len(COLUMNS),
+        "num_warps": WARPS,
+    }
     if hints & SAME:
         block = min(SAME_BLOCK, triton.next_power_of_2(width))
         rows = SAME_PIXELS // block
@@ -224,8 +229,9 @@ def _case(
         "constexprs": constexprs,
         "divisible_by_16": (*pointers, "width"),
         "options": {"num_warps": WARPS},
-        # 8 pixels of 2 bytes; the area kernel stores single averages, each image having its own box.
         "access_bits": 128 if word == "u16" else 64,
+        # The area kernel stores single averages, since every image has its own box.
+        "store_bits": 128 if kernel is _same_kernel else 0,
     }
 
 

@@ -95,7 +95,9 @@ def make_plan(
         crop = (crops[n] if crops else None) or Box(0, 0, *tensor.shape)
         box = (boxes[n] if boxes else None) or Box(0, 0, height, width)
         if not crop.inside(*tensor.shape):
-            raise ValueError(f"image {n}: crop {crop} does not lie inside its {tensor.shape[0]} x {tensor.shape[1]} pixels")
+            raise ValueError(
+                f"image {n}: crop {crop} does not lie inside its {tensor.shape[0]} x {tensor.shape[1]} pixels"
+            )
         if not box.inside(height, width):
             raise ValueError(f"image {n}: box {box} does not lie inside the {height} x {width} canvas")
         if transfer.shift + transfer.bits > 8 * tensor.element_size():
@@ -106,11 +108,10 @@ def make_plan(
             raise ValueError(f"image {n}: {crop} to {box} is more than the kernels can count in 32 bits")
         source, start, stride = places[n]
         crop_at = start + crop.top * stride + crop.left
+        rectangles = (crop.height, crop.width, box.top, box.left, box.height, box.width)
         flip = int(bool(flips[n])) if flips else 0
-        geometry.append(
-            (source, crop_at, stride, crop.height, crop.width, box.top, box.left, box.height, box.width, flip)
-            + (transfer.bits, transfer.shift, int(transfer.signed), tables.place(transfer.table))
-        )
+        value = (transfer.bits, transfer.shift, int(transfer.signed), tables.place(transfer.table))
+        geometry.append((source, crop_at, stride, *rectangles, flip, *value))
         affine.append(_centred(transfer.scale, transfer.offset))
     return Plan(
         words=words,
@@ -199,7 +200,7 @@ def _buffers(tensors: list[Tensor], one: bool) -> tuple[list[Tensor], list[Place
         return tensors, [(n, 0, _row_words(tensor)) for n, tensor in enumerate(tensors)]
     storages = {(tensor.untyped_storage().data_ptr(), tensor.dtype) for tensor in tensors}
     if len(storages) == 1:
-        starts = [tensor.storage_offset() for tensor in tensors]
+        starts = [int(tensor.storage_offset()) for tensor in tensors]
         words = tensors[0].untyped_storage().nbytes() // tensors[0].element_size()  # to its end: loads may be wide
         buffer = tensors[0].as_strided((words - min(starts),), (1,), min(starts))
         return [buffer], [(0, s - min(starts), _row_words(t)) for s, t in zip(starts, tensors, strict=True)]

@@ -52,7 +52,11 @@ def window_reference(
         display = display_values(words[crop.top :, crop.left :][: crop.height, : crop.width], transfer)
         if flips and flips[n]:
             display = display[:, ::-1]
-        average = area_shares(crop.height, box.height) @ display @ area_shares(crop.width, box.width).T
+        average = display
+        if crop.height != box.height:
+            average = area_shares(crop.height, box.height) @ average
+        if crop.width != box.width:
+            average = average @ area_shares(crop.width, box.width).T
         canvas[n, box.top : box.top + box.height, box.left : box.left + box.width] = average
     if dtype is None:
         return canvas

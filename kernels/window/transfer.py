@@ -53,13 +53,17 @@ class Transfer:
         if not 1 <= self.bits <= 16:
             raise ValueError(f"bits is {self.bits}; BitsStored must be 1 to 16")
         if not 0 <= self.shift <= 16 - self.bits:
-            raise ValueError(f"shift is {self.shift}; with {self.bits} bits in a 16-bit word it must be 0 to {16 - self.bits}")
+            raise ValueError(
+                f"shift is {self.shift}; with {self.bits} bits in a 16-bit word it must be 0 to {16 - self.bits}"
+            )
         if self.table is not None:
             _check_table(self.table, 1 << self.bits)
         elif not (math.isfinite(self.scale) and math.isfinite(self.offset)):
             raise ValueError(f"scale is {self.scale} and offset {self.offset}; both must be finite")
         elif abs(self.scale) > MAX_SCALE:
-            raise ValueError(f"scale is {self.scale}; beyond {MAX_SCALE:g} per value the map is a step: give it as a table")
+            raise ValueError(
+                f"scale is {self.scale}; beyond {MAX_SCALE:g} per value the map is a step: give it as a table"
+            )
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,17 @@ def test_a_deflated_file_that_ends_early_is_refused(tmp_path: Path, cut: int) ->
     assert refused(path).reason == "truncated"
 
 
+@pytest.mark.parametrize(("number", "expected"), [("A1", "A1"), ("", None)])
+def test_a_value_representation_that_is_none_never_raises(tmp_path: Path, number: str, expected: str | None) -> None:
+    """pydicom raises NotImplementedError for it, for an empty value even where only the raw element is asked for."""
+    path = write(tmp_path / "image", VALUES, AccessionNumber=number)
+    content = path.read_bytes()
+    assert content.count(b"\x08\0\x50\0SH") == 1
+    path.write_bytes(content.replace(b"\x08\0\x50\0SH", b"\x08\0\x50\0S\xff"))
+    header = open_frames(path).frame(0).header
+    assert (header.accession, header.patient_id) == (expected, "somebody")
+
+
 SYNTAXES = [
     uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian,
     uid.RLELossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.HTJ2KLossless,

@@ -231,3 +231,91 @@ def test_fragments_that_do_not_divide_into_frames_are_refused(tmp_path: Path) ->
     with pytest.raises(RejectedInput, match="3 fragments do not divide into 2 frames") as caught:
         open_frames(path)
     assert caught.value.reason == "bad_header"
+
+
+def test_jpeg_2000_in_a_jp2_box_is_read_like_a_bare_codestream(tmp_path: Path) -> None:
+    values = smooth()
+    stream = bytes(imagecodecs.jpeg2k_encode(values.astype(np.uint16), level=0, codecformat="jp2", reversible=True))
+    assert stream[4:8] == b"jP  "
+    path = write(tmp_path / "image", values, TransferSyntaxUID=uid.JPEG2000Lossless, codestreams=[stream])
+    np.testing.assert_array_equal(values_of(path), values)
+
+
+SIZ = encode(uid.HTJ2KLossless, smooth(), 12)
+
+
+@pytest.mark.parametrize("place", [24, 28, 43, 44])  # tile width and height, steps between samples
+def test_a_jpeg_2000_header_with_a_size_of_zero_never_reaches_the_decoder(place: int) -> None:
+    """OpenJPH divides by them, and the process is gone."""
+    width = 4 if place < 40 else 1
+    stream = SIZ[:place] + b"\0" * width + SIZ[place + width :]
+    with pytest.raises(ValueError, match="no frame header"):
+        codecs.check_codestream(uid.HTJ2KLossless, stream, 24, 31)
+
+
+def test_errors_inside_openjph_are_not_lost() -> None:
+    """imagecodecs prints them and hands back memory that nothing was decoded into."""
+    values = smooth(60, 70)
+    stream = encode(uid.HTJ2KLossless, values, 12)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(stream)
+        for place in rng.integers(200, len(stream) - 2, 20):
+            damaged[place] = rng.integers(0, 256)
+        try:
+            codecs.decode_samples(uid.HTJ2KLossless, bytes(damaged), 60, 70, 2)
+        except ValueError:
+            refused += 1
+    assert refused > 5
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b"\xff\xd8",
+        b"\xff\xd8\xff",
+        b"\xff\xd8\0\0\0\0",
+        b"\xff\xd8\xff\xe0\0\2\xff\xda\0\2",
+        b"\xff\xd8\xff\xc3\0",
+        SIZ[:20],
+        b"\0\0\0\x0cjP  \r\n",
+    ],
+)
+def test_what_has_no_frame_header_is_refused(stream: bytes) -> None:
+    syntax = uid.JPEGLossless if stream[:2] == b"\xff\xd8" else uid.HTJ2KLossless
+    with pytest.raises(ValueError, match="no frame header"):
+        codecs.check_codestream(syntax, stream, 24, 31)
+
+
+def test_fill_bytes_thumbnails_and_markers_without_length_do_not_hide_the_frame_header() -> None:
+    stream = encode(uid.JPEGLossless, smooth(), 12)
+    thumbnail = b"\xff\xd8 a picture \xff\xd9"
+    before = b"\xff\xd8\xff\xff\x01\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    found = codecs.check_codestream(uid.JPEGLossless, before + stream[2:], 24, 31)
+    assert found is not None
+    assert (found.rows, found.columns, found.precision, found.components) == (24, 31, 12, 1)
+    with pytest.raises(EOFError, match="ends too early"):  # the end marker of the thumbnail is not the image's
+        codecs.check_codestream(uid.JPEGLossless, (before + stream[2:])[:-2], 24, 31)
+
+
+def test_rle_with_too_few_bytes_is_refused() -> None:
+    stream = encode(uid.RLELossless, smooth(), 12)
+    with pytest.raises(EOFError, match="cannot hold 60000 x 4000 pixels"):  # before anything is allocated
+        codecs.check_codestream(uid.RLELossless, stream, 60000, 4000)
+    with pytest.raises(ValueError, match="of 2000 bytes"):
+        codecs.decode_samples(uid.RLELossless, stream, 25, 40, 2)
+
+
+def test_pydicoms_plugins_that_fail_are_named() -> None:
+    with pytest.raises(ValueError, match="pydicom: "):
+        codecs.decode_with_pydicom(
+            uid.RLELossless,
+            b"\0" * 70,
+            {"rows": 2, "columns": 2, "bits_allocated": 16, "bits_stored": 12, "pixel_representation": 0}
+            | {"photometric_interpretation": "MONOCHROME2", "number_of_frames": 1, "samples_per_pixel": 1}
+            | {"pixel_keyword": "PixelData"},
+        )
+    with pytest.raises(ValueError, match="no decoder"):
+        codecs.decode_with_pydicom("1.2.3", b"", {})

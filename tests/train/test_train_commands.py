@@ -186,6 +186,14 @@ def test_evaluate_says_what_is_missing(capsys: pytest.CaptureFixture[str], argum
     assert message in capsys.readouterr().err
 
 
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.DataFrame({"race": ["Black", "White"] * 20, "p": range(40)})
+    table.to_csv(tmp_path / "s.csv", index=False)
+    command = ["evaluate", "--predictions", tmp_path / "s.csv", "--label", "race", "--score", "Black=p"]
+    assert fastrace(*command, "--out", tmp_path / "missing" / "found.json") == 1
+    assert "found.json: cannot be written (No such file or directory)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_help_needs_no_torch(command: str) -> None:
     code = (

@@ -230,10 +230,51 @@ def test_two_processes_cannot_train_into_one_folder(ask: Ask) -> None:
         train(ask())
 
 
+def test_a_full_disk_is_one_line_and_the_run_can_go_on(
+    trained: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from fastrace import run_folder
+
+    def full(path: Path, content: bytes, mode: int = 0o644) -> None:
+        if path.name == "checkpoint.pt":
+            path.with_name(path.name + ".part").write_bytes(content[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, content, mode)
+
+    write = run_folder.write_atomic
+    monkeypatch.setattr(run_folder, "write_atomic", full)
+    with pytest.raises(RunError, match=r"checkpoint.pt: cannot be written \(No space left on device\); make room"):
+        train(ask())
+    assert not [name for name in files(ask().out) if name.endswith(".part")]
+    monkeypatch.setattr(run_folder, "write_atomic", write)
+    train(ask(), resume=True)
+    assert (ask().out / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+
+
 def test_a_loss_that_is_not_a_number_stops_with_advice(ask: Ask) -> None:
     recipe = replace(ask().recipe, learning_rate=1e30, warmup=0.0)
     with pytest.raises(RunError, match=r"the loss is not a number .*lower --learning-rate"):
         train(ask(recipe=recipe))
+
+
+def test_a_run_folder_says_what_is_wrong_with_its_files(tmp_path: Path) -> None:
+    from fastrace.run_folder import RunFolder
+
+    folder = RunFolder(tmp_path)
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(RunError, match=r"run.json: not a document of fastrace"):
+        folder.read_json("run.json")
+    torch.save([1], tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError, match=r"checkpoint.pt: not a file of fastrace"):
+        folder.read_tensors("checkpoint.pt")
+    folder.write_tensors("checkpoint.pt", {"schema": 0})
+    with pytest.raises(RunError, match=r"not a checkpoint of this version"):
+        Checkpoint.load(tmp_path)
+    folder.write_tensors("checkpoint.pt", {"schema": 1, "classes": ["a"]})
+    with pytest.raises(RunError, match=r"incomplete"):
+        Checkpoint.load(tmp_path)
 
 
 def test_early_stopping_keeps_the_best_epoch(ask: Ask) -> None:

@@ -1,0 +1,153 @@
+"""The degradation language, read: `grammar` says what each form means."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from fastrace.degrade.grammar import (
+    CLEAN,
+    GRID,
+    Blur,
+    Clip,
+    Degradation,
+    Filter,
+    Noise,
+    Patch,
+    Resolution,
+    Step,
+    number,
+)
+from fastrace.errors import UsageError
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+")
+_LARGEST = 1e6  # beyond any image; keeps printed numbers free of "e+", since "+" composes
+
+
+def parse(text: str) -> Degradation:
+    """Read a degradation.
+
+    Parameters
+    ----------
+    text : str
+        See `grammar`. Numbers print back in their shortest form (``50.0`` as ``50``).
+
+    Raises
+    ------
+    UsageError
+        With the place and what was expected there.
+    """
+    if text.strip() == "none":
+        return CLEAN
+    steps = []
+    start = 0
+    for part in text.split("+"):
+        steps.append(_Words(text, part, start).step())
+        start += len(part) + 1
+    return Degradation(tuple(steps))
+
+
+_USAGE = {
+    "lowpass": "lowpass:EDGE",
+    "highpass": "highpass:EDGE",
+    "band": "band:LOW:HIGH",
+    "notch": "notch:LOW:HIGH",
+    "blur": "blur:SIGMA",
+    "noise": "noise:KIND:AMOUNT",
+    "resolution": "resolution:PIXELS",
+    "clip": "clip:LEVEL",
+    "patch": "patch:keep:TILE or patch:remove:TILE",
+}
+
+
+@dataclass
+class _Words:
+    """One step being read: its words, and where each stands in the whole text."""
+
+    text: str
+    part: str
+    start: int
+    words: list[tuple[str, int]] = field(init=False)
+    per_mm: bool = field(init=False, default=False)
+    kind: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self.words = []
+        place = self.start
+        for word in self.part.split(":"):
+            self.words.append((word, place))
+            place += len(word) + 1
+
+    def fail(self, index: int, expected: str) -> UsageError:
+        word, place = self.words[index] if index < len(self.words) else ("", self.start + len(self.part))
+        got = f"got {word!r}" if word else "nothing is there"
+        return UsageError(f"--degrade {self.text}: at character {place + 1} expected {expected}, {got}")
+
+    def step(self) -> Step:
+        kind = self.kind = self.words[0][0]
+        if kind == "roi":
+            raise self.fail(0, "a degradation without masks (roi is not available yet)")
+        if kind not in _USAGE:
+            raise self.fail(0, f"one of {', '.join(_USAGE)}, none")
+        if kind in ("lowpass", "highpass", "band", "notch"):
+            return self.filter(kind)
+        if kind == "noise":
+            kinds = ("gaussian", "poisson", "speckle", "salt_pepper")
+            name = self.choice(1, kinds)
+            share = name in ("poisson", "salt_pepper")
+            amount = self.number(2, "above 0 and at most 1" if share else "above 0", 1 if share else _LARGEST)
+            step: Step = Noise(name, amount)  # type: ignore[arg-type]
+        elif kind == "blur":
+            step = Blur(self.number(1, "sigma in pixels above 0"))
+        elif kind == "clip":
+            step = Clip(self.number(1, "a display value above 0 and at most 1", 1))
+        elif kind == "resolution":
+            step = Resolution(self.integer(1, "a whole number of pixels, 1 or more", 1, 100_000))
+        else:
+            action = self.choice(1, ("keep", "remove"))
+            step = Patch(action, self.integer(2, "a tile from 0 to 8", 0, GRID * GRID - 1))  # type: ignore[arg-type]
+        self.end(3 if kind in ("noise", "patch") else 2)
+        return step
+
+    def filter(self, kind: str) -> Filter:
+        last, place = self.words[-1]
+        if last.endswith("lp/mm"):
+            self.per_mm = True
+            self.words[-1] = (last.removesuffix("lp/mm").rstrip(), place)
+        if kind in ("lowpass", "highpass"):
+            edge = self.number(1, "an edge above 0 in cycles/image, or in lp/mm with that unit behind it")
+            self.end(2)
+            low, high = (0.0, edge) if kind == "lowpass" else (edge, math.inf)
+            return Filter(kind, low, high, self.per_mm)  # type: ignore[arg-type]
+        low = self.number(1, "a low edge, 0 or more", zero=True)
+        high = self.number(2, f"a high edge above {number(low)}")
+        if high <= low:
+            raise self.fail(2, f"a high edge above the low edge {number(low)}")
+        self.end(3)
+        return Filter(kind, low, high, self.per_mm)  # type: ignore[arg-type]
+
+    def number(self, index: int, expected: str, most: float = _LARGEST, zero: bool = False) -> float:
+        word = self.words[index][0] if index < len(self.words) else ""
+        if not _NUMBER.fullmatch(word):
+            raise self.fail(index, f"a number ({expected})")
+        value = float(word)
+        if not (0 < value <= most or (zero and value == 0)):
+            raise self.fail(index, f"a number ({expected})")
+        return value
+
+    def integer(self, index: int, expected: str, least: int, most: int) -> int:
+        word = self.words[index][0] if index < len(self.words) else ""
+        if not (word.isascii() and word.isdigit() and least <= int(word) <= most):
+            raise self.fail(index, expected)
+        return int(word)
+
+    def choice(self, index: int, choices: tuple[str, ...]) -> str:
+        word = self.words[index][0] if index < len(self.words) else ""
+        if word not in choices:
+            raise self.fail(index, f"one of {', '.join(choices)}")
+        return word
+
+    def end(self, count: int) -> None:
+        if len(self.words) > count:
+            raise self.fail(count, f"the end or '+' ({_USAGE[self.kind]})")
