@@ -38,6 +38,7 @@ def extensions() -> list[Extension]:
             [f"{KERNELS}/{source}" for source in shared["SOURCES"]],
             extra_compile_args=[*shared["FLAGS"], "-isystem", str(torch / "include")],
             define_macros=[("FASTRACE_MARKER", f'"{shared["marker"]()}"')],
+            extra_link_args=["-pthread"],
             library_dirs=[str(torch / "lib")],
             libraries=list(shared["LIBRARIES"]),
             language="c++",

@@ -41,7 +41,6 @@ class Voi(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check the grammar; the text itself travels on."""
         from fastrace.dicom.voi import parse_voi
-
         from fastrace.errors import FastraceError
 
         try:

@@ -91,7 +91,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
         out=out / "run",
         modality="mammo",
         target="group",
-        recipe=get_recipe("current", "mammo", "small", epochs=12),
+        recipe=get_recipe("current", "mammo", "small", epochs=16),
         model="small",
         init="random",
         seed=seed,

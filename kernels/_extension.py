@@ -33,6 +33,7 @@ FLAGS = (
     "-std=c++17",
     "-O3",
     "-fPIC",
+    "-pthread",
     "-fvisibility=hidden",
     "-Wno-psabi",
     "-DTORCH_TARGET_VERSION=0x020a000000000000",  # the stable ABI of torch 2.10: runs on every later torch
@@ -186,7 +187,7 @@ def _compile(compiler: list[str], folder: Path) -> Path:
     _run([[*compiler, *flags, "-c", str(FOLDER / s), "-o", str(o)] for s, o in zip(SOURCES, objects, strict=True)])
     library = folder / "kernels.so"
     link = [f"-L{root / 'lib'}", *(f"-l{name}" for name in LIBRARIES), "-o", str(library)]
-    _run([[*compiler, "-shared", *map(str, objects), *link]])
+    _run([[*compiler, "-shared", "-pthread", *map(str, objects), *link]])
     with library.open("ab") as file:  # what `_complete` looks for; loaders ignore it
         file.write(marker().encode())
     return library

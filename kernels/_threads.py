@@ -1,4 +1,4 @@
-"""Several images at once on the CPU, one thread for each: never threads inside one image.
+"""Several images at once on the CPU, one thread for each: never threads inside one image. And whether numba can cache.
 
 Threads in numba or OpenMP would be shorter to write, but a process that was forked after they were started (a
 DataLoader worker) hangs or is ended by the OpenMP runtime. These threads live as long as one call, and a process in
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import torch
 
 
@@ -32,3 +33,19 @@ def for_ranges(work: Callable[[int, int], None], count: int, cost: int) -> None:
     edges = [count * i // threads for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, edges[:-1], edges[1:]))
+
+
+def _nothing() -> None: ...
+
+
+def _can_cache() -> bool:
+    try:
+        numba.njit(cache=True)(_nothing)
+    except RuntimeError:
+        return False
+    return True
+
+
+# Whether numba finds a folder that it may write compiled kernels to. In a read-only installation without a home folder
+# (a container, say) it finds none and would refuse to be imported; there each process compiles anew, in some seconds.
+NUMBA_CACHE = _can_cache()

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from fastrace.kernels._threads import for_ranges
+from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.bandpass.gain import GAUSSIAN, IDEAL, inverse_square, scaled_edge
 
 # Images go through scipy together up to this many pixels: a call costs 10 us; four of 224 x 224 gain 15 % over one.
@@ -60,7 +60,7 @@ def make_filter(low: float, high: float, height: int, width: int, complement: bo
     return Filter(low, high, *edges, complement, shape, order, columns, constant)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def mask_ideal(spectrum, height, width, low_edge, high_edge, complement):  # type: ignore[no-untyped-def]
     """Zero what an ideal filter rejects in spectrum [count, H, columns], the first columns of the half spectrum."""
     columns = spectrum.shape[2]
@@ -82,7 +82,7 @@ def mask_ideal(spectrum, height, width, low_edge, high_edge, complement):  # typ
                     spectrum[image, row, last:] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def mask_smooth(spectrum, gains, height, width, low, high, complement, gaussian, order):  # type: ignore[no-untyped-def]
     """Multiply spectrum [count, H, columns] by a smooth gain; low, high: 1 / cut-off^2, negative for a cut-off of 0.
 

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from torch import Tensor
 
-from fastrace.kernels._threads import for_ranges
+from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.noise.reference import MULTIPLIERS, POISSON_STEPS, POISSON_WALK_BELOW, ROUNDS, WEYL
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
@@ -68,7 +68,7 @@ _0, _HALF, _1, _2, _2_5, _3, _5, _INF = (f32(v) for v in (0, 0.5, 1, 2, 2.5, 3, 
 # Indices are unsigned throughout: numba wraps negative ones around, and that test keeps LLVM from vectorising.
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Return the four words of one counter; all uint32."""
     for _ in range(ROUNDS):
@@ -79,7 +79,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def ln(x):  # type: ignore[no-untyped-def]
     """ln x of a normal float: x = 2^e m with m in [sqrt(1/2), sqrt 2), ln m = f - f^2/2 + f^3 P(f), f = m - 1."""
     bits = f32(x).view(i32)
@@ -90,7 +90,7 @@ def ln(x):  # type: ignore[no-untyped-def]
     return e * _LN2_HIGH + (f + (square * f * p + (e * _LN2_LOW - _HALF * square)))
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def normal_pair(word0, word1):  # type: ignore[no-untyped-def]
     """Box-Muller: two words, two normals."""
     radius = np.sqrt(-_2 * ln(f32(word0) * _TWO_NEG_32 + _TWO_NEG_33))
@@ -108,13 +108,13 @@ def normal_pair(word0, word1):  # type: ignore[no-untyped-def]
     return radius * a, radius * b
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def uniform_midpoint(word):  # type: ignore[no-untyped-def]
     """One of the 2^23 midpoints of (0, 1)."""
     return (f32(word >> u32(9)) + _HALF) * _TWO_NEG_23
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def normal_quantile(u):  # type: ignore[no-untyped-def]
     """Inverse of the normal distribution function at a midpoint of (0, 1)."""
     x = _2 * u - _1
@@ -125,7 +125,7 @@ def normal_quantile(u):  # type: ignore[no-untyped-def]
     return x * (central if w < _5 else tail)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def exp_negative(x):  # type: ignore[no-untyped-def]
     """e^-x for x in [0, 10]."""
     n = np.floor(_HALF - x * _LOG2_E)
@@ -134,7 +134,7 @@ def exp_negative(x):  # type: ignore[no-untyped-def]
     return (_1 + (r + r * r * p)) * i32(i32(i32(n) + i32(127)) << i32(23)).view(f32)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def poisson_counts(word, mean, count, p, rest):  # type: ignore[no-untyped-def]
     """Turn the words and means of a chunk into counts; `p` and `rest` are scratch."""
     walking = False
@@ -168,7 +168,7 @@ def poisson_counts(word, mean, count, p, rest):  # type: ignore[no-untyped-def]
             return
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def _chunk(x, word, kind, a, b, threshold, s0, s1, s2, s3):  # type: ignore[no-untyped-def]
     """Apply one kind to the pixels `x` of a chunk; all arrays [4 * CHUNK], pixel 4j + k at k * CHUNK + j."""
     if kind in (GAUSSIAN, SPECKLE):
@@ -193,7 +193,7 @@ def _chunk(x, word, kind, a, b, threshold, s0, s1, s2, s3):  # type: ignore[no-u
             x[j] = f32(word[j] & u32(1)) if replaced else x[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def fill_words(word, block, id0, id1, stream, k0, k1):  # type: ignore[no-untyped-def]
     """Fill a chunk [4 * CHUNK]: word k of counter block `block` + j at k * CHUNK + j."""
     for j in range(u64(CHUNK)):
@@ -202,7 +202,7 @@ def fill_words(word, block, id0, id1, stream, k0, k1):  # type: ignore[no-untype
         word[j + u64(2 * CHUNK)], word[j + u64(3 * CHUNK)] = w2, w3
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def _load(x, image, start, blocks):  # type: ignore[no-untyped-def]
     for j in range(u64(blocks)):
         i = start + u64(4) * j
@@ -210,7 +210,7 @@ def _load(x, image, start, blocks):  # type: ignore[no-untyped-def]
         x[j + u64(2 * CHUNK)], x[j + u64(3 * CHUNK)] = image[i + u64(2)], image[i + u64(3)]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def _store(image, x, start, blocks):  # type: ignore[no-untyped-def]
     for j in range(u64(blocks)):
         i = start + u64(4) * j
@@ -218,7 +218,7 @@ def _store(image, x, start, blocks):  # type: ignore[no-untyped-def]
         image[i + u64(2)], image[i + u64(3)] = x[j + u64(2 * CHUNK)], x[j + u64(3 * CHUNK)]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def fill(images, out, ids, first, last, kind, a, b, threshold, k0, k1, stream):  # type: ignore[no-untyped-def]
     """Write the noisy images `first` to `last - 1`; images and out are [N, pixels] float32."""
     pixels = images.shape[1]

@@ -184,16 +184,22 @@ def offline_cases() -> list[dict[str, Any]]:
     signature |= dict.fromkeys(("image_ptr", "out_ptr"), "*fp32") | dict.fromkeys(("a", "b"), "fp32")
     signature |= dict.fromkeys(("KIND", "BLOCKS"), "constexpr")
     kinds = {"gaussian": cpu.GAUSSIAN, "poisson": cpu.POISSON, "speckle": cpu.SPECKLE, "salt_pepper": cpu.SALT_PEPPER}
+    pointers = ("image_ptr", "out_ptr", "id_ptr")
+    cases: list[tuple[str, int, tuple[str, ...], int]] = [
+        (f"noise {name}", kind, (*pointers, "pixels"), 128) for name, kind in kinds.items()
+    ]
+    # Images of an odd number of pixels do not begin at multiples of 16 bytes.
+    cases.append(("noise gaussian, any number of pixels", cpu.GAUSSIAN, pointers, 32))
     return [
         {
-            "name": f"noise {name}",
+            "name": name,
             "fn": noise_kernel,
             "signature": {key: signature[key] for key in noise_kernel.arg_names},
             "constexprs": {"KIND": kind, "BLOCKS": BLOCKS_PER_PROGRAM},
-            "divisible_by_16": ("image_ptr", "out_ptr", "id_ptr", "pixels"),
+            "divisible_by_16": divisible,
             "options": {"num_warps": WARPS},
-            "access_bits": 128,
-            "store_bits": 128,
+            "access_bits": bits,
+            "store_bits": bits,
         }
-        for name, kind in kinds.items()
+        for name, kind, divisible, bits in cases
     ]

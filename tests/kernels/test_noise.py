@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -202,7 +205,7 @@ def test_noise_of_an_image_does_not_depend_on_its_batch(kind: str) -> None:
 
 
 def test_noise_does_not_depend_on_the_number_of_threads() -> None:
-    images, ids, threads = image_batch(8, 128, 128), torch.arange(8), torch.get_num_threads()
+    images, ids, threads = image_batch(25, 128, 128), torch.arange(25), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         one = noise(images, ids, "gaussian", 0.1, seed=1)
@@ -370,6 +373,21 @@ def test_without_triton_a_gpu_is_told_what_to_install(monkeypatch: pytest.Monkey
     elsewhere = torch.zeros(1, 2, 2, device="meta"), torch.zeros(1, dtype=torch.int64, device="meta")
     with pytest.raises(BackendMissing, match="CUDA build of torch"):
         package._noise(*elsewhere, 0, 0.1, 0.0, 0, 1, 2)
+
+
+def test_the_cpu_kernels_run_where_numba_may_write_no_cache() -> None:
+    script = """
+import numba.core.caching, torch
+def refuse(*_): raise RuntimeError("cannot cache function: no locator available")
+numba.core.caching.FunctionCache.__init__ = refuse
+from fastrace.kernels import _threads
+from fastrace.kernels import noise
+from fastrace.kernels.bandpass import bandpass
+assert not _threads.NUMBA_CACHE
+assert bandpass(torch.ones(1, 4, 4), 1, 2).abs().max() < 1e-6
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -111,6 +111,46 @@ def test_a_target_that_holds_no_kernel_says_why(today: dict[str, Any]) -> None:
             assert "reason" not in row, f"{key[0]} for {key[1]}: {row.get('reason')}"
 
 
+# ---- what Inductor would be given ---------------------------------------------------------------------------------
+
+TRACE = """
+import torch, triton
+from torch._functorch.aot_autograd import aot_function, make_boxed_func
+from torch._subclasses.fake_tensor import FakeTensorMode
+from triton.backends.compiler import GPUTarget
+from fastrace.kernels.noise import KINDS, noise
+
+class Hopper:
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+def record(graph, inputs):
+    for node in graph.graph.nodes:
+        if node.op == "call_function":
+            print(node.target, *node.kwargs.get("tensors_to_clone", []))
+    return make_boxed_func(graph.forward)
+
+triton.runtime.driver.set_active(Hopper())
+with FakeTensorMode():
+    images, ids = torch.empty(4, 32, 40, device="cuda"), torch.empty(4, dtype=torch.int64, device="cuda")
+    for kind in KINDS:
+        step = lambda a, b: noise(a * 2, b, kind, 0.1, seed=2**63 + 5, stream=2**32 - 1).clamp(0, 1)
+        print("kind", kind)
+        aot_function(step, record)(images, ids)
+"""
+
+
+def test_the_compiled_graph_holds_the_triton_kernel_itself_and_copies_only_its_output() -> None:
+    pytest.importorskip("triton", reason="triton comes with the CUDA build of torch")
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", TRACE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for graph in done.stdout.split("kind ")[1:]:
+        kind, *calls = graph.splitlines()
+        assert "triton_kernel_wrapper_functional out_ptr" in calls, (kind, calls)
+        assert not any("fastrace" in call for call in calls), (kind, calls)
+
+
 # ---- csrc/bandpass.cu on the host ---------------------------------------------------------------------------------
 
 DRIVER = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -290,6 +292,32 @@ def test_an_image_does_not_depend_on_its_batch(variant: str) -> None:
         np.testing.assert_array_equal(
             together[n], run(variant, images[n : n + 1], transfers[n : n + 1], (9, 8), dtype=torch.uint16)[0]
         )
+
+
+def test_calls_from_many_threads_do_not_disturb_each_other() -> None:
+    rng = np.random.default_rng(10)
+    images = [random_words(rng, 300 + 40 * n, 500) for n in range(6)]
+    kinds = list(TRANSFERS.values())
+    alone = [window([image], [kinds[n]], (64, 64)) for n, image in enumerate(images)]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(5):
+            results = pool.map(lambda n: window([images[n]], [kinds[n]], (64, 64)), range(6))
+            assert all(torch.equal(a, b) for a, b in zip(alone, results, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_works_although_its_helpers_are_gone() -> None:
+    words = random_words(np.random.default_rng(12), 1200, 1000)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        expected = window([words], [TRANSFERS["full"]], (60, 50))
+        child = os.fork()
+        if child == 0:  # no pytest beyond this line
+            os._exit(0 if torch.equal(window([words], [TRANSFERS["full"]], (60, 50)), expected) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
