@@ -12,6 +12,8 @@ import numpy as np
 
 Row = dict[str, Any]
 
+README_START, README_END = "<!-- bench -->", "<!-- /bench -->"
+
 
 def version(package: str) -> str:
     """Installed version, or "not installed"."""
@@ -26,10 +28,12 @@ def interleave(calls: Mapping[str, Callable[[], object]], rounds: int = 15) -> d
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
+    names = list(calls)
+    for turn in range(rounds):
+        first = turn % len(names)  # whoever follows a peer that fills the caches is not always the same
+        for name in names[first:] + names[:first]:
             started = time.perf_counter()
-            call()
+            calls[name]()
             times[name].append(time.perf_counter() - started)
     return {name: np.asarray(values) for name, values in times.items()}
 
@@ -73,3 +77,29 @@ def show(rows: list[Row]) -> None:
             f"{f'{low:.2f}-{high:.2f}':16}{error}"
         )
     print(json.dumps(rows))
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The README's table of a committed result: one line a peer, losses in bold."""
+    machine = result["environment"]
+    lines = [
+        f"Measured {machine['date']} on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}.",
+        "",
+        "| operation | peer | its time / ours | p20-p80 | ours, ms |",
+        "|---|---|---|---|---|",
+    ]
+    ours: dict[str, float] = {}
+    for row in result["rows"]:
+        if row["peer"].startswith("fastrace"):
+            ours[row["operation"]] = row["ms"]
+            continue
+        name = f"{row['peer']} {row['version']}".strip()
+        if row["ms"] is None:
+            lines.append(f"| {row['operation']} | {name} | | | |")
+            continue
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
+        low, high = row["spread"]
+        lines.append(
+            f"| {row['operation']} | {name} | {ratio} | {low:.2f}-{high:.2f} | {ours.get(row['operation'], float('nan')):.3g} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -45,3 +47,14 @@ def test_the_ci_script_runs_the_command_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]'" in script
     assert "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest" in README
+
+
+def test_the_performance_table_is_the_one_of_the_committed_result() -> None:
+    spec = importlib.util.spec_from_file_location("bench_common", ROOT / "bench" / "common.py")
+    assert spec is not None
+    assert spec.loader is not None
+    common = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(common)
+    result = json.loads((ROOT / "bench" / "results" / "cpu.json").read_text())
+    shown = README.split(common.README_START)[1].split(common.README_END)[0]
+    assert shown.strip() == common.markdown(result).strip()
