@@ -80,6 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), debug, error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+    except Exception as error:
+        what = (str(error).splitlines() or [""])[0]
+        _fail(f"{type(error).__name__}: {what}; not foreseen: please report it with what --debug shows", debug, 1)
 
 
 def _fail(message: str, debug: bool, code: int) -> None:

@@ -114,20 +114,29 @@ class Labels:
                 if tail in self.rows:
                     return tail, self.rows[tail]
         for value in identifiers.get("path", ()):
-            full = self._by_tail.get(len(PurePosixPath(value).parts), {}).get(value)
-            if full is not None:
-                return full, self.rows[full]
+            found = self._by_tail.get(value, ())
+            if len(found) > 1:
+                raise RejectedInput(
+                    "contradictory_label",
+                    f"its path below SRC is the end of {len(found)} paths of the label table; name a SRC further up, so that "
+                    "it is the end of one",
+                )
+            if found:
+                if found[0] in self.conflicts:
+                    raise RejectedInput("contradictory_label", self.conflicts[found[0]])
+                return found[0], self.rows[found[0]]
         raise RejectedInput("no_label", "its path is in no row of the label table")
 
     @property
-    def _by_tail(self) -> dict[int, dict[str, str]]:
+    def _by_tail(self) -> dict[str, list[str]]:
+        """End of a path of the table -> the paths that end so."""
         cached = self.__dict__.get("_tails")
         if cached is None:
             cached = {}
             for full in self.rows:
                 parts = PurePosixPath(full).parts
                 for start in range(1, len(parts)):
-                    cached.setdefault(len(parts) - start, {})["/".join(parts[start:])] = full
+                    cached.setdefault("/".join(parts[start:]), []).append(full)
             self.__dict__["_tails"] = cached
         return cached
 
@@ -236,11 +245,15 @@ def _read_table(file: Path) -> pd.DataFrame:
             table = pd.read_parquet(file)
         except (OSError, ValueError) as error:
             raise UsageError(f"{file}: not a readable Parquet file ({error})") from error
-        return table.map(lambda cell: "" if cell is None or cell != cell else _number_text(cell)).rename(columns=str)
+        return table.astype(object).map(_cell_text).rename(columns=str)
     lines = _text(file)
     header = lines.split("\n", 1)[0]
     separator = max((",", ";", "\t"), key=header.count)
-    rows = list(csv.reader(io.StringIO(lines, newline=""), delimiter=separator))
+    reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:  # not strict, a quote that is never closed would make one label of all rows after it
+        raise UsageError(f"{file}: line {reader.line_num}: {error}; is a quote not closed?") from error
     if not rows or not any(cell.strip() for cell in rows[0]):
         raise UsageError(f"{file}: the table is empty; its first line must name the columns")
     names = [name.strip() for name in rows[0]]
@@ -254,7 +267,9 @@ def _read_table(file: Path) -> pd.DataFrame:
     return pd.DataFrame(body, columns=names, dtype=str)
 
 
-def _number_text(cell: object) -> str:
+def _cell_text(cell: object) -> str:
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):
+        return ""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 

@@ -1,4 +1,4 @@
-"""The dry run: what is there, what would be made, how long it would take. Reads headers, decodes a few frames."""
+"""The dry run: what is there, what would be made, how long it would take. Decodes one frame of each file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fastrace.errors import UsageError
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.run import Progress
-from fastrace.preprocess.scan import scan
+from fastrace.preprocess.run import Progress, inputs
 from fastrace.preprocess.task import Settings, Task
 
 _TIMED_FILES = 8
@@ -29,16 +27,14 @@ class Plan:
 
 
 def plan(job: Job, progress: Progress | None = None) -> Plan:
-    """Inspect every file's header, time a sample, write nothing.
+    """Inspect the first frame of every file, time a sample, write nothing.
 
     Notes
     -----
     Frames of a file are taken to be alike. Labels are not joined. The time is that of a sample of files spread over the
     scan, decoded alone, divided by the number of jobs; it misses slow storage.
     """
-    sources = scan(job.sources, (job.labels, job.categories, job.salt))
-    if not sources:
-        raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
+    sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     counters: dict[str, Counter[str]] = {
         name: Counter() for name in ("modality", "view", "transfer_syntax", "voi_source")

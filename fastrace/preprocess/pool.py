@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from fastrace.errors import FastraceError
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 
 _PR_SET_PDEATHSIG = 1
@@ -128,9 +129,21 @@ class Pool:
             try:
                 return executor.submit(_run, task).result()
             except BrokenProcessPool:
+                self._check_start()
                 message = (
                     "the process that decoded it ended (a crash in the codec, or the system ran out of memory); "
                     "try again with --jobs 1, or transcode the file"
                 )
                 lost = range(task.first, max(task.first + 1, min(task.frames, task.first + FRAMES_PER_TASK)))
                 return [Result(task.source, frame, task.frames, "decoder_crashed", message) for frame in lost]
+
+    def _check_start(self) -> None:
+        """Tell a file that ends its process from processes that never start, which would reject every file in turn."""
+        with self._new(1) as executor:
+            try:
+                executor.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise FastraceError(
+                    "worker processes end as soon as they start; a script that calls preprocess() must be a file and do so "
+                    "below  if __name__ == '__main__':  - otherwise see what the workers printed above"
+                ) from error

@@ -39,7 +39,9 @@ from fastrace.preprocess.store import (
     ShardWriter,
     disk_errors,
     finished_parts,
+    forget_parts,
     locked,
+    part_file,
     private_folder,
     state_hash,
     write_part,
@@ -90,38 +92,62 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
     DatasetError
         The output folder belongs to something else, is in use, or cannot be written.
     """
-    labels = None
-    if job.labels is not None:
-        labels = read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
+    labels = _labels(job)
     private = private_folder(job.out)
     with disk_errors(job.out):
+        _check_place(job, private)
+        sources = inputs(job)  # before anything is made: a mistyped SRC leaves no folders behind
         salt = _prepare(job, private)
     with locked(private), disk_errors(job.out):
-        sources = scan(job.sources, (job.labels, job.categories, job.salt))
-        if not sources:
-            raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
         _claim(job, private, state_hash(listing_hash(sources), _labels_hash(labels)))
         _check_room(job, len(sources))
         writer = _Writer(job, private, salt, labels, sources)
         return writer.run(progress or (lambda done, total, indexed: None))
 
 
-def _prepare(job: Job, private: Path) -> bytes:
-    """Make both folders and the salt."""
-    job.out.parent.mkdir(parents=True, exist_ok=True)
+def inputs(job: Job) -> list[Source]:
+    """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
+
+    Raises
+    ------
+    UsageError
+        If a source does not exist, or none holds a file.
+    """
+    sources = scan(job.sources, (job.labels, job.categories, job.salt, job.out, private_folder(job.out)))
+    if not sources:
+        raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
+    return sources
+
+
+def _labels(job: Job) -> Labels | None:
+    if job.labels is not None:
+        return read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
+    for option, given in (("--key", job.key), ("--column", job.columns), ("--categories", job.categories)):
+        if given:
+            raise UsageError(f"{option} is about the label table; name it with --labels FILE")
+    return None
+
+
+def _check_place(job: Job, private: Path) -> None:
+    """Refuse an output folder that is not ours; makes nothing."""
     if job.out.exists() and not job.out.is_dir():
         raise DatasetError(f"{job.out}: a file of this name is in the way; choose another --out")
     foreign = job.out.is_dir() and any(job.out.iterdir()) and not (private / "state.json").is_file()
     if foreign:
         raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
+
+
+def _prepare(job: Job, private: Path) -> bytes:
+    """Make both folders and the salt."""
+    given = None if job.salt is None else job.salt.read_bytes()
+    if given is not None and not 16 <= len(given) <= 64:
+        raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
+    job.out.parent.mkdir(parents=True, exist_ok=True)
     private.mkdir(mode=0o700, exist_ok=True)
     private.chmod(0o700)
     (private / "parts").mkdir(mode=0o700, exist_ok=True)
     job.out.mkdir(exist_ok=True)
     kept = private / "salt"
-    given = None if job.salt is None else job.salt.read_bytes()
-    if given is not None and not 16 <= len(given) <= 64:
-        raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
     if kept.is_file():
         salt = kept.read_bytes()
         if given is not None and given != salt:
@@ -135,7 +161,7 @@ def _prepare(job: Job, private: Path) -> bytes:
 def _claim(job: Job, private: Path, inputs: str) -> None:
     """Note what is being made, or check that it is what was being made."""
     state = private / "state.json"
-    if not state.is_file():
+    if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: another try may ask otherwise
         write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs}).encode(), 0o600)
         return
     before = json.loads(state.read_text())
@@ -176,6 +202,7 @@ class _Writer:
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
         self.seen: set[str] = set()
         self.used_labels: set[str] = set()
+        self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
         self.rows: list[dict[str, Any]] = []
         self.number = 0
         self.indexed = 0
@@ -217,6 +244,8 @@ class _Writer:
             self.seen.update(kept["image_key"])
             self.indexed += len(kept)
             self.used_labels.update(part.rows["label_key"].dropna())
+            if self._one_file_per_label:
+                self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
             if len(part.rows):
                 tail = part.rows.iloc[-1]
                 place, frame = int(tail["source"]), int(tail["frame"]) + 1
@@ -254,6 +283,8 @@ class _Writer:
             row["outcome"] = "indexed"
             self.seen.add(row["image_key"])
             self.indexed += 1
+            if self._one_file_per_label:
+                self.label_owner[row["label_key"]] = result.source
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
         row["notes"] = "; ".join(result.notes) or None
@@ -285,10 +316,18 @@ class _Writer:
                 "a table with a patient column",
             )
         patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
-        image = keyed_hash(self.salt, "image", facts["image_uid"] or "file:" + source.relative, str(result.frame))
+        # Without a UID: two SRC may hold different images of one name, so the name alone is not enough.
+        uid = facts["image_uid"]
+        names = (uid,) if uid else ("file", source.relative, facts["pixel_sha256"])
+        image = keyed_hash(self.salt, "image", *names, str(result.frame))
         if image in self.seen:
+            same = "SOP Instance UID (0008,0018) and frame" if uid else "path below its SRC and the same pixels"
+            raise RejectedInput("duplicate", f"an image with the same {same} was read before")
+        if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
             raise RejectedInput(
-                "duplicate", "an image with the same SOP Instance UID (0008,0018) and frame was read before"
+                "duplicate",
+                "its row of the label table was used for another file before; tell them apart by path, for example --key "
+                "path=COLUMN",
             )
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
@@ -303,6 +342,10 @@ class _Writer:
             frame=result.frame,
         )
         return row
+
+    @property
+    def _one_file_per_label(self) -> bool:
+        return self.labels is not None and self.labels.key in ("image", "path")
 
     def _label_hash(self, label_key: str) -> str:
         return keyed_hash(self.salt, "label", label_key)
@@ -326,11 +369,16 @@ class _Writer:
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
         shards = [part.shard for part in parts if part.shard is not None]
         rejected = rows[rows["outcome"] == "rejected"]
+        keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
+        unused = [key for key in keys if self._label_hash(key) not in self.used_labels]
+        self._write_private(rows, unused)
         if self.indexed == 0:
+            forget_parts(self.private)  # so that the same folder can be tried with other options
             reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(rejected["reason"]).most_common())
             example = rejected.iloc[0]
             raise DatasetError(
-                f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}"
+                f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}; "
+                f"all of them: {self.private / 'sources.parquet'}"
             )
         columns = {} if self.labels is None else dict(self.labels.columns)
         kept = rows[rows["outcome"] == "indexed"]
@@ -348,9 +396,6 @@ class _Writer:
             "patients": int(index["patient_key"].nunique()),
             "rejected": dict(sorted(Counter(rejected["reason"]).items())),
         }
-        keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
-        unused = [key for key in keys if self._label_hash(key) not in self.used_labels]
-        self._write_private(rows, unused)
         write_dataset(
             self.job.out,
             index,
@@ -381,8 +426,10 @@ class _Writer:
         shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]
         write_parquet(shown, self.private / "sources.parquet")
         if self.labels is not None:
-            text = "\n".join([self.labels.key, *unused]) + "\n"
-            write_atomic(self.private / "labels_without_images.csv", text.encode(), 0o600)
+            table = pd.DataFrame({self.labels.key: unused}, dtype=object)
+            write_atomic(
+                self.private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
+            )
         for file in self.private.iterdir():
             if file.is_file():
                 file.chmod(0o600)

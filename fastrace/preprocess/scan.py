@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list
     ----------
     sources : sequence of Path
     leave_out : sequence of Path or None
-        Files that are arguments of their own (label table, category map, salt).
+        Files and folders that are arguments of their own (label table, category map, salt, the dataset itself).
 
     Raises
     ------
@@ -59,7 +59,7 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list
         if not source.exists():
             raise UsageError(f"{source}: no such file or folder")
         if source.is_dir():
-            pairs = _walk(str(source))
+            pairs = _walk(str(source), not_images)
         elif source.name.upper() == "DICOMDIR":
             pairs = _referenced(source)
         else:
@@ -83,11 +83,13 @@ def _source(path: str, relative: str) -> Source:
     return Source(path, relative, status.st_size if regular else -1, status.st_mtime_ns if regular else -1)
 
 
-def _walk(top: str) -> Iterator[tuple[str, str]]:
+def _walk(top: str, leave_out: Collection[str]) -> Iterator[tuple[str, str]]:
     visited: set[tuple[int, int]] = set()
     folders = [top]
     while folders:
         folder = folders.pop()
+        if os.path.realpath(folder) in leave_out:
+            continue
         try:
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in visited:

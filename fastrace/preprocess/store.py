@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fastrace.dataset import shard_name, sync_folder
-from fastrace.errors import DatasetError
+from fastrace.errors import DatasetError, UsageError
 
 # numpy pads its header to a multiple of 64; 128 leaves room for any row count.
 _HEADER_BYTES = 128
@@ -31,6 +31,10 @@ _HEADER_BYTES = 128
 
 def private_folder(out: Path) -> Path:
     """``DATA.private`` beside ``DATA``."""
+    if out.name in ("", ".."):  # "." and ".." have their name only in full
+        out = out.resolve()
+    if not out.name:
+        raise UsageError(f"--out {out}: nothing can lie beside it; name a folder")
     return out.with_name(out.name + ".private")
 
 
@@ -158,6 +162,12 @@ def finished_parts(private: Path, out: Path) -> Iterator[Part]:
             return
         yield part
         number += 1
+
+
+def forget_parts(private: Path) -> None:
+    """Remove all parts, the first one last: what remains after a kill in between does not count."""
+    for file in sorted((private / "parts").glob("part-*.parquet"), reverse=True):
+        file.unlink()
 
 
 def state_hash(*facts: object) -> str:

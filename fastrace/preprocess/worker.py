@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ def work(settings: Settings, task: Task) -> list[Result]:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
     total = len(frames)
-    for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):
+    for number in range(task.first, min(total, task.first + (1 if task.inspect else FRAMES_PER_TASK))):
         result = Result(task.source, number, total)
         try:
-            frame = frames.frame(number)
+            with _machine_errors():
+                frame = frames.frame(number)
             result.facts = _facts(frame)
             result.notes = frame.notes
             if not task.inspect:
@@ -45,15 +48,26 @@ def _open(settings: Settings, task: Task) -> Frames:
     if task.size < 0:
         raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
     recipe = settings.recipe
-    try:
+    with _machine_errors():
         return open_frames(
             Path(task.path),
             voi=None if recipe.voi == "auto" else recipe.voi,
             preset_window=recipe.window,
             max_pixels=settings.max_pixels,
         )
+
+
+@contextmanager
+def _machine_errors() -> Iterator[None]:
+    """Count a file that vanished, or that memory or disk could not give, as that file's matter: the rest goes on."""
+    try:
+        yield
     except MemoryError as error:
         raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from error
+    except OSError as error:
+        raise RejectedInput(
+            "unreadable", f"{error.strerror or type(error).__name__} while it was read; see that its storage is sound"
+        ) from error
 
 
 def _select(preset: Preset, header: Header) -> None:
