@@ -76,7 +76,7 @@ def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
         raise RejectedInput(
             "color",
             f"{attribute('PhotometricInterpretation')} is {photometric} with {samples} samples per pixel, expected "
-            "MONOCHROME1 or MONOCHROME2 with 1",
+            "MONOCHROME1 or MONOCHROME2 with 1; convert it, or leave it out",
         )
     if value(ds, "SamplesPerPixel") is None:
         notes.append(f"{attribute('SamplesPerPixel')} is missing, taken as 1")
@@ -120,7 +120,7 @@ def locate_frames(
             )
         return None
     if syntax not in codecs.DECODER_DEPENDENCIES:
-        raise RejectedInput("unknown_syntax", f"{_named(syntax)} is none that is read")
+        raise RejectedInput("unknown_syntax", f"{_named(syntax)} is none that is read; transcode the file")
     if element.length is not None:
         raise RejectedInput("bad_header", f"{attribute('PixelData')} is not in fragments, {_named(syntax)} demands it")
     tables = (value(ds, "ExtendedOffsetTable"), value(ds, "ExtendedOffsetTableLengths"))
@@ -250,4 +250,4 @@ def _missing(keyword: str, expected: str) -> str:
 
 
 def _named(syntax: uid.UID) -> str:
-    return f"transfer syntax {syntax.name} (0002,0010)" if syntax else f"{attribute('TransferSyntaxUID')} (empty)"
+    return f"{attribute('TransferSyntaxUID')} = {syntax.name or 'empty'}"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -267,7 +268,7 @@ def _read_table(file: Path) -> pd.DataFrame:
     return pd.DataFrame(body, columns=names, dtype=str)
 
 
-def _cell_text(cell: object) -> str:
+def _cell_text(cell: Any) -> str:
     if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from fastrace.preprocess.begin import inputs
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.run import Progress, inputs
+from fastrace.preprocess.run import Progress
 from fastrace.preprocess.task import Settings, Task
 
 _TIMED_FILES = 8

@@ -6,10 +6,7 @@ interrupted goes on after the last finished shard.
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,12 +24,13 @@ from fastrace.dataset import (
     write_dataset,
     write_parquet,
 )
-from fastrace.errors import DatasetError, RejectedInput, UsageError
+from fastrace.errors import DatasetError, RejectedInput
+from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.datasheet import datasheet
-from fastrace.preprocess.labels import Labels, read_labels
+from fastrace.preprocess.labels import Labels
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.scan import Source, listing_hash, scan
+from fastrace.preprocess.scan import Source
 from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.store import (
     Part,
@@ -41,9 +39,7 @@ from fastrace.preprocess.store import (
     finished_parts,
     forget_parts,
     locked,
-    part_file,
     private_folder,
-    state_hash,
     write_part,
 )
 from fastrace.preprocess.task import Result, Settings, Task
@@ -92,104 +88,17 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
     DatasetError
         The output folder belongs to something else, is in use, or cannot be written.
     """
-    labels = _labels(job)
+    labels = labels_of(job)
     private = private_folder(job.out)
     with disk_errors(job.out):
-        _check_place(job, private)
+        check_place(job, private)
         sources = inputs(job)  # before anything is made: a mistyped SRC leaves no folders behind
-        salt = _prepare(job, private)
+        salt = prepare(job, private)
     with locked(private), disk_errors(job.out):
-        _claim(job, private, state_hash(listing_hash(sources), _labels_hash(labels)))
-        _check_room(job, len(sources))
+        claim(job, private, sources, labels)
+        check_room(job, len(sources))
         writer = _Writer(job, private, salt, labels, sources)
         return writer.run(progress or (lambda done, total, indexed: None))
-
-
-def inputs(job: Job) -> list[Source]:
-    """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
-
-    Raises
-    ------
-    UsageError
-        If a source does not exist, or none holds a file.
-    """
-    sources = scan(job.sources, (job.labels, job.categories, job.salt, job.out, private_folder(job.out)))
-    if not sources:
-        raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
-    return sources
-
-
-def _labels(job: Job) -> Labels | None:
-    if job.labels is not None:
-        return read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
-    for option, given in (("--key", job.key), ("--column", job.columns), ("--categories", job.categories)):
-        if given:
-            raise UsageError(f"{option} is about the label table; name it with --labels FILE")
-    return None
-
-
-def _check_place(job: Job, private: Path) -> None:
-    """Refuse an output folder that is not ours; makes nothing."""
-    if job.out.exists() and not job.out.is_dir():
-        raise DatasetError(f"{job.out}: a file of this name is in the way; choose another --out")
-    foreign = job.out.is_dir() and any(job.out.iterdir()) and not (private / "state.json").is_file()
-    if foreign:
-        raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
-
-
-def _prepare(job: Job, private: Path) -> bytes:
-    """Make both folders and the salt."""
-    given = None if job.salt is None else job.salt.read_bytes()
-    if given is not None and not 16 <= len(given) <= 64:
-        raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    private.mkdir(mode=0o700, exist_ok=True)
-    private.chmod(0o700)
-    (private / "parts").mkdir(mode=0o700, exist_ok=True)
-    job.out.mkdir(exist_ok=True)
-    kept = private / "salt"
-    if kept.is_file():
-        salt = kept.read_bytes()
-        if given is not None and given != salt:
-            raise DatasetError(f"{kept}: holds another salt than --salt {job.salt}; choose another --out")
-        return salt
-    salt = given or secrets.token_bytes(32)
-    write_atomic(kept, salt, 0o600)
-    return salt
-
-
-def _claim(job: Job, private: Path, inputs: str) -> None:
-    """Note what is being made, or check that it is what was being made."""
-    state = private / "state.json"
-    if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: another try may ask otherwise
-        write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs}).encode(), 0o600)
-        return
-    before = json.loads(state.read_text())
-    differences = job.recipe.differences(before["recipe"])
-    if differences:
-        raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")
-    if before["inputs"] != inputs:
-        raise DatasetError(
-            f"{job.out}: the archive or the label table changed since this dataset was begun; rows never move in a "
-            "dataset, so make a new one with another --out (with --salt to keep the keys)"
-        )
-
-
-def _labels_hash(labels: Labels | None) -> str:
-    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts)
-
-
-def _check_room(job: Job, files: int) -> None:
-    """Refuse at once what cannot end well: one image of each file must fit, as far as not written yet."""
-    height, width = job.recipe.size
-    needed = files * height * width * (2 if job.recipe.dtype == "uint16" else 1)
-    written = sum(file.stat().st_size for file in job.out.glob("images-*.npy"))
-    free = shutil.disk_usage(job.out).free
-    if needed - written > free:
-        raise DatasetError(
-            f"{job.out}: about {needed / 1e9:.2f} GB needed for {files} files, {free / 1e9:.2f} GB free; make room, choose "
-            "another --out, a smaller --size or --dtype uint8"
-        )
 
 
 class _Writer:
@@ -428,7 +337,9 @@ class _Writer:
         if self.labels is not None:
             table = pd.DataFrame({self.labels.key: unused}, dtype=object)
             write_atomic(
-                self.private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
+                self.private / "labels_without_images.csv",
+                table.to_csv(index=False, lineterminator="\n").encode(),
+                0o600,
             )
         for file in self.private.iterdir():
             if file.is_file():

@@ -43,6 +43,23 @@ def test_parquet_keys_that_are_numbers_are_compared_as_text(tmp_path: Path) -> N
     assert labels.find({"patient": ["11"]})[1]["race"] == "unknown"
 
 
+def test_parquet_with_missing_integers_and_lists_is_read(tmp_path: Path) -> None:
+    """pandas' NA has no truth value, and neither has a list."""
+    file = tmp_path / "labels.parquet"
+    densities = pd.array([1, None, 2], dtype="Int64")
+    pd.DataFrame({"patient_id": ["a", "b", "c"], "density": densities, "codes": [[1, 2], [], None]}).to_parquet(file)
+    labels = read_labels(file)
+    assert [labels.find({"patient": [name]})[1]["density"] for name in "abc"] == ["1", "unknown", "2"]
+
+
+@pytest.mark.parametrize("rows", [2, 40_000])
+def test_a_quote_that_is_never_closed_is_refused(tmp_path: Path, rows: int) -> None:
+    """Else all rows behind it, patients' names included, would become one label."""
+    file = table(tmp_path, 'patient_id,race\np1,"Black\n' + "p2,White\n" * rows)
+    with pytest.raises(UsageError, match=r"labels\.csv: line \d+: .*; is a quote not closed"):
+        read_labels(file)
+
+
 def test_the_most_specific_key_is_used(tmp_path: Path) -> None:
     labels = read_labels(table(tmp_path, "patient_id,image_id,group,view\np1,i1,A,pa\np1,i2,A,ap\n"))
     assert labels.key == "image"
@@ -161,6 +178,16 @@ def test_a_path_matches_when_one_ends_with_the_other(tmp_path: Path, found: str)
 def test_a_path_of_another_patient_with_the_same_file_name_does_not_match(tmp_path: Path) -> None:
     with pytest.raises(RejectedInput, match="its path is in no row"):
         path_labels(tmp_path).find({"path": ["train/p3/s1/view1.jpg"], "absolute": ["/x/train/p3/s1/view1.jpg"]})
+
+
+def test_a_path_that_fits_two_rows_is_not_guessed(tmp_path: Path) -> None:
+    text = "path,patient_id,group\ntrain/p1/a.png,p1,A\nvalid/p1/a.png,p9,B\ntrain/p2/a.png,p2,A\ntrain/p2/a.png,p2,B\n"
+    labels = read_labels(table(tmp_path, text))
+    with pytest.raises(RejectedInput, match="the end of 2 paths of the label table; name a SRC further up"):
+        labels.find({"path": ["p1/a.png"], "absolute": ["/data/p1/a.png"]})
+    assert labels.find({"path": ["p1/a.png"], "absolute": ["/data/valid/p1/a.png"]})[1]["group"] == "B"
+    with pytest.raises(RejectedInput, match="different values of group"):
+        labels.find({"path": ["p2/a.png"], "absolute": ["/data/p2/a.png"]})
 
 
 @given(

@@ -1,0 +1,107 @@
+"""Before the first file is read: what the inputs are, whether the output folder may be used, whether it will fit.
+
+Everything that can be refused is refused here, in an order that leaves no folder behind for a mistyped option.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from fastrace.dataset import write_atomic
+from fastrace.errors import DatasetError, UsageError
+from fastrace.preprocess.labels import Labels, read_labels
+from fastrace.preprocess.recipe import Job
+from fastrace.preprocess.scan import Source, listing_hash, scan
+from fastrace.preprocess.store import part_file, private_folder, state_hash
+
+
+def inputs(job: Job) -> list[Source]:
+    """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
+
+    Raises
+    ------
+    UsageError
+        If a source does not exist, or none holds a file.
+    """
+    sources = scan(job.sources, (job.labels, job.categories, job.salt, job.out, private_folder(job.out)))
+    if not sources:
+        raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
+    return sources
+
+
+def labels_of(job: Job) -> Labels | None:
+    """The label table, read; options about it need it."""
+    if job.labels is not None:
+        return read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
+    for option, given in (("--key", job.key), ("--column", job.columns), ("--categories", job.categories)):
+        if given:
+            raise UsageError(f"{option} is about the label table; name it with --labels FILE")
+    return None
+
+
+def check_place(job: Job, private: Path) -> None:
+    """Refuse an output folder that is not ours; makes nothing."""
+    if job.out.exists() and not job.out.is_dir():
+        raise DatasetError(f"{job.out}: a file of this name is in the way; choose another --out")
+    foreign = job.out.is_dir() and any(job.out.iterdir()) and not (private / "state.json").is_file()
+    if foreign:
+        raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
+
+
+def prepare(job: Job, private: Path) -> bytes:
+    """Make both folders and the salt."""
+    given = None if job.salt is None else job.salt.read_bytes()
+    if given is not None and not 16 <= len(given) <= 64:
+        raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    private.mkdir(mode=0o700, exist_ok=True)
+    private.chmod(0o700)
+    (private / "parts").mkdir(mode=0o700, exist_ok=True)
+    job.out.mkdir(exist_ok=True)
+    kept = private / "salt"
+    if kept.is_file():
+        salt = kept.read_bytes()
+        if given is not None and given != salt:
+            raise DatasetError(f"{kept}: holds another salt than --salt {job.salt}; choose another --out")
+        return salt
+    salt = given or secrets.token_bytes(32)
+    write_atomic(kept, salt, 0o600)
+    return salt
+
+
+def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None) -> None:
+    """Note what is being made, or check that it is what was being made."""
+    inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels))
+    state = private / "state.json"
+    if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: another try may ask otherwise
+        write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600)
+        return
+    before = json.loads(state.read_text())
+    differences = job.recipe.differences(before["recipe"])
+    if differences:
+        raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")
+    if before["inputs"] != inputs_hash:
+        raise DatasetError(
+            f"{job.out}: the archive or the label table changed since this dataset was begun; rows never move in a "
+            "dataset, so make a new one with another --out (with --salt to keep the keys)"
+        )
+
+
+def _labels_hash(labels: Labels | None) -> str:
+    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts)
+
+
+def check_room(job: Job, files: int) -> None:
+    """Refuse at once what cannot end well: one image of each file must fit, as far as not written yet."""
+    height, width = job.recipe.size
+    needed = files * height * width * (2 if job.recipe.dtype == "uint16" else 1)
+    written = sum(file.stat().st_size for file in job.out.glob("images-*.npy"))
+    free = shutil.disk_usage(job.out).free
+    if needed - written > free:
+        raise DatasetError(
+            f"{job.out}: about {needed / 1e9:.2f} GB needed for {files} files, {free / 1e9:.2f} GB free; make room, choose "
+            "another --out, a smaller --size or --dtype uint8"
+        )

@@ -1,0 +1,77 @@
+"""One file in a worker: whatever the machine does to it is that file's matter, and the rest goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastrace.dicom import Frames
+from fastrace.preprocess import worker
+from fastrace.preprocess.recipe import Recipe
+from fastrace.preprocess.task import Result, Settings, Task
+from fastrace.presets import get_preset
+
+PRESET = get_preset("cxr")
+SETTINGS = Settings(Recipe.from_preset(PRESET, size=(8, 8)), PRESET, max_pixels=1 << 20)
+
+
+def read(path: Path, *, inspect: bool = False) -> list[Result]:
+    return worker.work(SETTINGS, Task(0, str(path), path.stat().st_size, inspect=inspect))
+
+
+def test_a_file_that_vanishes_between_header_and_pixels_is_rejected(
+    tmp_path: Path, write_dicom: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_dicom(tmp_path / "a")
+
+    def vanishing(path: Path, **options: object) -> Frames:
+        frames = opened(path, **options)  # type: ignore[arg-type]
+        path.unlink()
+        return frames
+
+    opened = worker.open_frames
+    monkeypatch.setattr(worker, "open_frames", vanishing)
+    (result,) = read(file)
+    assert result.reason == "unreadable"
+    assert "No such file or directory" in str(result.message)
+
+
+def test_a_file_that_does_not_fit_into_memory_is_rejected(
+    tmp_path: Path, write_dicom: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_dicom(tmp_path / "a")
+
+    def exhausted(self: Frames, index: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Frames, "frame", exhausted)
+    (result,) = read(file)
+    assert result.reason == "too_large"
+    assert "lower --jobs" in str(result.message)
+
+
+def test_an_inspection_decodes_one_frame_of_a_file(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
+    file = write_dicom(tmp_path / "a", np.random.default_rng(0).integers(0, 4096, (5, 8, 8)))
+    (result,) = read(file, inspect=True)
+    assert (result.frames, result.pixels) == (5, None)
+    assert len(read(file)) == 5
+
+
+def test_workers_that_cannot_start_are_not_blamed_on_the_files(tmp_path: Path) -> None:
+    """A program read from standard input has no file that a spawned process could import."""
+    program = (
+        "from pathlib import Path\n"
+        "from fastrace.preprocess.pool import Pool\n"
+        "from fastrace.preprocess.task import Settings, Task\n"
+        "with Pool(None, 1) as pool:\n"
+        "    list(pool.results([Task(0, 'file', 1)]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert "FastraceError: worker processes end as soon as they start" in done.stderr
