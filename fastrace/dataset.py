@@ -131,9 +131,11 @@ class Dataset:
             meta = json.loads(meta_file.read_text())
         except ValueError as error:
             raise DatasetError(f"{meta_file}: not valid JSON ({error}); make the dataset again") from error
-        if meta.get("schema") != SCHEMA:
+        if not isinstance(meta, dict) or not {"schema", "recipe", "counts", "labels", "shards"} <= set(meta):
+            raise DatasetError(f"{meta_file}: not the facts of a dataset; make the dataset again")
+        if meta["schema"] != SCHEMA:
             raise DatasetError(
-                f"{meta_file}: schema version {meta.get('schema')}, this fastrace reads {SCHEMA}; make the dataset again"
+                f"{meta_file}: schema version {meta['schema']}, this fastrace reads {SCHEMA}; make the dataset again"
             )
         try:
             index = pd.read_parquet(path / "index.parquet")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastrace.cli.main import main
+from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
 from fastrace.preprocess.begin import inputs
 from fastrace.preprocess.recipe import Job, Recipe
@@ -86,6 +87,13 @@ def test_parts_are_forgotten_from_the_last_to_the_first(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "unlink", lambda self: (gone.append(self.name), unlink(self))[1])
     forget_parts(tmp_path)
     assert gone == ["part-00010.parquet", "part-00001.parquet", "part-00000.parquet"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "nonsense", '{"schema": 1}'])
+def test_a_dataset_whose_facts_are_damaged_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"dataset\.json: not .*; make the dataset again"):
+        Dataset.open(tmp_path)
 
 
 def test_what_nobody_foresaw_is_one_line_too(

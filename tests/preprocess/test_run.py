@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,47 @@ def test_raster_images_without_a_patient_column_are_rejected(tmp_path: Path, wri
     write_dicom(tmp_path / "in" / "a")
     Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(tmp_path / "in" / "x.png")
     assert preprocess(job(tmp_path / "in", tmp_path / "out")).rejected == {"no_patient": 1}
+
+
+def test_a_folder_from_which_nothing_could_be_used_can_be_tried_again(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    """Most often the first call has the wrong key or preset; nothing was made that another call could contradict."""
+    write_dicom(tmp_path / "in" / "a", PatientID="p1")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("study,group\np1,A\n")
+    with pytest.raises(DatasetError, match=r"none of 1 inputs .*no_label 1.*all of them: .*sources\.parquet"):
+        preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
+    assert sources(tmp_path / "out")["reason"].tolist() == ["no_label"]
+    summary = preprocess(job(tmp_path / "in", tmp_path / "out", size=(8, 8), labels=labels, key="patient=study"))
+    assert (summary.indexed, summary.resumed_images) == (1, 0)
+    assert verify(tmp_path / "out") == []
+
+
+def test_files_of_one_name_in_two_sources_are_two_images(tmp_path: Path) -> None:
+    rows = []
+    for number, site in enumerate(("a", "b", "copy")):
+        (tmp_path / site).mkdir()
+        noise = np.random.default_rng(number % 2).integers(0, 256, (20, 20), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / site / "1.png")
+        rows.append(f"{site}/1.png,p{number},A\n")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,patient_id,group\n" + "".join(rows))
+    base = job(tmp_path / "a", tmp_path / "out", labels=labels)
+    summary = preprocess(replace(base, sources=tuple(tmp_path / site for site in ("a", "b", "copy"))))
+    assert (summary.indexed, summary.patients) == (2, 2)
+    assert "the same path below its SRC and the same pixels" in summary.examples["duplicate"]
+
+
+def test_a_row_about_one_image_is_used_for_one_file_only(tmp_path: Path) -> None:
+    """Two folders with an image 1.png each and a table that says only "1": the second would get a stranger's label."""
+    for number, site in enumerate(("a", "b")):
+        (tmp_path / "in" / site).mkdir(parents=True)
+        noise = np.random.default_rng(number).integers(0, 256, (20, 20), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "in" / site / "1.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image_id,patient_id,group\n1,p,A\n")
+    summary = preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
+    assert (summary.indexed, summary.rejected) == (1, {"duplicate": 1})
+    assert "tell them apart by path" in summary.examples["duplicate"]
 
 
 def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write_dicom: WriteDicom) -> None:
