@@ -8,6 +8,7 @@ that does not conform becomes None, never an error: only display and pixel attri
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -137,19 +138,19 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         accession=text(ds, "AccessionNumber"),
         image_uid=text(ds, "SOPInstanceUID"),
         modality=modality,
-        view=_view(ds),
+        view=_impersonal(ds, _view(ds)),
         laterality=_laterality(ds, frame),
         age_years=_age_years(ds),
         sex=sex if sex in ("M", "F", "O") else None,
-        manufacturer=text(ds, "Manufacturer"),
-        model=text(ds, "ManufacturerModelName"),
+        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
+        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
         photometric=_term(ds, "PhotometricInterpretation"),
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
         kvp=_positive(ds, "KVP"),
         exposure_mas=_exposure_mas(ds),
-        body_part=_term(ds, "BodyPartExamined"),
+        body_part=_impersonal(ds, _term(ds, "BodyPartExamined")),
         transfer_syntax=syntax_name,
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
@@ -163,6 +164,29 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
         convolution_kernel=text(ds, "ConvolutionKernel"),
     )
+
+
+# Whose words must not come back in a field that is typed by hand on many consoles.
+_PERSONAL = (
+    "PatientName",
+    "PatientID",
+    "AccessionNumber",
+    "PatientBirthDate",
+    "ReferringPhysicianName",
+    "OperatorsName",
+)
+
+
+def _impersonal(ds: Dataset, found: str | None) -> str | None:
+    """The value, or None if it repeats a word of the patient's, physician's or operator's names, numbers or birth date.
+
+    Body Part Examined "MUELLER EVA 1970" is seen in the wild; the dataset that is handed on must not hold it.
+    """
+    if found is None:
+        return None
+    names = " ".join(str(value(ds, keyword) or "") for keyword in _PERSONAL)
+    personal = set(re.findall(r"\w{3,}", names.casefold()))
+    return None if personal & set(re.findall(r"\w{3,}", found.casefold())) else found
 
 
 def _term(ds: Dataset, keyword: str) -> str | None:

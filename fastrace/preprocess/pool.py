@@ -1,4 +1,9 @@
-"""A process pool that keeps order, bounds what is in flight, survives crashing decoders and dies with its parent."""
+"""A process pool that keeps order, bounds what is in flight, survives crashing decoders and dies with its parent.
+
+Each worker has a pipe of its own. With the shared queue of concurrent.futures, a worker that was killed while it sent its
+result left half a message in the queue, and the interpreter waited for the rest of it for ever when it was interrupted.
+With pipes, a dead worker is an end of file, and which task it was at is known.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +15,36 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
 from fastrace.errors import FastraceError
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 
 _PR_SET_PDEATHSIG = 1
-_settings: Settings
+# The second task waits in the pipe, so that a worker need not wait for the parent between two files.
+_TASKS_PER_WORKER = 2
+# A worker that dies may have been ended from outside, for want of memory say; one that dies twice at a task dies of it.
+_TRIES = 2
 
 
-def _start(settings: Settings, parent: int) -> None:
-    """Set a worker up: one thread each, no reaction to Ctrl-C (the parent ends it), no life without the parent."""
-    global _settings
-    _settings = settings
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        # Without it, workers of a killed parent would wait on their queue for ever and hold its files.
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    import torch
+@dataclass(eq=False)
+class _Slot:
+    """A task, in line for its turn."""
 
-    torch.set_num_threads(1)
+    task: Task
+    tries: int = 0
+    answer: list[Result] | None = None
+    given: bool = False
 
 
-def _run(task: Task) -> list[Result]:
-    from fastrace.preprocess.worker import work
-
-    return work(_settings, task)
+@dataclass(eq=False)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    slots: deque[_Slot] = field(default_factory=deque)
+    started: bool = False
 
 
 class Pool:
@@ -50,100 +56,137 @@ class Pool:
     def __init__(self, settings: Settings, jobs: int) -> None:
         self._settings = settings
         self._jobs = jobs
-        self._executor: ProcessPoolExecutor | None = None
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stop()
-
-    def _new(self, jobs: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            jobs,
-            multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(self._settings, os.getpid()),
-        )
-
-    def _stop(self) -> None:
-        if self._executor is None:
-            return
-        processes = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:  # shutdown() alone would finish a long decode first
-            with contextlib.suppress(OSError, ValueError):
-                process.kill()
-        self._executor = None
+        for worker in self._workers:
+            worker.process.kill()  # at once: nobody waits for what it is at
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers = []
 
     def results(self, tasks: Iterable[Task]) -> Iterator[list[Result]]:
         """Yield the results of each task in order; a file with many frames continues before the next file.
 
-        Memory is bounded: at most four tasks for each worker are in flight or waiting to be consumed.
+        Memory is bounded: at most four tasks for each worker are with the workers or waiting to be consumed.
+
+        Raises
+        ------
+        FastraceError
+            If workers end as soon as they start.
         """
         waiting = iter(tasks)
-        pending: deque[tuple[Task, Future[list[Result]] | None]] = deque()
-        flying = 0
+        line: deque[_Slot] = deque()
         limit = 4 * self._jobs
         while True:
-            for place, (task, future) in enumerate(pending):  # continuations come first in line
-                if future is None and flying < limit:
-                    pending[place] = (task, self._submit(task))
-                    flying += 1
-            while flying < limit and (following := next(waiting, None)) is not None:
-                pending.append((following, self._submit(following)))
-                flying += 1
-            if not pending:
+            while len(line) < limit and (task := next(waiting, None)) is not None:
+                line.append(_Slot(task))
+            if not line:
                 return
-            task, first = pending.popleft()
-            flying -= 1
-            try:
-                answer = first.result() if first is not None else []
-            except BrokenProcessPool:
-                self._stop()
-                answer = self._isolated(task)
-                # The others in flight died with the pool; they are submitted again to a new one.
-                pending = deque((other, None) for other, _ in pending)
-                flying = 0
-            if answer and task.first == 0 and answer[-1].frames > FRAMES_PER_TASK:
-                total = answer[-1].frames
-                starts = range(FRAMES_PER_TASK, total, FRAMES_PER_TASK)
-                if not task.inspect:
-                    rest = [Task(task.source, task.path, task.size, start, total) for start in starts]
-                    pending.extendleft((piece, None) for piece in reversed(rest))
+            self._hand_out(line, limit)
+            if line[0].answer is None:
+                self._receive()
+                continue
+            slot = line.popleft()
+            answer = slot.answer or []
+            line.extendleft(_Slot(task) for task in reversed(_rest(slot.task, answer)))
             yield answer
 
-    def _submit(self, task: Task) -> Future[list[Result]] | None:
-        if self._executor is None:
-            self._executor = self._new(self._jobs)
-        try:
-            return self._executor.submit(_run, task)
-        except BrokenProcessPool:
-            broken: Future[list[Result]] = Future()
-            broken.set_exception(BrokenProcessPool())
-            return broken
+    def _hand_out(self, line: deque[_Slot], limit: int) -> None:
+        """Give the first ``limit`` tasks to workers with room, starting workers as long as there are too few."""
+        for place, slot in enumerate(line):
+            if place >= limit:
+                return
+            if slot.given:
+                continue
+            worker = min(self._workers, key=lambda worker: len(worker.slots), default=None)
+            if len(self._workers) < self._jobs and (worker is None or worker.slots):
+                worker = self._start()
+            if worker is None or len(worker.slots) >= _TASKS_PER_WORKER:
+                return
+            slot.given = True
+            worker.slots.append(slot)
+            with contextlib.suppress(OSError):  # it died: _receive() notices
+                worker.pipe.send(slot.task)
 
-    def _isolated(self, task: Task) -> list[Result]:
-        """Run one task alone, to find out whether it was the one that took the pool down."""
-        with self._new(1) as executor:
-            try:
-                return executor.submit(_run, task).result()
-            except BrokenProcessPool:
-                self._check_start()
-                message = (
-                    "the process that decoded it ended (a crash in the codec, or the system ran out of memory); "
-                    "try again with --jobs 1, or transcode the file"
-                )
-                lost = range(task.first, max(task.first + 1, min(task.frames, task.first + FRAMES_PER_TASK)))
-                return [Result(task.source, frame, task.frames, "decoder_crashed", message) for frame in lost]
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._settings, os.getpid()), daemon=True)
+        process.start()
+        theirs.close()  # or its end would stay open here, and its death would be no end of file
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
 
-    def _check_start(self) -> None:
-        """Tell a file that ends its process from processes that never start, which would reject every file in turn."""
-        with self._new(1) as executor:
+    def _receive(self) -> None:
+        """Wait until a worker has an answer or is dead."""
+        ready = wait([worker.pipe for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.pipe in ready]:
             try:
-                executor.submit(os.getpid).result()
-            except BrokenProcessPool as error:
-                raise FastraceError(
-                    "worker processes end as soon as they start; a script that calls preprocess() must be a file and do so "
-                    "below  if __name__ == '__main__':  - otherwise see what the workers printed above"
-                ) from error
+                message = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+                continue
+            if worker.started:
+                worker.slots.popleft().answer = message
+            worker.started = True  # its first message says only that
+
+    def _bury(self, worker: _Worker) -> None:
+        """Hand a dead worker's tasks out again; the one it was at counts a try."""
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        if not worker.started:
+            raise FastraceError(
+                "worker processes end as soon as they start; a script that calls preprocess() must be a file and do so "
+                "below  if __name__ == '__main__':  - otherwise see what the workers printed above"
+            )
+        for slot in worker.slots:
+            slot.given = False
+        if worker.slots:
+            slot = worker.slots[0]
+            slot.tries += 1
+            if slot.tries == _TRIES:
+                slot.given, slot.answer = True, _crashed(slot.task)
+
+
+def _rest(task: Task, answer: list[Result]) -> list[Task]:
+    """The tasks for the other frames of a file whose first frames have been read."""
+    if task.first or task.inspect or not answer or answer[-1].frames <= FRAMES_PER_TASK:
+        return []
+    total = answer[-1].frames
+    starts = range(FRAMES_PER_TASK, total, FRAMES_PER_TASK)
+    return [Task(task.source, task.path, task.size, start, total) for start in starts]
+
+
+def _crashed(task: Task) -> list[Result]:
+    message = (
+        "the process that decoded it ended twice (a crash in the codec, or the system ran out of memory); "
+        "try again with --jobs 1, or transcode the file"
+    )
+    lost = range(task.first, max(task.first + 1, min(task.frames, task.first + FRAMES_PER_TASK)))
+    return [Result(task.source, frame, task.frames, "decoder_crashed", message) for frame in lost]
+
+
+def _serve(pipe: Connection, settings: Settings, parent: int) -> None:
+    """A worker's life: one thread, no reaction to Ctrl-C (the parent ends it), no life without the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # An idle worker would see the end of its pipe; one in a long decode would live on without this.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    import torch
+
+    from fastrace.preprocess.worker import work
+
+    torch.set_num_threads(1)
+    pipe.send("ready")
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(work(settings, pipe.recv()))

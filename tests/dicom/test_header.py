@@ -202,3 +202,13 @@ def test_values_that_do_not_conform_never_raise(tmp_path: Path, keyword: str, vr
     ds.save_as(tmp_path / "image", enforce_file_format=True)
     frame = open_frames(tmp_path / "image").frame(0)
     assert isinstance(frame.header, Header)
+
+
+@pytest.mark.parametrize("keyword", ["BodyPartExamined", "ViewPosition", "Manufacturer", "ManufacturerModelName"])
+def test_a_field_that_repeats_the_patients_name_or_number_is_dropped(tmp_path: Path, keyword: str) -> None:
+    person = {"PatientName": "Müller^Eva", "PatientID": "MRN-4711", "PatientBirthDate": "19700101"}
+    name = {"BodyPartExamined": "body_part", "ViewPosition": "view", "ManufacturerModelName": "model"}
+    field = name.get(keyword, "manufacturer")
+    for leak in ("Eva 1970", "CHEST 4711", "19700101"):
+        assert getattr(header(tmp_path, **person, **{keyword: leak}), field) is None
+    assert getattr(header(tmp_path, **person, **{keyword: "CHEST"}), field) == "CHEST"
