@@ -1,6 +1,7 @@
 """`python -m bench [NAME...] [--write]`: window, bandpass, noise, decode, pipeline; all of them without a name.
 
-`--write` puts the rows, with the machine they were measured on, into bench/results/cpu.json and the table into README.md.
+`--write` puts the rows, with the machine they were measured on, into bench/results (cpu.json, cpu.md) and the
+rows that have a target into README.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench.common import README_END, README_START, Row, markdown, show, version
+from bench.common import README_END, README_OPERATIONS, README_START, Row, markdown, show, version
 
 NAMES = ("window", "bandpass", "noise", "decode", "pipeline")
 ROOT = Path(__file__).parents[1]
@@ -41,7 +42,9 @@ def write(rows: list[Row]) -> None:
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(README_START)
     _, _, after = rest.partition(README_END)
-    table = markdown(json.loads(RESULT.read_text()))
+    result = json.loads(RESULT.read_text())
+    RESULT.with_suffix(".md").write_text("# CPU benchmark\n\n" + markdown(result))
+    table = markdown(result, README_OPERATIONS)
     readme.write_text(f"{before}{README_START}\n{table}{README_END}{after}")
 
 

@@ -116,7 +116,7 @@ def _pyfftw(side: int, half: np.ndarray) -> Callable[[np.ndarray], np.ndarray] |
         forward()
         np.multiply(spectrum, half, out=spectrum)
         filtered: np.ndarray = inverse()
-        return filtered
+        return filtered.copy()  # the plan's buffer is filled again by the next image
 
     return run
 

@@ -57,4 +57,4 @@ def test_the_performance_table_is_the_one_of_the_committed_result() -> None:
     spec.loader.exec_module(common)
     result = json.loads((ROOT / "bench" / "results" / "cpu.json").read_text())
     shown = README.split(common.README_START)[1].split(common.README_END)[0]
-    assert shown.strip() == common.markdown(result).strip()
+    assert shown.strip() == common.markdown(result, common.README_OPERATIONS).strip()
