@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def demo(out: Path, seed: int, as_json: bool) -> None:
     """Phantom -> preprocess -> train -> evaluate on made-up data, in two minutes on two cores.
 
-    A synthetic archive of two neutral groups, A and B, is made; group B carries a faint texture in a known frequency band.
+    A synthetic archive of two neutral groups, A and B, is made; group B carries a texture in a known frequency band.
     A small network is trained to tell them apart, and tested with and without that band.
 
     \b
