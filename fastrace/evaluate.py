@@ -29,7 +29,7 @@ from fastrace.train.scores import aucs_of, result
 
 MIN_PATIENTS = 30
 MIN_CELL = 11
-AGE_BANDS = (0, 20, 40, 60, 80)  # the study's (PROTOCOL B5a); the last is open
+AGE_BANDS = (0, 20, 40, 60, 80)  # the study's; the last is open
 STRATA = ("sex", "age", "view", "manufacturer")
 
 

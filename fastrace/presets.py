@@ -1,6 +1,6 @@
 """What the study used for each modality: one frozen dataclass per preset, nothing computed here.
 
-Sources: backbones, sizes and views from PROTOCOL A.1 (the study's text and released code). The network sizes are the
+Sources: backbones, sizes and views from the study's text and released code (arXiv:2107.10356). The network sizes are the
 study's; ``any`` keeps every image and makes no assumption.
 """
 

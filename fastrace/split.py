@@ -2,7 +2,7 @@
 
 Patients are ranked by a hash keyed with the seed, within attribute (and site, where there is a column of that name), and cut
 at the fractions: the split depends on names and seed alone, not on order or machine. The study's fractions are the default.
-A split is refused if a patient, a study or identical pixels are on two sides (PROTOCOL F.6).
+A split is refused if a patient, a study or identical pixels are on two sides.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything acts on display values in [0, 1], before the normalisation of the network, image by image. Results are not clipped
 to [0, 1]: a high-pass has mean zero. The study's released code departed from its text in several of these (a blur across
-patients, tiles that miss two rows, a filter after normalisation: PROTOCOL A.5); what is here is what the text says.
+patients, tiles that miss two rows, a filter after normalisation); what is here is what the text says.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import pandas as pd
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
-# Column names of the public sets (PROTOCOL B) and of DICOM, lower case, letters and digits only; most specific first.
+# Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
     "path": ("path", "filepath", "file", "filename", "pathtoimage", "pathtodcm", "pngpath", "pngfilename", "anondicompath"),
     "image": ("imageid", "image", "imageuid", "sopinstanceuid", "dicomid"),

@@ -77,7 +77,7 @@ class Summary:
 
 
 def preprocess(job: Job, progress: Progress | None = None) -> Summary:
-    """Turn files into a dataset; see DESIGN in the README of the dataset for what is written.
+    """Turn files into a dataset; `fastrace.dataset` says what is written.
 
     Running the same call again after an interruption goes on and ends with the same bytes.
 

@@ -59,14 +59,14 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         # Rotation would interpolate, that is low-pass, training images only: not where the question is the frequency.
         Recipe("current", "adamw", 1e-3, 0.05, 32, 30, "cosine", "auc", 10, shift_pixels=4),
-        # PROTOCOL A1a: Adam 1e-3, batch 256, plateau 0.1 after 2 epochs down to 1e-5, stop after 4 on validation loss.
+        # The study's chest models: Adam 1e-3, batch 256, plateau 0.1 after 2 epochs down to 1e-5, stop after 4 on validation loss.
         Recipe("paper", "adam", 1e-3, 0.0, 256, 100, "plateau", "loss", 4, rotate_degrees=15.0, zoom=0.1),
     )
 }
 
 # Mirroring would undo the orientation (breast: chest wall left) or is unknown to be harmless.
 NO_FLIP = frozenset({"mammo", "any"})
-# PROTOCOL A2l: the hand model was trained with another rate.
+# The study's hand model was trained with another rate.
 PAPER_LEARNING_RATE = {"hand": 1e-6}
 # The small network on 132 mammogram phantoms of 128 x 128, 3 seeds: AUC .98 to 1 after 20 epochs of batch 32, .997 to 1 of
 # batch 16.

@@ -1,7 +1,7 @@
 """From stored words to logits: scale, augment, degrade, normalise, network. One function, which `torch.compile` can take whole.
 
 Degradation and normalisation are float32 on every device; only the network runs in bfloat16 on CUDA. Normalisation is by mean
-and standard deviation of the *degraded* training images (PROTOCOL T3: a high-pass leaves tiny values around zero), fixed in
+and standard deviation of the *degraded* training images (a high-pass leaves tiny values around zero), fixed in
 the checkpoint.
 """
 
