@@ -59,7 +59,7 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         # Rotation would interpolate, that is low-pass, training images only: not where the question is the frequency.
         Recipe("current", "adamw", 1e-3, 0.05, 32, 30, "cosine", "auc", 10, shift_pixels=4),
-        # The study's chest models: Adam 1e-3, batch 256, plateau 0.1 after 2 epochs down to 1e-5, stop after 4 on validation loss.
+        # The study's chest models: Adam 1e-3, batch 256, a tenth after 2 epochs down to 1e-5, stop after 4 on the loss.
         Recipe("paper", "adam", 1e-3, 0.0, 256, 100, "plateau", "loss", 4, rotate_degrees=15.0, zoom=0.1),
     )
 }
