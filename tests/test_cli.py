@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -75,3 +76,21 @@ def test_debug_shows_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["verify", "nowhere", "--debug"])
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_console_script_called_by_path_compiles_at_first_use_with_a_bare_path(tmp_path: Path) -> None:
+    """The environment is not activated: nothing of it is on PATH, only the system's compiler."""
+    script = Path(sys.executable).parent / "fastrace"
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [str(script), "doctor", "--json"], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    states = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)["findings"]}
+    assert states["window on CPU (C++)"].startswith(("installed with the package", "compiled at first use"))
+    if states["window on CPU (C++)"].startswith("compiled"):
+        assert any(file.is_file() for file in (tmp_path / "cache").rglob("*"))
