@@ -24,7 +24,8 @@ def test_the_demo_finds_the_planted_band_and_says_so(tmp_path: Path) -> None:
     }
     clean = next(one for name, one in found.items() if "notch" not in name)
     without = next(one for name, one in found.items() if "notch" in name)
-    # The ideal observer's AUC is 1; seeds 0 to 3 gave .93 to 1, at 12 to 20 epochs. Without the band the lower limit must reach chance.
+    # The ideal observer reads 1; seeds 0 to 3 gave .93 to 1, at 12 to 20 epochs.
+    # Without the band the lower limit must reach chance.
     assert clean["low"] > 0.7
     assert clean["n_positive"] >= 30
     assert without["low"] <= 0.5
