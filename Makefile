@@ -4,5 +4,5 @@ BIN := $(if $(wildcard .venv/bin/python),.venv/bin/,)
 .PHONY: test check bench demo
 test:   ; $(BIN)pytest
 check:  ; $(BIN)ruff format --check . && $(BIN)ruff check . && $(BIN)mypy && $(BIN)lint-imports
-bench:  ; $(BIN)python -m bench
+bench:  ; $(BIN)fastrace bench
 demo:   ; $(BIN)fastrace demo

@@ -1,66 +1,44 @@
-"""`python -m bench [NAME...] [--write]`: window, bandpass, noise, decode, pipeline; all of them without a name.
+"""`python -m fastrace.bench [NAME...] [--quick] [--write]`: what `fastrace bench` does, and what it cannot do: --write.
 
-`--write` puts the rows, with the machine they were measured on, into bench/results (cpu.json, cpu.md) and the
-rows that have a target into README.md.
+`--write` puts the rows, with the machine they were measured on, into bench/results (cpu.json, cpu.md) and the rows that
+have a target into README.md; only in a checkout. The last line printed is the rows as one JSON document.
 """
 
 from __future__ import annotations
 
-import datetime
-import importlib
 import json
-import os
-import platform
 import sys
-from pathlib import Path
 
-from bench.common import README_END, README_OPERATIONS, README_START, Row, markdown, show, version
+from fastrace.bench.run import ours_wrong, require_checkout, run, write
+from fastrace.bench.table import terminal
+from fastrace.errors import FastraceError, UsageError
 
-NAMES = ("window", "bandpass", "noise", "decode", "pipeline")
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "bench" / "results" / "cpu.json"
+OPTIONS = {"--quick", "--write"}
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     """Measure and print."""
-    names = [name for name in arguments if name != "--write"]
-    unknown = sorted(set(names) - set(NAMES))
-    if unknown:
-        sys.exit(f"unknown: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
-    rows: list[Row] = []
-    for name in names or NAMES:
-        before = os.getloadavg()[0]
-        rows += [{**row, "load": round(before, 2)} for row in importlib.import_module(f"bench.{name}").rows()]
-    show(rows)
-    if "--write" in arguments:
-        write(rows)
-
-
-def write(rows: list[Row]) -> None:
-    """Keep the rows and renew the README's table."""
-    RESULT.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(README_START)
-    _, _, after = rest.partition(README_END)
-    result = json.loads(RESULT.read_text())
-    RESULT.with_suffix(".md").write_text("# CPU benchmark\n\n" + markdown(result))
-    table = markdown(result, README_OPERATIONS)
-    readme.write_text(f"{before}{README_START}\n{table}{README_END}{after}")
-
-
-def environment() -> dict[str, object]:
-    """What the numbers depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    packages = ("fastrace", "torch", "numpy", "numba", "scipy", "imagecodecs", "pydicom")
-    return {
-        "date": datetime.date.today().isoformat(),
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-    }
+    try:
+        options = {argument for argument in arguments if argument.startswith("-")}
+        if options - OPTIONS:
+            raise UsageError(
+                f"no option {', '.join(sorted(options - OPTIONS))}; there are {', '.join(sorted(OPTIONS))}"
+            )
+        if options == OPTIONS:
+            raise UsageError("--write keeps a full run: leave out --quick")
+        if "--write" in options:
+            require_checkout()
+        names = [argument for argument in arguments if argument not in options]
+        document = run(names, "--quick" in options, lambda line: print(f"bench: {line}", file=sys.stderr, flush=True))
+    except FastraceError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    print(terminal(document))
+    print(json.dumps(document["rows"], allow_nan=False))
+    if "--write" in options:
+        write(document)
+    return 1 if ours_wrong(document) else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Band-pass on one core: the study's released filter, numpy, scipy, torch and pyFFTW, interleaved; losses are shown.
 
-`python -m bench.bandpass`. Images are float32, as they leave the window; the released code made complex128 of them, which
+`fastrace bench bandpass`. Images are float32, as they leave the window; the released code made complex128 of them, which
 is what NumPy did then. Its mask, 24 to 83 ms for each cut-off, is not counted, and the peers' masks are made beforehand
 too. "batch" rows filter 32 images and give the time of one: peers loop over images where that is faster for them.
 """
@@ -8,15 +8,15 @@ too. "batch" rows filter 32 images and give the time of one: peers loop over ima
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.fft
 import torch
 
-from bench.common import Row, interleave, rows_against, show, version
-from fastrace.kernels.bandpass import bandpass, bandpass_reference
+from fastrace.bench.common import Peer, Row, difference, measure, threads
+from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference
 from fastrace.kernels.bandpass.gain import gain
 
 CASES = [  # side, low, high, images, rounds
@@ -31,22 +31,21 @@ CASES = [  # side, low, high, images, rounds
     (1024, 0, 100, 4, 15),
     (1024, 200, math.inf, 4, 15),
 ]
+QUICK_CASES = [(224, 0, 25, 32, 7), (224, 10, 150, 32, 7), (224, 0, 25, 1, 25), (512, 0, 50, 8, 5)]
+OURS_LIMIT = TOLERANCE[torch.float32]
+PEER_LIMIT = 1e-5  # rounding in float32; a coefficient on the wrong side of an edge is 1e-4 and more
 
 
-def rows() -> list[Row]:
-    """Measure every case; ms and ratio are per image."""
-    with _one_thread():
-        return [row for case in CASES for row in _case(*case)]
+def rows(quick: bool = False) -> list[Row]:
+    """Measure; ms and ratio are per image.
 
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    Parameters
+    ----------
+    quick : bool
+        Four cases instead of ten, and fewer rounds.
+    """
+    with threads(1):
+        return [row for case in (QUICK_CASES if quick else CASES) for row in _case(*case)]
 
 
 def released(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -61,6 +60,7 @@ def _case(side: int, low: float, high: float, count: int, rounds: int) -> list[R
     transfer = gain(side, side, low, high)
     shifted, half = np.fft.fftshift(transfer), np.ascontiguousarray(transfer[:, : side // 2 + 1], np.float32)
     half_tensor, size = torch.from_numpy(half), (side, side)
+    planned: list[Callable[[np.ndarray], np.ndarray]] = []  # made once, by the first call
 
     def each(one: Callable[[np.ndarray], np.ndarray]) -> Callable[[], np.ndarray]:
         return lambda: np.stack([one(image) for image in images])
@@ -69,41 +69,38 @@ def _case(side: int, low: float, high: float, count: int, rounds: int) -> list[R
         return np.fft.irfft2(np.fft.rfft2(image) * half, s=size)
 
     def scipy_real(image: np.ndarray) -> np.ndarray:
-        return scipy.fft.irfft2(scipy.fft.rfft2(image) * half, s=size, overwrite_x=True)
+        filtered: np.ndarray = scipy.fft.irfft2(scipy.fft.rfft2(image) * half, s=size, overwrite_x=True)
+        return filtered
 
     def torch_real(batch: torch.Tensor) -> torch.Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(batch) * half_tensor, s=size)
 
-    calls: dict[str, Callable[[], object]] = {
-        "fastrace": lambda: bandpass(tensor, low, high),
-        "released code, np.fft complex128": each(lambda image: released(image, shifted)),
-        "numpy.fft.rfft2": each(numpy_real),
-        "scipy.fft.rfft2": each(scipy_real),
-        "torch.fft.rfft2 (MKL)": lambda: torch.stack([torch_real(image) for image in tensor]),
-    }
+    def pyfftw_planned() -> np.ndarray:
+        if not planned:
+            planned.append(_pyfftw(side, half))
+        return np.stack([planned[0](image) for image in images])
+
+    def peer(name: str, call: Callable[[], Any], package: str) -> Peer:
+        return Peer(name, call, (package,), PEER_LIMIT)
+
+    peers = [
+        Peer("fastrace", lambda: bandpass(tensor, low, high), limit=OURS_LIMIT),
+        peer("released code, np.fft complex128", each(lambda image: released(image, shifted)), "numpy"),
+        peer("numpy.fft.rfft2", each(numpy_real), "numpy"),
+        peer("scipy.fft.rfft2", each(scipy_real), "scipy"),
+        peer("torch.fft.rfft2 (MKL)", lambda: torch.stack([torch_real(image) for image in tensor]), "torch"),
+    ]
     if count > 1:
-        calls["torch.fft.rfft2 (MKL), batched"] = lambda: torch_real(tensor)
-    planned = _pyfftw(side, half)
-    if planned is not None:
-        calls["pyfftw, planned (MEASURE)"] = each(planned)
-    exact = bandpass_reference(images[:1], low, high)[0]
-    errors = {name: float(np.abs(np.asarray(call())[0] - exact).max()) for name, call in calls.items()}
-    times = {name: seconds / count for name, seconds in interleave(calls, rounds).items()}
-    versions = {name: version(name.split(".")[0].split(",")[0].split(" ")[0]) for name in calls}
-    versions["released code, np.fft complex128"] = version("numpy")
+        peers.append(peer("torch.fft.rfft2 (MKL), batched", lambda: torch_real(tensor), "torch"))
+    peers.append(peer("pyfftw, planned (MEASURE)", pyfftw_planned, "pyfftw"))
+    exact = bandpass_reference(images[:1], low, high)
     what = f"bandpass {low}:{high} {side}x{side} float32, {'one image' if count == 1 else f'batch {count}'}, 1 core"
-    found = rows_against(what, "fastrace", times, versions, errors)
-    if planned is None:
-        missing = {"operation": what, "peer": "pyfftw, planned (MEASURE)", "version": "not installed"}
-        found.append({**missing, "ms": None, "ratio": None, "spread": None, "max_error": None})
-    return found
+    return measure(what, peers, lambda result: difference(np.asarray(result)[:1], exact), rounds=rounds, per=count)
 
 
-def _pyfftw(side: int, half: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
-    try:
-        import pyfftw
-    except ImportError:
-        return None
+def _pyfftw(side: int, half: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    import pyfftw
+
     image = pyfftw.empty_aligned((side, side), np.float32)
     spectrum = pyfftw.empty_aligned((side, side // 2 + 1), np.complex64)
     forward = pyfftw.FFTW(image, spectrum, axes=(0, 1), flags=("FFTW_MEASURE",))
@@ -119,12 +116,3 @@ def _pyfftw(side: int, half: np.ndarray) -> Callable[[np.ndarray], np.ndarray] |
         return filtered.copy()  # the plan's buffer is filled again by the next image
 
     return run
-
-
-def main() -> None:
-    """Measure and print; the last line is one JSON document."""
-    show(rows())
-
-
-if __name__ == "__main__":
-    main()

@@ -6,12 +6,14 @@ Then the whole command on a small archive, where starting Python (and importing 
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import multiprocessing.pool
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -21,11 +23,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLosslessSV1, generate_uid
 
-from bench.common import Row, interleave, rows_against, show, version
+from fastrace.bench.common import Peer, Row, measure
 
 HEIGHT, WIDTH = 3328, 2560
 SIZE = (1024, 512)
-FILES = 24
+FILES, QUICK_FILES = 24, 8
 
 
 def make_archive(folder: Path, count: int) -> None:
@@ -36,7 +38,7 @@ def make_archive(folder: Path, count: int) -> None:
     tissue = inside * (1800 + 600 * np.sin(rows / 301) * np.cos(columns / 199))
     noise = generator.normal(0, 12, (HEIGHT, WIDTH)).astype(np.float32) * inside
     pixels = np.clip(tissue + noise, 0, 4095).astype(np.uint16)
-    stream = encapsulate([imagecodecs.ljpeg_encode(pixels, bitspersample=12)])
+    stream = encapsulate([bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=12))])
     folder.mkdir(parents=True)
     for number in range(count):
         dataset = Dataset()
@@ -65,8 +67,9 @@ def _cv2_resize(image: np.ndarray) -> np.ndarray:
 
 def with_pydicom(path: str) -> np.ndarray:
     """pydicom decode (its preferred plugin), modality and VOI LUT, then cv2."""
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+    importlib.import_module("gdcm")  # not installed is not installed, whatever else could decode
     dataset = dcmread(path)
     shown = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     return _cv2_resize((shown / 4095).astype(np.float32))
@@ -101,22 +104,24 @@ PEERS: dict[str, tuple[str, Callable[[str], np.ndarray]]] = {
 }
 
 
-def rows(rounds: int = 5) -> list[Row]:
-    """Measure; a peer that is not installed is listed as such."""
+def rows(quick: bool = False) -> list[Row]:
+    """Measure; ms of the steady state is per file, of the whole command for all files.
+
+    Parameters
+    ----------
+    quick : bool
+        Eight files instead of 24, and fewer rounds: half a minute instead of two.
+    """
     from fastrace.preprocess.pool import Pool
     from fastrace.preprocess.recipe import Recipe
     from fastrace.preprocess.store import ShardWriter
     from fastrace.preprocess.task import Settings, Task
     from fastrace.presets import get_preset
 
-    operation = f"JPEG Lossless {HEIGHT}x{WIDTH} -> {SIZE[0]}x{SIZE[1]}"
-    needs = {"pydicom + gdcm + numpy + cv2": "python-gdcm", "dicomsdl + numpy + cv2": "dicomsdl"}
-    missing = [name for name, package in needs.items() if version(package) == "not installed"]
-    peers = {name: peer for name, peer in PEERS.items() if name not in missing}
-    versions = {"fastrace": version("fastrace")} | {name: version(package) for name, (package, _) in PEERS.items()}
+    count = QUICK_FILES if quick else FILES
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         archive = Path(temporary) / "archive"
-        make_archive(archive, FILES)
+        make_archive(archive, count)
         files = sorted(archive.iterdir())
         tasks = [Task(number, str(file), file.stat().st_size) for number, file in enumerate(files)]
         preset = get_preset("any")
@@ -125,26 +130,21 @@ def rows(rounds: int = 5) -> list[Row]:
         def run_ours() -> None:
             shard = ShardWriter(Path(temporary), 0, SIZE, "uint16")
             for results in ours.results(tasks):
-                shard.add(results[0].pixels)
+                pixels = results[0].pixels
+                assert pixels is not None
+                shard.add(pixels)
             shard.finish()
 
-        def runner(pool: multiprocessing.pool.Pool, read: Callable[[str], np.ndarray]) -> Callable[[], None]:
+        def runner(read: Callable[[str], np.ndarray]) -> Callable[[], None]:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(2))
             return lambda: np.save(Path(temporary) / "peer", np.stack(list(pool.imap(read, map(str, files)))))
 
-        calls: dict[str, Callable[[], object]] = {"fastrace": run_ours}
-        for name, (_, read) in peers.items():
-            calls[name] = runner(stack.enter_context(multiprocessing.get_context("spawn").Pool(2)), read)
-        times = {name: seconds / FILES for name, seconds in interleave(calls, rounds).items()}
-        found = rows_against(f"{operation}, 2 processes", "fastrace", times, versions, {})
-        whole: dict[str, Callable[[], object]] = {
-            "fastrace": lambda: _fastrace(files, Path(temporary) / f"whole-{time.monotonic_ns()}")
-        }
-        for name, (_, read) in peers.items():
-            whole[name] = lambda read=read: _peer(read, files, Path(temporary) / "whole")
-        times = interleave(whole, 3)
-        found += rows_against(f"whole command, {FILES} such files, start included", "fastrace", times, versions, {})
-    return found + [{"operation": operation, "peer": name, "version": "not installed", "ms": None} for name in missing]
-
-
-if __name__ == "__main__":
-    show(rows())
+        steady = [Peer("fastrace", run_ours)]
+        whole = [Peer("fastrace", lambda: _fastrace(files, Path(temporary) / f"whole-{time.monotonic_ns()}"))]
+        for name, (package, read) in PEERS.items():
+            steady.append(Peer(name, runner(read), (package,)))
+            whole.append(Peer(name, partial(_peer, read, files, Path(temporary) / "whole"), (package,)))
+        operation = f"JPEG Lossless {HEIGHT}x{WIDTH} -> {SIZE[0]}x{SIZE[1]}, 2 processes"
+        found = measure(operation, steady, rounds=3 if quick else 5, per=count)
+        command = f"whole command, {count} such files, start included"
+        return found + measure(command, whole, rounds=2 if quick else 3)

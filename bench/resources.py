@@ -1,4 +1,4 @@
-"""What every GPU kernel takes, found without a GPU: `python -m bench.resources [--write]`.
+"""What every GPU kernel takes, found without a GPU: `python -m fastrace.bench.resources [--write]`.
 
 Each Triton kernel in each of its configurations is compiled for every target, and each CUDA C++ source by NVRTC for the
 NVIDIA ones; the machine code is then read back: registers, shared memory, stack, spills (ptxas), the widest access to
@@ -35,7 +35,7 @@ from typing import Any
 
 MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
-TABLE = Path(__file__).parent / "results" / "resources.json"
+TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
 CUDA_SOURCES = {"bandpass": ("bandpass.cu", ("bandpass_mask_f32", "bandpass_mask_f64"))}
 
 Row = dict[str, Any]
@@ -48,9 +48,10 @@ def main(arguments: list[str]) -> None:
     write = parser.parse_args(arguments).write
     if os.environ.get("TRITON_INTERPRET", "0") == "1":
         sys.exit("TRITON_INTERPRET=1 makes kernels that cannot be compiled; unset it")
+    if write and not TABLE.is_file():
+        sys.exit("--write renews the committed table of a checkout, and this fastrace is not run from one")
     text = json.dumps(table(), indent=1)
     if write:
-        TABLE.parent.mkdir(exist_ok=True)
         TABLE.write_text(text + "\n")
     else:
         print(text)

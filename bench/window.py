@@ -1,4 +1,4 @@
-"""window against what people use: `python -m bench.window`. Ratios above 1 are ours, and losses are printed.
+"""window against what people use: `fastrace bench window`. Ratios above 1 are ours, and losses are printed.
 
 The image is a synthetic mammogram, 3328 x 2560 uint16 with 12 bits, windowed to uint8. Peers take turns within each round,
 with one thread and with as many as there are cores. One thread is timed by the processor time that it used, which a busy
@@ -9,11 +9,8 @@ error to compare.
 
 from __future__ import annotations
 
-import importlib
-import os
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,13 +18,14 @@ import torch
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-from bench.common import Row, rows_against, show, version
-from fastrace.kernels.window import Transfer, window, window_reference
+from fastrace.bench.common import Peer, Row, difference, measure, threads, usable_cpus
+from fastrace.kernels.window import TOLERANCE, Transfer, window, window_reference
 
 CENTER, WIDTH = 2000.0, 2400.0
 SIZES = ((1024, 512), (224, 224))
-ROUNDS = 11
-OURS = "fastrace"
+OURS_LIMIT = 0.5 / 255 + TOLERANCE  # rounding to 8 bits
+PEER_LIMIT = 2 / 255  # some round twice, some cut off: two steps
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
 def mammogram(rng: np.random.Generator) -> np.ndarray:
@@ -51,109 +49,99 @@ def pydicom_display(words: np.ndarray, ds: Dataset) -> np.ndarray:
     return (apply_voi_lut(apply_modality_lut(words, ds), ds) * (255 / 4095) + 0.5).astype(np.uint8)
 
 
-def optional(name: str) -> ModuleType | None:
-    """The module, or None where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
+def rows(quick: bool = False) -> list[Row]:
+    """Measure; one row per operation, number of threads and peer.
 
-
-def set_threads(count: int) -> None:
-    """Give every library this many threads."""
-    torch.set_num_threads(count)
-    cv2, sitk = optional("cv2"), optional("SimpleITK")
-    if cv2:
-        cv2.setNumThreads(count)
-    if sitk:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
-
-
-def rows() -> list[Row]:
-    """Measure everything; one row per operation, number of threads and peer."""
+    Parameters
+    ----------
+    quick : bool
+        One size and fewer rounds.
+    """
     words = mammogram(np.random.default_rng(0))
     linear = Transfer(12, scale=1 / (WIDTH - 1), offset=(0.5 - CENTER) / (WIDTH - 1) + 0.5)
     curve = 1 / (1 + np.exp(-4 * (np.arange(4096) - CENTER) / WIDTH))  # PS3.3 C.11.2.1.3.1
     sigmoid = Transfer(12, table=curve.astype(np.float32))
     found: list[Row] = []
-    for threads in sorted({1, os.cpu_count() or 1}):
-        set_threads(threads)
-        note = f"{threads} thread{'s' * (threads > 1)}"
-        found += _full_size(f"VOI linear, {note}", words, linear, "LINEAR")
-        found += _full_size(f"VOI sigmoid (table), {note}", words, sigmoid, "SIGMOID")
-        for size in SIZES:
-            found += _resized(f"VOI linear + area {size[0]}x{size[1]}, {note}", words, linear, size, "LINEAR")
-            found += _resized(f"VOI sigmoid + area {size[0]}x{size[1]}, {note}", words, sigmoid, size, "SIGMOID")
+    for count in sorted({1, usable_cpus()}):
+        note = f"{count} thread{'s' * (count > 1)}"
+        # A clock, and how often: see above.
+        timing: dict[str, Any] = {"rounds": 5 if quick else 11}
+        timing |= {"clock": time.process_time} if count == 1 else {"tries": 3}
+        with threads(count):
+            found += _full_size(f"VOI linear, {note}", words, linear, "LINEAR", timing)
+            found += _full_size(f"VOI sigmoid (table), {note}", words, sigmoid, "SIGMOID", timing)
+            for size in SIZES[:1] if quick else SIZES:
+                name = f"area {size[0]}x{size[1]}, {note}"
+                found += _resized(f"VOI linear + {name}", words, linear, size, "LINEAR", timing)
+                if not quick:
+                    found += _resized(f"VOI sigmoid + {name}", words, sigmoid, size, "SIGMOID", timing)
     return found
 
 
-def _full_size(operation: str, words: np.ndarray, transfer: Transfer, function: str) -> list[Row]:
-    cv2, sitk = optional("cv2"), optional("SimpleITK")
+def _full_size(
+    operation: str, words: np.ndarray, transfer: Transfer, function: str, timing: dict[str, Any]
+) -> list[Row]:
     ds = dataset(function)
-    calls: dict[str, Callable[[], Any]] = {
-        OURS: lambda: window([words], [transfer], dtype=torch.uint8)[0].numpy(),
-        "pydicom modality + VOI": lambda: pydicom_display(words, ds),
-    }
-    if cv2:
-        every = np.arange(65536, dtype=np.uint16)[None]
-        table = window_reference([every & np.uint16(4095)], [transfer], dtype=torch.uint8)[0, 0]
-        calls["OpenCV LUT (16 bit)"] = lambda: cv2.LUT(words, table)
-    if sitk and function == "LINEAR":
-        image = sitk.GetImageFromArray(words)
-        low, high = CENTER - 0.5 - (WIDTH - 1) / 2, CENTER - 0.5 + (WIDTH - 1) / 2
-        calls["SimpleITK IntensityWindowing"] = lambda: sitk.IntensityWindowing(image, low, high, 0, 255)
+    every = np.arange(65536, dtype=np.uint16)[None]
+    table = window_reference([every & np.uint16(4095)], [transfer], dtype=torch.uint8)[0, 0]
+    low, high = CENTER - 0.5 - (WIDTH - 1) / 2, CENTER - 0.5 + (WIDTH - 1) / 2
+    images: list[Any] = []  # SimpleITK's copy of the words, made once
+
+    def opencv() -> Any:
+        import cv2
+
+        return cv2.LUT(words, table)
+
+    def simpleitk() -> Any:
+        import SimpleITK
+
+        if not images:
+            images.append(SimpleITK.GetImageFromArray(words))
+        return SimpleITK.IntensityWindowing(images[0], low, high, 0, 255)
+
+    peers = [
+        _ours(words, transfer, None),
+        Peer("pydicom modality + VOI", lambda: pydicom_display(words, ds), ("pydicom",), PEER_LIMIT),
+        Peer("OpenCV LUT (16 bit)", opencv, OPENCV, PEER_LIMIT),
+    ]
+    if function == "LINEAR":
+        peers.append(Peer("SimpleITK IntensityWindowing", simpleitk, ("SimpleITK",), PEER_LIMIT))
     exact = window_reference([words], [transfer], dtype=None)[0]
-
-    def error(name: str) -> float:
-        result = calls[name]()
-        shown = sitk.GetArrayFromImage(result) if sitk and isinstance(result, sitk.Image) else result
-        return float(np.abs(shown / 255 - exact).max())
-
-    return _rows(operation, calls, {name: error(name) for name in calls})
+    return measure(operation, peers, _error(exact), **timing)
 
 
-def _resized(operation: str, words: np.ndarray, transfer: Transfer, size: tuple[int, int], function: str) -> list[Row]:
-    cv2 = optional("cv2")
+def _resized(
+    operation: str, words: np.ndarray, transfer: Transfer, size: tuple[int, int], function: str, timing: dict[str, Any]
+) -> list[Row]:
     ds = dataset(function)
-    calls: dict[str, Callable[[], Any]] = {
-        OURS: lambda: window([words], [transfer], size, dtype=torch.uint8)[0].numpy()
-    }
+
+    def shrink(image: np.ndarray) -> Any:
+        import cv2
+
+        return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+
+    peers = [
+        _ours(words, transfer, size),
+        Peer("OpenCV INTER_AREA, no window", lambda: shrink(words), OPENCV),
+        Peer("pydicom VOI + OpenCV INTER_AREA", lambda: shrink(pydicom_display(words, ds)), ("pydicom",), PEER_LIMIT),
+    ]
     exact = window_reference([words], [transfer], size, dtype=None)[0]
-    errors: dict[str, float | None] = {OURS: float(np.abs(calls[OURS]() / 255 - exact).max())}
-    if cv2:
-
-        def shrink(image: np.ndarray) -> np.ndarray:
-            small: np.ndarray = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-            return small
-
-        chain = "pydicom VOI + OpenCV INTER_AREA"
-        calls["OpenCV INTER_AREA, no window"] = lambda: shrink(words)
-        calls[chain] = lambda: shrink(pydicom_display(words, ds))
-        errors[chain] = float(np.abs(calls[chain]() / 255 - exact).max())
-    return _rows(operation, calls, errors)
+    return measure(operation, peers, _error(exact), **timing)
 
 
-def _rows(operation: str, calls: dict[str, Callable[[], Any]], errors: dict[str, Any]) -> list[Row]:
-    packages = {"pydicom": "pydicom", "OpenCV": "opencv-python-headless", "SimpleITK": "SimpleITK", OURS: "fastrace"}
-    versions = {name: version(packages[name.split()[0]]) for name in calls}
-    alone = torch.get_num_threads() == 1
-    clock, tries = (time.process_time, 1) if alone else (time.perf_counter, 3)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            seconds = []
-            for _ in range(tries):
-                started = clock()
-                call()
-                seconds.append(clock() - started)
-            times[name].append(min(seconds))
-    return rows_against(operation, OURS, {name: np.asarray(values) for name, values in times.items()}, versions, errors)
+def _ours(words: np.ndarray, transfer: Transfer, size: tuple[int, int] | None) -> Peer:
+    def call() -> Any:
+        return window([words], [transfer], size, dtype=torch.uint8)[0].numpy()
+
+    return Peer("fastrace", call, limit=OURS_LIMIT)
 
 
-def main() -> None:
-    """Measure and print; the last line is one JSON document."""
-    show(rows())
+def _error(exact: np.ndarray) -> Callable[[Any], float]:
+    def error(result: Any) -> float:
+        if isinstance(result, np.ndarray):
+            return difference(result / 255, exact)
+        import SimpleITK
 
+        return difference(SimpleITK.GetArrayFromImage(result) / 255, exact)
 
-if __name__ == "__main__":
-    main()
+    return error

@@ -18,8 +18,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("fastrace.cli.verify", "Check a dataset against its hashes and counts."),
     "train": ("fastrace.cli.train", "Train a classifier of an attribute and test it by patient."),
     "evaluate": ("fastrace.cli.evaluate", "Score a run on a dataset, or scores made elsewhere."),
+    "audit": ("fastrace.cli.audit", "Ask whether an attribute is readable from images, and where, with controls."),
+    "report": ("fastrace.cli.report", "Write the page, figures and tables of an audit."),
     "phantom": ("fastrace.cli.phantom", "Make a synthetic DICOM archive with a leak of known size and place."),
-    "demo": ("fastrace.cli.demo", "Phantom, preprocess, train, evaluate: two minutes on a laptop."),
+    "demo": ("fastrace.cli.demo", "Phantoms, preprocess, train, audit, report: under three minutes on a laptop."),
+    "bench": ("fastrace.cli.bench", "Measure fastrace against the other libraries that are installed."),
     "doctor": ("fastrace.cli.doctor", "Say what is installed and which kernel runs where."),
 }
 

@@ -26,6 +26,40 @@ class Band(click.ParamType):
         return low, high
 
 
+class Region(click.ParamType):
+    """``TOP:BOTTOM:LEFT:RIGHT``, four fractions."""
+
+    name = "TOP:BOTTOM:LEFT:RIGHT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float, float]:
+        """Parse ``0.4:0.6:0.1:0.3`` into four numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            top, bottom, left, right = (float(edge) for edge in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not TOP:BOTTOM:LEFT:RIGHT in fractions, for example 0.4:0.6:0.1:0.3", param, ctx)
+        return top, bottom, left, right
+
+
+class Confounder(click.ParamType):
+    """``NAME:AUC``."""
+
+    name = "NAME:AUC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Parse ``age:0.7`` into ("age", 0.7)."""
+        if isinstance(value, tuple):
+            return value
+        name, _, auc = str(value).partition(":")
+        try:
+            return name, float(auc)
+        except ValueError:
+            self.fail(f"{value!r} is not NAME:AUC, for example age:0.7", param, ctx)
+
+
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New or empty folder for the archive.")
 @click.option(
@@ -39,24 +73,33 @@ class Band(click.ParamType):
 @click.option("--images-per-patient", type=int, default=2, show_default=True, help="Images of each patient.")
 @click.option(
     "--kind",
-    type=click.Choice(["texture"]),
+    type=click.Choice(["texture", "phase", "patch", "intensity"]),
     default="texture",
     show_default=True,
-    help="What group B carries: stationary texture in a band.",
+    help="What group B carries: texture in a band; phases in a band at equal power; texture in one region; another brightness.",
 )
 @click.option(
     "--band",
     type=Band(),
-    default="20:40",
-    show_default=True,
-    help="Edges of the band, cycles along the long side of the stored image.",
+    help="Edges of the band, cycles along the long side of the stored image; intensity has its own.  [default: 20:40]",
 )
 @click.option(
     "--strength",
     type=float,
-    default=1.5,
-    show_default=True,
-    help="rms of the leak / rms of the rest inside the band; 0 makes a control without any leak.",
+    help="rms of the leak / rms of the rest inside the band; for intensity, SDs of the gland or lungs between patients. "
+    "0 makes a control without any leak.  [default: 1.5; phase 1; intensity 4]",
+)
+@click.option(
+    "--patch",
+    type=Region(),
+    help="Region of kind patch, fractions of height and width, chest wall at the left.  [default: inside the tissue]",
+)
+@click.option(
+    "--confounder",
+    "confounders",
+    type=Confounder(),
+    multiple=True,
+    help="Let density, age or scanner differ too, with this AUC on its own (0.5 to below 1); may be repeated.",
 )
 @click.option("--prevalence", type=float, default=0.5, show_default=True, help="Share of patients in group B.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same files.")
@@ -74,8 +117,10 @@ def phantom(
     patients: int,
     images_per_patient: int,
     kind: str,
-    band: tuple[float, float],
-    strength: float,
+    band: tuple[float, float] | None,
+    strength: float | None,
+    patch: tuple[float, float, float, float] | None,
+    confounders: tuple[tuple[str, float], ...],
     prevalence: float,
     seed: int,
     size: tuple[int, int],
@@ -87,28 +132,40 @@ def phantom(
     OUT.truth.json, to be read when the audit has ended.
 
     \b
-    Example:
+    Examples:
       fastrace phantom --out phantom --modality mammo --patients 24 --size 256x192 --seed 1
+      fastrace phantom --out control --strength 0 --patients 12 --images-per-patient 1 --prevalence 0.3
+      fastrace phantom --out spiky --kind phase --band 10:30 --strength 0.8 --patients 12
+      fastrace phantom --out local --kind patch --patch 0.4:0.7:0.05:0.35 --patients 12
+      fastrace phantom --out bright --kind intensity --modality cxr --patients 12
+      fastrace phantom --out confounded --confounder age:0.7 --confounder scanner:0.8 --patients 12
     """
+    from fastrace.errors import UsageError
     from fastrace.phantom import MODALITIES, PhantomSpec, make, truth_path
 
+    if kind == "intensity" and band is not None:
+        raise UsageError("--band: the band of kind intensity follows from the anatomy; leave the option out")
+    chosen = {} if band is None else {"band_cycles": band}
     spec = PhantomSpec(
         modality=modality,
         patients=patients,
         images_per_patient=images_per_patient,
         size=size,
         kind=kind,
-        band_cycles=band,
-        strength=strength,
+        **chosen,
+        strength=strength,  # type: ignore[arg-type]  # None: the kind's own
         prevalence=prevalence,
         seed=seed,
+        patch=patch,
+        confounders=confounders,
     )
     with progress("phantom") as report:
         make(out, spec, on_image=lambda done: report(done, spec.images, done))
     in_b = spec.patients_b
+    density = ", density" if any(name == "density" for name, _ in confounders) else ""
     click.echo(
         f"{spec.images} images ({MODALITIES[modality]}, {size[0]}x{size[1]}) of {patients} patients "
         f"({patients - in_b} A, {in_b} B) in {out}"
     )
-    click.echo(f"labels: {out / 'labels.csv'} (patient_id, group)")
+    click.echo(f"labels: {out / 'labels.csv'} (patient_id, group{density})")
     click.echo(f"truth:  {truth_path(out)} (outside the archive; read it when the audit has ended)")

@@ -70,11 +70,11 @@ def _extension() -> Finding:
     try:
         file = _extension.load()
     except FastraceError as error:
-        return Finding("window on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++")
+        return Finding("window and ranking on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++")
     import torch
 
     origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"
-    return Finding("window on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}")
+    return Finding("window and ranking on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}")
 
 
 def _simd() -> str:

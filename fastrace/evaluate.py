@@ -20,6 +20,7 @@ from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN, Degradation, parse
 from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import SCHEMA, RunFolder, set_threads
+from fastrace.statistics import hidden as _hidden
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.cohort import Cohort, labelled
@@ -28,7 +29,6 @@ from fastrace.train.progress import Talk
 from fastrace.train.scores import aucs_of, result
 
 MIN_PATIENTS = 30
-MIN_CELL = 11
 AGE_BANDS = (0, 20, 40, 60, 80)  # the study's; the last is open
 STRATA = ("sex", "age", "view", "manufacturer")
 
@@ -171,15 +171,6 @@ def strata(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame, target: 
                 row["auc"] = aucs_of(scores[rows], labels[rows], frame.iloc[rows])[0].macro.to_json()
                 del row["auc"]["n_positive"]  # a small class inside a large stratum is a small cell
             yield row
-
-
-def _hidden(patients: Mapping[str, int]) -> set[str]:
-    """Small cells, and as many of the next as it takes that what is hidden together is no single and no small cell."""
-    by_size = sorted(patients, key=lambda name: (patients[name], name))
-    count = sum(number < MIN_CELL for number in patients.values())
-    while 0 < count < len(by_size) and (count == 1 or sum(patients[name] for name in by_size[:count]) < MIN_CELL):
-        count += 1
-    return set(by_size[:count])
 
 
 def _bands(age_years: pd.Series) -> pd.Series:

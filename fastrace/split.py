@@ -70,7 +70,7 @@ def split_patients(
         If a class has too few patients for one in each part.
     """
     part = pd.Series("train", index=sorted(index["patient_key"].unique()), name="part")
-    for ordered in _ranked_cells(index, target, seed):
+    for ordered in ranked_cells(index, target, seed):
         first, second = _cuts(len(ordered), fractions)
         part.loc[ordered[first:second]] = "validation"
         part.loc[ordered[second:]] = "test"
@@ -78,7 +78,7 @@ def split_patients(
     return part
 
 
-def _ranked_cells(index: pd.DataFrame, target: str, seed: int) -> Iterator[list[str]]:
+def ranked_cells(index: pd.DataFrame, target: str, seed: int) -> Iterator[list[str]]:
     """Patients of each attribute x site, in the order of their hashes."""
     columns = [target, "site"] if "site" in index.columns and target != "site" else [target]
     patients = index.groupby("patient_key", sort=True)[columns].first().astype(str)
@@ -155,7 +155,7 @@ def official_split(
     if not (by_patient == "validation").any():
         training = index[index["patient_key"].map(by_patient) == "train"]
         share = fractions.validation / (fractions.train + fractions.validation)
-        for ordered in _ranked_cells(training, target, seed):
+        for ordered in ranked_cells(training, target, seed):
             by_patient.loc[ordered[: max(1, int(len(ordered) * share + 0.5))]] = "validation"
     used = by_patient[by_patient != ""]
     check_classes(index.groupby("patient_key")[target].first().astype(str)[used.index], used)

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("csrc/window.cpp",)
+SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp")
 FLAGS = (
     "-std=c++17",
     "-O3",

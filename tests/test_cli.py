@@ -48,7 +48,7 @@ def test_doctor_names_every_kernel() -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["healthy"]
-    assert {"window on CPU (C++)", "bandpass on CPU", "noise on CPU", "CUDA"} <= {f["what"] for f in report["findings"]}
+    assert {"window and ranking on CPU (C++)", "bandpass on CPU", "noise on CPU", "CUDA"} <= {f["what"] for f in report["findings"]}
     text = subprocess.run([*FASTRACE, "doctor"], capture_output=True, text=True, check=True).stdout
     assert "decode" in text
 
@@ -91,6 +91,6 @@ def test_the_console_script_called_by_path_compiles_at_first_use_with_a_bare_pat
     )
     assert done.returncode == 0, done.stderr
     states = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)["findings"]}
-    assert states["window on CPU (C++)"].startswith(("installed with the package", "compiled at first use"))
-    if states["window on CPU (C++)"].startswith("compiled"):
+    assert states["window and ranking on CPU (C++)"].startswith(("installed with the package", "compiled at first use"))
+    if states["window and ranking on CPU (C++)"].startswith("compiled"):
         assert any(file.is_file() for file in (tmp_path / "cache").rglob("*"))

@@ -65,7 +65,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout without anything built."""
     copy = tmp_path_factory.mktemp("sources") / "fastrace"
     copy.mkdir()
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "fastrace", "kernels", "cli"):
+    files = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
+    for name in (*files, "fastrace", "kernels", "cli", "bench"):
         if (ROOT / name).is_dir():
             built = shutil.ignore_patterns("*.so", "__pycache__")
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=built)
@@ -239,11 +240,19 @@ def test_sdist_to_wheel_holds_the_compiled_kernels_and_runs_without_a_compiler(s
     wanted = {"_C.abi3.so", "_C.pyi", "_extension.py", "csrc/window.cpp", "window/cuda.py"}
     assert {f"fastrace/kernels/{name}" for name in wanted} <= inside
     assert "fastrace/cli/__init__.py" in inside
+    assert {f"fastrace/bench/{file.name}" for file in (sources / "bench").glob("*.py")} <= inside
+    assert not [name for name in inside if "/results/" in name]  # the record of one machine stays in the repository
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     env = environment(tmp_path / "site", XDG_CACHE_HOME=str(tmp_path / "cache"), PATH=str(tmp_path))
     used, _ = answer(start(tmp_path, env))
     assert used == tmp_path / "site" / "fastrace" / "kernels" / "_C.abi3.so"
     assert not (tmp_path / "cache").exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "fastrace.bench", "--write"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("bench: --write renews the committed results of a checkout")
 
 
 @pytest.mark.slow

@@ -1,12 +1,33 @@
 """A synthetic DICOM archive with a leak of known size and place: the demo, the control and the load generator.
 
-``spec`` says what is asked for; ``anatomy`` and ``texture`` compute the pixels; ``conventions`` are the ways in which
-vendors store them; ``write`` makes the files; ``observer`` knows how well the leak can be read; ``archive`` puts them
-together. No patient is behind any of it: the two groups are called "A" and "B" and mean nothing.
+``spec`` says what is asked for; ``anatomy``, ``texture`` and ``leaks`` compute the pixels; ``confounders`` and ``patients``
+say who is in it; ``conventions`` are the ways in which vendors store images; ``render`` puts an image together, in memory;
+``write`` and ``archive`` make the files; ``observer`` and ``detector`` know how well the leak can be read, before and after
+display; ``record`` is the truth. No patient is behind any of it: the two groups are called "A" and "B" and mean nothing.
 """
 
 from fastrace.phantom.archive import make, truth_path
-from fastrace.phantom.observer import ideal_auc, observer_auc
-from fastrace.phantom.spec import KINDS, MODALITIES, PhantomSpec
+from fastrace.phantom.detector import observer_auc
+from fastrace.phantom.observer import ideal_auc
+from fastrace.phantom.record import Record, truth
+from fastrace.phantom.render import PhantomImages, Rendered, images, render, sample
+from fastrace.phantom.spec import CONFOUNDERS, DEFAULT_STRENGTH, KINDS, MODALITIES, PhantomSpec
 
-__all__ = ["KINDS", "MODALITIES", "PhantomSpec", "ideal_auc", "make", "observer_auc", "truth_path"]
+__all__ = [
+    "CONFOUNDERS",
+    "DEFAULT_STRENGTH",
+    "KINDS",
+    "MODALITIES",
+    "PhantomImages",
+    "PhantomSpec",
+    "Record",
+    "Rendered",
+    "ideal_auc",
+    "images",
+    "make",
+    "observer_auc",
+    "render",
+    "sample",
+    "truth",
+    "truth_path",
+]

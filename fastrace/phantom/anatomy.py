@@ -17,6 +17,10 @@ F32 = NDArray[np.float32]
 
 AIR = 0.01
 """Display value beside the body."""
+GLAND = (0.0, 0.16)
+"""Brightness of the gland over fat, display units: uniform between patients."""
+AERATION = (0.24, 0.34)
+"""How much darker than soft tissue the lungs are, display units: uniform between patients."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,16 @@ class Anatomy:
         Smooth display value.
     mask : numpy.ndarray [H, W] float32
         0 in air, 1 in tissue: the amplitude of texture and leak.
+    feature : numpy.ndarray [H, W] float32
+        What `level` gains where the smooth feature of this body (gland of a breast, haze of the lungs) grows by one
+        display unit, 0 to 1.
     exposed : numpy.ndarray [H, W] bool
         False in the border that the collimator or the vendor's mask blanks; display value 0 there.
     """
 
     level: F32
     mask: F32
+    feature: F32
     exposed: NDArray[np.bool_]
 
 
@@ -75,7 +83,7 @@ class Breast:
             half_height=float(rng.uniform(0.5, 0.53)),
             roundness=float(rng.uniform(2.0, 2.7)),
             level=float(rng.uniform(0.42, 0.54)),
-            gland=float(rng.uniform(0.0, 0.16)),
+            gland=float(rng.uniform(*GLAND)),
             skin=float(rng.uniform(0.03, 0.06)),
         )
 
@@ -98,10 +106,14 @@ class Breast:
         blank = round(float(rng.uniform(0.0, 0.06)) * size[1])
         exposed = np.ones(size, dtype=bool)
         exposed[:, size[1] - blank :] = False
+        feature = mask * gland
         if laterality == "R":
-            level, mask, exposed = level[:, ::-1], mask[:, ::-1], exposed[:, ::-1]
+            level, mask, feature, exposed = level[:, ::-1], mask[:, ::-1], feature[:, ::-1], exposed[:, ::-1]
         return Anatomy(
-            np.ascontiguousarray(level, np.float32), np.ascontiguousarray(mask), np.ascontiguousarray(exposed)
+            np.ascontiguousarray(level, np.float32),
+            np.ascontiguousarray(mask),
+            np.ascontiguousarray(feature, np.float32),
+            np.ascontiguousarray(exposed),
         )
 
 
@@ -127,7 +139,7 @@ class Chest:
             apart=float(rng.uniform(0.2, 0.24)) * field,
             heart=float(rng.uniform(0.1, 0.15)) * field,
             level=float(rng.uniform(0.55, 0.63)),
-            aeration=float(rng.uniform(0.24, 0.34)),
+            aeration=float(rng.uniform(*AERATION)),
             ribs_cycles=float(rng.uniform(7.0, 10.0)),
         )
 
@@ -153,4 +165,4 @@ class Chest:
         top, bottom, left, right = (round(float(rng.uniform(0.0, 0.04)) * max(size)) for _ in range(4))
         exposed[:top], exposed[size[0] - bottom :] = False, False
         exposed[:, :left], exposed[:, size[1] - right :] = False, False
-        return Anatomy(np.ascontiguousarray(level, np.float32), body, exposed)
+        return Anatomy(np.ascontiguousarray(level, np.float32), body, body * lungs, exposed)

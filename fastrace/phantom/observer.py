@@ -1,6 +1,6 @@
-"""How well the leak can be read: exactly before display, by Monte Carlo after it.
+"""How well the leak can be read before display, by an observer that knows all that can be known about the images.
 
-**Before display.** In the band a coefficient of group A is Gaussian with variance s0^2, one of group B with
+``texture``, in closed form. In the band a coefficient of group A is Gaussian with variance s0^2, one of group B with
 s1^2 = s0^2 (1 + strength^2), the same ratio in each of the n independent real coefficients. The likelihood ratio of the
 two grows with the sum S of squared, whitened coefficients, S/s^2 is chi-square with n degrees of freedom, and so
 
@@ -9,19 +9,44 @@ two grows with the sum S of squared, whitened coefficients, S/s^2 is chi-square 
 with Fisher's F (Barrett and Myers, Foundations of Image Science, 2004, chapter 13, for the two-variance task). It knows the
 background's spectrum and level and the tissue mask; nothing that sees only the image does better.
 
-**After display**, `observer_auc` scores images with a plain detector: power in the band against power on both sides of it,
-whitened by r^3, inside the tissue. It estimates what the ideal observer knows, and so it stays below.
+``patch``, by Monte Carlo: the same likelihood ratio where the variance ratio 1 + (strength * w)^2 follows the weight w of the
+region, in cells of one weight each, taken as locally stationary.
+
+``phase``, by quadrature: the observer is told where the dots are, which no reader of an image is, so this is an upper bound.
+With the dots' phase turned to 0, x = a + t with a Rayleigh, E a^2 = strength^2, and t complex Gaussian, E |t|^2 = 1, against
+x complex Gaussian of the same power. With u + iv = x * strength / sqrt(1 + strength^2) the log likelihood ratio of one
+complex coefficient is
+
+    log(e^(-u^2) + sqrt(pi) u (1 + erf u)) - v^2,        u, v ~ N(0, strength^2 / 2) in group A
+
+(integrate the Rayleigh density of a against the Gaussian one of x - a). Its mean and variance are found by Gauss-Hermite
+quadrature in both groups, and the sum over n / 2 coefficients is taken as normal.
+
+``intensity``, in closed form: the feature is uniform between patients, so a shift of t ranges is read with AUC
+1 - (1 - t)^2 / 2; the image cannot tell more about the group than the feature itself, nor do more images of a patient.
+
+Not here: detectors that see only the displayed image (``detector``).
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import fft, ndimage, stats
+import math
 
-from fastrace.phantom.texture import multiplicity, radius_cycles, ring
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from fastrace.phantom.detector import auc
+from fastrace.phantom.texture import multiplicity, ring
+
+PATCH_DRAWS = 50_000
+"""Draws per group for kind ``patch``: a standard error of at most 0.002."""
+
+_NODES = 160
 
 Size = tuple[int, int]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 
 def coefficients_in_band(size: Size, band_cycles: tuple[float, float]) -> int:
@@ -33,7 +58,7 @@ def coefficients_in_band(size: Size, band_cycles: tuple[float, float]) -> int:
 
 
 def effective_share(
-    mask: NDArray[np.float32],  # [H, W], 0 .. 1
+    mask: F32,  # [H, W], 0 .. 1
 ) -> float:
     """Share of the coefficients that stay independent when a field is seen through a mask, in (0, 1].
 
@@ -48,7 +73,7 @@ def ideal_auc(
     strength: float,
     coefficients: float,
 ) -> float:
-    """AUC of the ideal observer that knows the background, for one image or for several taken together.
+    """AUC of the ideal observer of kind ``texture``, for one image or for several taken together.
 
     Parameters
     ----------
@@ -65,80 +90,58 @@ def ideal_auc(
     return float(stats.f.cdf(1.0 + strength**2, coefficients, coefficients))
 
 
-def interior(
-    image: NDArray[np.floating],  # [H, W], display values 0 .. 1
-) -> NDArray[np.float32]:  # [H, W], 0 .. 1
-    """Weight 1 well inside the tissue, 0 in air, on the skin line and at the border of the image, smooth between.
-
-    Tissue is where the display, averaged over 5 % of the long side, is above a fifth of its maximum.
-    """
-    long_side = max(image.shape)
-    local = ndimage.uniform_filter(np.asarray(image, dtype=np.float32), round(0.05 * long_side) | 1)
-    tissue = (local > 0.2 * local.max()).astype(np.float32)
-    weight = ndimage.minimum_filter(tissue, round(0.08 * long_side) | 1, mode="constant")
-    for _ in range(3):  # three boxes make a bell without side lobes that would mix bands
-        weight = ndimage.uniform_filter(weight, round(0.04 * long_side) | 1, mode="constant")
-    return np.asarray(weight, dtype=np.float32)
-
-
-def band_score(
-    image: NDArray[np.floating],  # [H, W], display values 0 .. 1
-    band_cycles: tuple[float, float],
+def ideal_auc_patch(
+    strength: float,
+    coefficients: F64,  # [cells]
+    weight: F64,  # [cells]
 ) -> float:
-    """Log ratio of the whitened power in the band to that beside it, for one image.
-
-    Whitened: multiplied by r^3. Beside it: from 0.4 to 0.95 of the low edge and from 1.05 to 2 of the high edge, pooled, so that
-    the contrast of the image does not matter. Only the interior of the tissue counts, because the skin line has power in
-    every band and differs between patients. Edges are in cycles along the long side of this image.
-    """
-    size = (image.shape[0], image.shape[1])
-    low, high = band_cycles
-    weight = interior(image)
-    if not weight.any():
-        raise ValueError(f"no tissue in this {size[0]}x{size[1]} image: its interior is empty")
-    values = np.asarray(image, dtype=np.float32)
-    spectrum = fft.rfft2((values - np.average(values, weights=weight)) * weight)
-    count = np.broadcast_to(multiplicity(size), spectrum.shape)
-    power = (spectrum.real**2 + spectrum.imag**2) * count * radius_cycles(size) ** 3
-    inside = ring(size, band_cycles)
-    beside = ring(size, (0.4 * low, 0.95 * low)) | ring(size, (1.05 * high, 2 * high))
-    mean_inside, mean_beside = (power[part].sum() / count[part].sum() for part in (inside, beside))
-    return float(np.log(mean_inside / mean_beside))
-
-
-def auc(
-    scores: ArrayLike,  # [N]
-    is_positive: ArrayLike,  # [N] bool
-) -> float:
-    """P(score of a positive > score of a negative), ties counted half."""
-    flags = np.asarray(is_positive, dtype=bool)
-    ranks = stats.rankdata(np.asarray(scores, dtype=np.float64))
-    positives = int(flags.sum())
-    negatives = flags.size - positives
-    if positives == 0 or negatives == 0:
-        raise ValueError(f"both groups are needed; got {positives} positive and {negatives} negative scores")
-    return float((ranks[flags].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def observer_auc(
-    images: NDArray[np.floating],  # [N, H, W] display values, or a sequence of [H, W]
-    groups: ArrayLike,  # [N] "A" | "B"
-    band_cycles: tuple[float, float],
-) -> float:
-    """Image-level AUC of the plain band-energy detector for group B against A, on display images.
+    """AUC of the ideal observer of kind ``patch``, by Monte Carlo with a seed of its own.
 
     Parameters
     ----------
-    images : numpy.ndarray [N, H, W] or sequence of [H, W], float
-        Display values; size and gain do not matter, the field of view does.
-    groups : array of str [N]
-        "A" or "B".
-    band_cycles : (float, float)
-        Edges in cycles along the long side of these images.
-
-    Returns
-    -------
-    float
-        About 0.5 for a control phantom.
+    strength : float
+        rms of the leak / rms of the background inside the band where the weight is 1, >= 0.
+    coefficients : numpy.ndarray [cells] float64
+        Independent real coefficients of each cell, >= 0.
+    weight : numpy.ndarray [cells] float64
+        Amplitude of the leak in each cell, 0 to 1.
     """
-    return auc([band_score(image, band_cycles) for image in images], np.asarray(groups) == "B")
+    ratio = 1.0 + (strength * weight) ** 2
+    used = (coefficients > 0) & (ratio > 1)
+    if not used.any():
+        return 0.5
+    degrees, ratio = coefficients[used], ratio[used]
+    rng = np.random.default_rng(20_010)
+    of_a, of_b = (rng.chisquare(degrees, (PATCH_DRAWS, degrees.size)) for _ in range(2))
+    scores = np.concatenate([of_a @ (1 - 1 / ratio), of_b @ (ratio - 1)])
+    return auc(scores, np.repeat([False, True], PATCH_DRAWS))
+
+
+def phase_log_ratio(u: F64, v: F64) -> F64:
+    """Log likelihood ratio of one complex coefficient of kind ``phase`` in the units of this module's docstring."""
+    below = np.minimum(u, 0.0)
+    # For u < 0 the two terms cancel; erfcx keeps the digits: e^(-u^2) (1 - sqrt(pi) |u| erfcx|u|).
+    left = np.log1p(np.sqrt(math.pi) * below * special.erfcx(-below)) - below**2
+    above = np.maximum(u, 0.0)
+    right = np.log(np.exp(-(above**2)) + np.sqrt(math.pi) * above * (1 + special.erf(above)))
+    return np.asarray(np.where(u < 0, left, right) - v**2, dtype=np.float64)
+
+
+def ideal_auc_phase(strength: float, coefficients: float) -> float:
+    """AUC of the observer of kind ``phase`` that is told where the dots are; arguments as in `ideal_auc`."""
+    if strength == 0:
+        return 0.5
+    node, weight = np.polynomial.hermite.hermgauss(_NODES)
+    u, v = (axis * strength for axis in np.meshgrid(node, node))
+    of_a = np.outer(weight, weight) / math.pi
+    value = phase_log_ratio(u, v)
+    of_b = of_a * np.exp(value)
+    of_b /= of_b.sum()
+    mean_a, mean_b = (float((part * value).sum()) for part in (of_a, of_b))
+    variance = sum(float((part * (value - mean) ** 2).sum()) for part, mean in ((of_a, mean_a), (of_b, mean_b)))
+    return float(stats.norm.cdf((mean_b - mean_a) * math.sqrt(coefficients / 2 / variance)))
+
+
+def ideal_auc_intensity(strength: float) -> float:
+    """AUC of the feature itself: uniform between patients, shifted by ``strength`` of its standard deviations."""
+    return 1.0 - 0.5 * max(0.0, 1.0 - strength / math.sqrt(12)) ** 2

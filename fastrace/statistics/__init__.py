@@ -1,27 +1,44 @@
-"""AUCs whose unit of inference is the patient: ``delong`` (DeLong's and Obuchowski's, on the logit scale), ``bootstrap``."""
+"""How sure we may be: AUCs whose unit of inference is the patient, their intervals, nulls, bands and corrections.
+
+Reading order: `ranking` what is ranked, `estimate` an AUC with its interval and mark, `delong` class and macro AUCs,
+`bootstrap` the alternative interval, `pairs` one class against another, `paired` two scores on the same patients,
+`permutation` the null, `correction` many questions, `simultaneous` a curve, `small_cells` what must not be shown.
+"""
 
 from fastrace.statistics.bootstrap import bootstrap
-from fastrace.statistics.delong import (
-    MIN_PATIENTS,
-    NOT_ENOUGH,
-    ClassAucs,
-    Estimate,
-    Ranking,
-    auc,
-    class_aucs,
-    rank_images,
-    rank_patients,
-)
+from fastrace.statistics.correction import benjamini_yekutieli, holm
+from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
+from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_PATIENTS, NOT_ENOUGH, Estimate
+from fastrace.statistics.paired import Difference, paired_difference
+from fastrace.statistics.pairs import pair_aucs
+from fastrace.statistics.permutation import permutation_p, shuffled_aucs
+from fastrace.statistics.ranking import Ranking, rank_images, rank_patients
+from fastrace.statistics.simultaneous import simultaneous_band
+from fastrace.statistics.small_cells import MIN_CELL, hidden
 
 __all__ = [
+    "APPROXIMATE",
+    "DELONG",
+    "MIN_CELL",
     "MIN_PATIENTS",
     "NOT_ENOUGH",
     "ClassAucs",
+    "Difference",
     "Estimate",
     "Ranking",
     "auc",
+    "benjamini_yekutieli",
     "bootstrap",
     "class_aucs",
+    "hidden",
+    "holm",
+    "influence",
+    "macro_influence",
+    "pair_aucs",
+    "paired_difference",
+    "permutation_p",
     "rank_images",
     "rank_patients",
+    "shuffled_aucs",
+    "simultaneous_band",
 ]

@@ -49,7 +49,7 @@ def today() -> dict[str, Any]:
     pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC comes with the CUDA build of torch")
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [sys.executable, "-m", "bench.resources"],
+        [sys.executable, "-m", "fastrace.bench.resources"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -67,7 +67,7 @@ def by_name(table: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return rows
 
 
-REMEDY = "run `python -m bench.resources --write`, look at the difference and commit it"
+REMEDY = "run `python -m fastrace.bench.resources --write`, look at the difference and commit it"
 
 
 def test_the_table_lists_every_kernel_configuration_for_every_target(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -16,17 +17,35 @@ from fastrace.cli.phantom import phantom
 from fastrace.phantom import truth_path
 
 
-def test_the_example_of_the_help_page_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def examples():
     page = CliRunner().invoke(phantom, ["--help"]).output
-    (example,) = [line.strip() for line in page.splitlines() if line.strip().startswith("fastrace phantom")]
-    result = CliRunner().invoke(phantom, shlex.split(example)[2:])
+    return [line.strip() for line in page.splitlines() if line.strip().startswith("fastrace phantom")]
+
+
+def test_the_first_example_of_the_help_page_makes_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(phantom, shlex.split(examples()[0])[2:])
     assert result.exit_code == 0
     out = Path("phantom")
     assert len(dicom_files(out)) == 48
     assert "48 images (MG, 256x192) of 24 patients (12 A, 12 B) in phantom" in result.stdout
     assert str(truth_path(out)) in result.stdout
     assert truth_path(out).exists()
+
+
+@pytest.mark.parametrize("example", examples()[1:])
+def test_every_other_example_runs(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(example)[2:]
+    result = CliRunner().invoke(phantom, words)
+    assert result.exit_code == 0, result.output
+    truth = json.loads(truth_path(Path(words[words.index("--out") + 1])).read_text())
+    assert truth["spec"]["patients"] == 12
+
+
+def test_every_option_has_an_example():
+    shown = {word for example in examples() for word in shlex.split(example)}
+    assert {parameter.opts[0] for parameter in phantom.params} <= shown
 
 
 @pytest.mark.parametrize(
@@ -37,6 +56,13 @@ def test_the_example_of_the_help_page_runs(tmp_path, monkeypatch):
         (["--size", "512"], "HxW"),
         (["--band", "40:20"], "0 < low < high"),
         (["--modality", "ct"], "mammo"),
+        (["--kind", "shape"], "texture"),
+        (["--kind", "intensity", "--band", "3:5"], "follows from the anatomy"),
+        (["--kind", "patch", "--patch", "0.1:0.2"], "TOP:BOTTOM:LEFT:RIGHT"),
+        (["--patch", "0.1:0.5:0.1:0.5"], "use kind patch"),
+        (["--confounder", "age"], "NAME:AUC"),
+        (["--confounder", "weight:0.7"], "density, age, scanner"),
+        (["--confounder", "age:1"], "less than 1"),
     ],
 )
 def test_a_wrong_option_ends_with_code_2_and_makes_nothing(option, message, tmp_path, capsys):

@@ -11,18 +11,19 @@ from pydicom import dcmread
 
 from fastrace.dicom import open_frames
 from fastrace.kernels.window import window
-from fastrace.phantom import archive as archive_module
-from fastrace.phantom import write
+from fastrace.phantom import PhantomSpec, write
 from fastrace.phantom.conventions import CONVENTIONS
+from fastrace.phantom.patients import patients, shots
+from fastrace.phantom.render import display_image
 
 
 def meant(spec):
     """SOP Instance UID -> the display image before it was stored, its anatomy and its convention."""
     images = {}
-    for patient in archive_module._patients(spec):
-        for shot in archive_module._shots(spec, patient):
+    for patient in patients(spec):
+        for shot in shots(spec, patient):
             name = write.uid(spec.seed, spec.modality, patient.number, "image", shot.instance)
-            images[name] = (*archive_module._display_image(spec, patient, shot), patient.convention)
+            images[name] = (*display_image(spec, patient, shot), patient.convention)
     return images
 
 
@@ -90,8 +91,8 @@ def test_words_survive_every_transfer_syntax(bits, shape, content):
         words[:, shape[1] // 2 :] = 0
     elif content == "stripes":
         words = np.repeat(words, 3, axis=1)[:, : shape[1]].copy()
-    spec = archive_module.PhantomSpec(patients=2)
-    shot = archive_module._shots(spec, archive_module._patients(spec)[0])[0]
+    spec = PhantomSpec(patients=2)
+    shot = shots(spec, patients(spec)[0])[0]
     for convention in CONVENTIONS:
         if convention.bits_stored == bits:
             ds = dcmread(BytesIO(write.file_bytes(words, shot, convention)))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from phantom_reader import dicom_files, display, read
 from sklearn.metrics import roc_auc_score
 
-from fastrace.phantom import PhantomSpec, ideal_auc, observer_auc, texture
-from fastrace.phantom import archive as archive_module
-from fastrace.phantom.observer import auc, band_score, coefficients_in_band, effective_share, interior
+from fastrace.phantom import PhantomSpec, ideal_auc, images, observer_auc, render, texture
+from fastrace.phantom.detector import auc, band_score, interior
+from fastrace.phantom.observer import coefficients_in_band, effective_share
 
 
 def radius_by_hand(size):
@@ -30,14 +30,9 @@ def spectrum_through(weight, image):
 
 
 def display_images(spec):
-    """Images as shown, their groups and anatomies, without the detour over files."""
-    images, groups = [], []
-    for patient in archive_module._patients(spec):
-        for shot in archive_module._shots(spec, patient):
-            shown, anatomy = archive_module._display_image(spec, patient, shot)
-            images.append(patient.convention.display_table[patient.convention.store(shown, anatomy.exposed)])
-            groups.append(patient.group)
-    return images, np.array(groups)
+    """Images as shown and their groups, without the detour over files."""
+    made = images(spec)
+    return made.images, made.groups
 
 
 @pytest.mark.parametrize("size", [(96, 64), (64, 96), (81, 65), (64, 64)])
@@ -91,7 +86,7 @@ def test_what_is_added_to_group_b_lies_in_the_band(archive, control):
 @pytest.mark.parametrize("modality", ["mammo", "cxr"])
 def test_group_b_has_one_plus_strength_squared_the_power_in_the_band_and_the_same_beside_it(modality):
     spec = PhantomSpec(modality=modality, patients=80, images_per_patient=1, size=(256, 192), strength=1.0, seed=4)
-    images, groups = display_images(spec)
+    shown, groups = display_images(spec)
     low, high = spec.band_cycles
     radius = radius_by_hand(spec.size)
     # Away from the edges of the ring by what the window of the measurement smears.
@@ -99,7 +94,7 @@ def test_group_b_has_one_plus_strength_squared_the_power_in_the_band_and_the_sam
     mean = {}
     for group in "AB":
         total = {name: [] for name in rings}
-        for image in (image for image, of in zip(images, groups, strict=True) if of == group):
+        for image in (image for image, of in zip(shown, groups, strict=True) if of == group):
             power = spectrum_through(interior(image), image)
             reference = power[(radius >= high + 10) & (radius < 80)].mean()  # takes out area and contrast
             for name, (first, last) in rings.items():
@@ -167,11 +162,10 @@ def test_a_mask_of_ones_keeps_all_coefficients_and_half_a_mask_half():
 @pytest.mark.parametrize("modality", ["mammo", "cxr"])
 def test_a_weak_leak_is_read_after_display_almost_as_well_as_the_ideal_observer_reads_it(modality):
     spec = PhantomSpec(modality=modality, patients=150, images_per_patient=1, size=(192, 144), strength=0.3, seed=2)
-    images, groups = display_images(spec)
-    patient = archive_module._patients(spec)[0]
-    mask = archive_module._display_image(spec, patient, archive_module._shots(spec, patient)[0])[1].mask
+    shown, groups = display_images(spec)
+    mask = next(render(spec)).anatomy.mask
     known = ideal_auc(spec.strength, coefficients_in_band(spec.size, spec.band_cycles) * effective_share(mask))
-    found = observer_auc(images, groups, spec.band_cycles)
+    found = observer_auc(shown, groups, spec.band_cycles)
     assert 0.88 < known < 0.995
     assert 0.78 < found < known + 0.03
 
@@ -179,17 +173,17 @@ def test_a_weak_leak_is_read_after_display_almost_as_well_as_the_ideal_observer_
 @pytest.mark.parametrize("modality", ["mammo", "cxr"])
 def test_a_control_phantom_cannot_be_read(modality):
     spec = PhantomSpec(modality=modality, patients=200, images_per_patient=1, size=(128, 96), strength=0.0, seed=9)
-    images, groups = display_images(spec)
-    assert observer_auc(images, groups, spec.band_cycles) == pytest.approx(0.5, abs=0.125)  # three standard errors
+    shown, groups = display_images(spec)
+    assert observer_auc(shown, groups, spec.band_cycles) == pytest.approx(0.5, abs=0.125)  # three standard errors
     assert ideal_auc(spec.strength, 1000) == pytest.approx(0.5)
 
 
 def test_the_default_leak_is_found_in_its_band_and_not_in_others():
     spec = replace(PhantomSpec(patients=60, images_per_patient=1, size=(256, 192), seed=3), strength=1.5)
-    images, groups = display_images(spec)
-    assert observer_auc(images, groups, spec.band_cycles) > 0.99
+    shown, groups = display_images(spec)
+    assert observer_auc(shown, groups, spec.band_cycles) > 0.99
     # 105:115 is compared with what lies between 42 and 100 and above 121, clear of the planted 20:40.
-    assert observer_auc(images, groups, (105.0, 115.0)) == pytest.approx(0.5, abs=0.2)
+    assert observer_auc(shown, groups, (105.0, 115.0)) == pytest.approx(0.5, abs=0.2)
 
 
 def test_auc_agrees_with_scikit_learn_with_ties():

@@ -1,0 +1,107 @@
+"""`fastrace audit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastrace.cli.common import MODALITIES, workspace
+
+
+@click.command()
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option("--modality", type=click.Choice(MODALITIES), help="Preset and workspace [the dataset's].")
+@click.option("--target", metavar="COLUMN", help="Attribute to audit [the only attribute column].")
+@click.option("--class", "classes", multiple=True, metavar="VALUE", help="Use only these values of it (repeatable).")
+@click.option("--out", type=click.Path(path_type=Path), metavar="AUDIT", help="[./fastrace-work/MODALITY/audit]")
+@click.option(
+    "--features",
+    multiple=True,
+    metavar="SET",
+    help="Beside the built-in ones: small (a network trained here), a timm model with weights on this machine, "
+    "NAME=FILE, or none; repeatable [small, and the preset's backbone if its weights are here].",
+)
+@click.option("--only", metavar="LIST", help="Questions or experiments: Q1, Q2, C1, C1a, ... (comma-separated).")
+@click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True)
+@click.option("--variant", type=click.Choice(["corrected"]), default="corrected", show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, shuffles, noise, controls."
+)
+@click.option("--permutations", type=click.IntRange(99), default=9999, show_default=True)
+@click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")
+@click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print audit.json.")
+def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **given: Any) -> None:
+    """Ask whether an attribute is readable from images, and where, with controls.
+
+    DATA is a dataset made by `fastrace preprocess`. Probes learn the attribute from features of the images, and of filtered,
+    coarser and noisy ones; patients are judged by probes that never saw them. The result is about groups; `fastrace report`
+    makes a page of it.
+
+    \b
+    Example:
+      fastrace audit --modality mammo --target race
+      fastrace audit DATA --target sex --out AUDIT --only Q1,C1
+    """
+    from fastrace.audit import Audit
+    from fastrace.audit import audit as run
+    from fastrace.dataset import Dataset
+    from fastrace.errors import UsageError
+    from fastrace.train.progress import Terminal
+
+    if data is None and given["modality"] is None:
+        raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
+    data = data or workspace(given["modality"]) / "data"
+    made_for = Dataset.open(data).meta["recipe"].get("modality")
+    modality = given["modality"] or made_for or "any"
+    if made_for not in (None, "any", modality):
+        raise UsageError(f"--modality {modality}: {data} was made for {made_for}; leave the option out")
+    out = given["out"] or workspace(modality) / "audit"
+    asked = Audit(
+        data=data,
+        out=out,
+        modality=modality,
+        target=given["target"],
+        classes=tuple(dict.fromkeys(given["classes"])),
+        features=_features(given["features"], modality),
+        only=tuple(filter(None, (name.strip() for name in (only or "").split(",")))),
+        seed=given["seed"],
+        permutations=given["permutations"],
+        variant=given["variant"],
+        purpose=given["purpose"],
+        keep_work=given["keep_work"],
+    )
+    found = run(asked, resume=resume, talk=Terminal())
+    click.echo(json.dumps(found) if as_json else text(found, out))
+
+
+def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
+    from fastrace.models import find_imagenet
+    from fastrace.presets import get_preset
+
+    if named:
+        return tuple(name for name in named if name != "none")
+    backbone = get_preset(modality).backbone
+    return ("small", backbone) if find_imagenet(backbone) else ("small",)
+
+
+def text(found: dict[str, Any], out: Path) -> str:
+    """The first page, in words."""
+    facts = found["dataset"]
+    attribute = found["target"] + (" (self-reported)" if found["self_reported"] else "")
+    lines = [
+        f"fastrace audit · {facts['modality']} · {facts['images']} images · {facts['patients']} patients · "
+        f"attribute: {attribute}, {len(found['classes'])} groups",
+        "",
+    ]
+    if not found["controls_ok"]:
+        lines += ["A CONTROL FAILED: no conclusion is drawn.", ""]
+    lines += [f"control  {one['title']}: {one['status']}: {one['sentence']}" for one in found["controls"]]
+    lines.append("")
+    lines += [f"{one['id']} {one['title']:12} {one['mark']}: {one['sentence']}" for one in found["questions"]]
+    lines += ["", f"next: fastrace report {out}"]
+    return "\n".join(lines)

@@ -1,0 +1,296 @@
+"""The built-in features: what a linear probe is given where no trained network can be had.
+
+Every image is taken apart once into rings of the Fourier plane, ``edges[j] <= r < edges[j + 1]`` in cycles/image. The edges hold
+the study's cut-offs and third octaves, so each radial filter of the audit keeps whole rings: its image is the sum of its
+rings, and their features are computed once for all filters. From each ring, octave (three rings, made equally strong), and sum:
+
+    spectrum   log mean power, and its share in four orientations               (5 a ring)
+    tiles      log mean square on a 3 x 3 grid of tiles                         (9 a ring)
+    peaks      quartiles and mean of the log kurtosis on 8 x 8 tiles            (4 an octave)
+    pixels     means on grids of 4 x 4, 8 x 8 and 16 x 16                       (336)
+    histogram  root of the share of pixels in 16 linear and 24 logarithmic bins (40)
+
+All are taken from the degraded image alone: a mask of the body, say, from the clean one would carry its shape into
+an image that no longer shows it. They see power, its place, spikes and brightness. They do not see phase relations
+between places, nor fine shapes. Peaks want an octave: a third one smears a spike over its own period (a phase leak that octaves
+read at AUC .95 was at .52 in third octaves); and tiles small enough that only some hold the edge of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from fastrace.degrade.grammar import Filter
+from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
+from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+
+F32 = NDArray[np.float32]
+
+STUDY_EDGES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 125.0, 150.0, 200.0)
+"""The study's cut-offs, cycles/image at 224 x 224 (its "diameters" are radii)."""
+OCTAVE_THIRDS = (
+    *(1, 2, 3, 4, 5, 6.3, 8, 10, 12.5, 16, 20, 25, 31.5, 40, 50, 63, 80),
+    *(100, 125, 160, 200, 250, 315, 400, 500),
+)
+"""Preferred numbers R10 (ISO 3), rounded where third octaves are finer than the Fourier grid."""
+
+FAMILIES = ("spectrum", "tiles", "peaks", "pixels", "histogram")
+SECTORS, GRID, POOLS = 4, 3, (4, 8, 16)
+LINEAR_BINS, OCTAVE_BINS = 16, 11
+"""16 bins over [0, 1]; beside them, for images without a mean, octaves from 2^-11 to 1 for each sign, and around zero."""
+HISTOGRAM = LINEAR_BINS + 2 * OCTAVE_BINS + 2
+PIXELS = sum(side * side for side in POOLS)
+PER_RING = 1 + SECTORS + GRID * GRID
+OCTAVE, PEAK_GRID, PER_OCTAVE = 3, 8, 4
+FLOOR = 1e-12
+"""Added to a mean square before the logarithm: a millionth of the display range, below the noise of any detector."""
+
+
+def largest_radius(size: tuple[int, int]) -> float:
+    """Radius of the coefficient farthest from DC, cycles/image."""
+    height, width = size
+    return float(np.hypot((height // 2) / height, (width // 2) / width) * max(size))
+
+
+@lru_cache(maxsize=16)
+def ring_edges(size: tuple[int, int]) -> tuple[float, ...]:
+    """Edges of the rings for images of one size: 0, every cut-off below the largest radius, infinity."""
+    inside = {float(edge) for edge in (*STUDY_EDGES, *OCTAVE_THIRDS) if edge <= largest_radius(size)}
+    return (0.0, *sorted(inside), np.inf)
+
+
+def part_columns(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Columns of the parts of a `Sweep` that belong to the kept rings, and to octaves of three kept rings (not the mean's)."""
+    octaves = keep[1:-2] & keep[2:-1] & keep[3:] if len(keep) > OCTAVE else keep[:0]
+    return np.concatenate([np.repeat(keep, PER_RING), np.repeat(octaves, PER_OCTAVE)])
+
+
+def families(keep: NDArray[np.bool_], *, values: bool = True) -> NDArray[np.str_]:
+    """Family of every column of a table: the kept parts, then, unless ``values`` is False, pixels and histogram."""
+    octaves = max(len(keep) - OCTAVE, 0)
+    parts = (["spectrum"] * (1 + SECTORS) + ["tiles"] * (GRID * GRID)) * len(keep) + ["peaks"] * (PER_OCTAVE * octaves)
+    return np.concatenate(
+        [
+            np.array(parts)[part_columns(keep)],
+            np.array((["pixels"] * PIXELS + ["histogram"] * HISTOGRAM) * values, dtype=str),
+        ]
+    )
+
+
+def rings_of(step: Filter, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which rings a filter keeps.
+
+    Raises
+    ------
+    ValueError
+        If an edge of the filter is no edge of a ring.
+    """
+    edges = np.asarray(ring_edges(size))
+    for edge in (step.low, step.high):
+        if edge not in edges and edge <= largest_radius(size):
+            raise ValueError(f"{step}: {edge:g} cycles/image is no edge of a ring at {size[0]}x{size[1]}")
+    inside = (edges[:-1] >= step.low) & (edges[1:] <= max(step.high, 0))
+    inside |= (edges[:-1] >= step.low) & (edges[:-1] < step.high) & (step.high > largest_radius(size))
+    return ~inside if step.kind == "notch" else inside
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Ring and orientation of every coefficient of the half spectrum, and how many it stands for."""
+
+    size: tuple[int, int]
+    ring: NDArray[np.int32]  # [H, W // 2 + 1]
+    sector: NDArray[np.int32]
+    twice: NDArray[np.float32]  # [W // 2 + 1]
+    count: NDArray[np.float64]  # [R, SECTORS]
+
+
+@lru_cache(maxsize=4)
+def _plan(size: tuple[int, int]) -> _Plan:
+    height, width = size
+    half = width // 2 + 1
+    squares = scaled_squares(height, width)[:, :half]
+    edges = [scaled_edge(edge, height, width) for edge in ring_edges(size)]
+    ring = (np.searchsorted(edges, squares.ravel(), side="right") - 1).reshape(squares.shape).astype(np.int32)
+    ky, kx = np.fft.fftfreq(height)[:, None], np.arange(half)[None, :] / width
+    angle = np.arctan2(ky, kx) % np.pi
+    sector = (np.floor(angle / (np.pi / SECTORS) + 0.5).astype(np.int32)) % SECTORS
+    twice = np.full(half, 2.0, np.float32)
+    twice[0] = 1.0
+    if width % 2 == 0:
+        twice[-1] = 1.0
+    n_rings = len(edges) - 1
+    weight = np.broadcast_to(twice, ring.shape).ravel()
+    count = np.bincount((ring * SECTORS + sector).ravel(), weight, n_rings * SECTORS).reshape(n_rings, SECTORS)
+    return _Plan(size, ring, sector, twice, np.maximum(count, 1.0))
+
+
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
+def _sector_power(spectrum, ring, sector, twice, power):  # type: ignore[no-untyped-def]
+    for row in range(spectrum.shape[0]):
+        for column in range(spectrum.shape[1]):
+            value = spectrum[row, column]
+            power[ring[row, column], sector[row, column]] += twice[column] * (value.real**2 + value.imag**2)
+
+
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
+def _keep_ring(spectrum, ring, wanted, out):  # type: ignore[no-untyped-def]
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            out[row, column] = spectrum[row, column] if ring[row, column] == wanted else 0
+
+
+@numba.njit(nogil=True, cache=NUMBA_CACHE, fastmath=True)
+def _tile_moments(image, grid, second, fourth):  # type: ignore[no-untyped-def]
+    height, width = image.shape
+    for i in range(grid):
+        for j in range(grid):
+            top, bottom = height * i // grid, height * (i + 1) // grid
+            left, right = width * j // grid, width * (j + 1) // grid
+            two, four = 0.0, 0.0
+            for row in range(top, bottom):
+                line2, line4 = np.float32(0), np.float32(0)
+                for column in range(left, right):
+                    square = image[row, column] * image[row, column]
+                    line2 += square
+                    line4 += square * square
+                two += line2
+                four += line4
+            pixels = max((bottom - top) * (right - left), 1)
+            second[i * grid + j] = two / pixels
+            fourth[i * grid + j] = four / pixels
+
+
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
+def _sum_of_blocks(blocks, members, linear, octaves, line, bits, pooled, counts):  # type: ignore[no-untyped-def]
+    """Add blocks [B, H, W] row by row; leave the means of a square grid and the counts of values.
+
+    Counts: linear bins over [0, 1], then for x < 0 and for x >= 0 the octaves of |x| up to 1, the smallest first. `bits` is the
+    row `line` seen as int32: the exponent of a float says its octave.
+    """
+    height, width = blocks.shape[1:]
+    side = pooled.shape[0]
+    pooled[:] = 0
+    counts[:] = 0
+    pixels = np.zeros((side, side), np.int64)
+    for row in range(height):
+        line[:] = 0
+        for member in members:
+            for column in range(width):
+                line[column] += blocks[member, row, column]
+        i = row * side // height
+        for column in range(width):
+            x = line[column]
+            j = column * side // width
+            pooled[i, j] += x
+            pixels[i, j] += 1
+            if x >= 0:
+                counts[min(np.int64(x * linear), linear - 1)] += 1
+            octave = min(max(((bits[column] >> 23) & 255) - 127 + octaves + 1, 0), octaves)
+            counts[linear + (octaves + 1 if x >= 0 else 0) + octave] += 1
+    for i in range(side):
+        for j in range(side):
+            pooled[i, j] /= max(pixels[i, j], 1)
+
+
+def _peaks(image: F32) -> NDArray[np.float64]:
+    second, fourth = np.empty(PEAK_GRID**2), np.empty(PEAK_GRID**2)
+    _tile_moments(image, PEAK_GRID, second, fourth)
+    kurtosis = np.log((fourth + FLOOR) / (second**2 + FLOOR))
+    return np.array([*np.quantile(kurtosis, [0.25, 0.5, 0.75]), kurtosis.mean()])
+
+
+class Sweep:
+    """Features of images under many radial filters, from one forward transform of each.
+
+    Parameters
+    ----------
+    size : (int, int)
+    keeps : sequence of ndarray [R] bool
+        The rings that each filter keeps, see `rings_of`; all of them for the image itself.
+    """
+
+    def __init__(self, size: tuple[int, int], keeps: Sequence[NDArray[np.bool_]]) -> None:
+        self.size = size
+        self.keeps = np.stack([np.asarray(keep, dtype=bool) for keep in keeps])
+        self.n_rings = self.keeps.shape[1]
+        # Rings that every filter keeps or rejects together are added up once.
+        patterns, self._block_of_ring = np.unique(self.keeps, axis=1, return_inverse=True)
+        self._block_of_ring = self._block_of_ring.reshape(-1)
+        self._members = [np.flatnonzero(row) for row in patterns]
+
+    def __call__(
+        self,
+        images: F32,  # [N, H, W]
+    ) -> tuple[F32, F32]:
+        """Extract the features.
+
+        Returns
+        -------
+        parts : ndarray [N, R * PER_RING + octaves * PER_OCTAVE] float32
+            The same for every filter that keeps the ring or the octave, see `part_columns`.
+        values : ndarray [N, K, PIXELS + HISTOGRAM] float32
+            Of the image that each filter leaves.
+        """
+        images = np.ascontiguousarray(images, dtype=np.float32)
+        parts = np.empty((len(images), len(part_columns(self.keeps[0]))), np.float32)
+        values = np.empty((len(images), len(self.keeps), PIXELS + HISTOGRAM), np.float32)
+
+        def work(first: int, last: int) -> None:
+            for n in range(first, last):
+                self._one(images[n], parts[n], values[n])
+
+        for_ranges(work, len(images), 20 * self.size[0] * self.size[1])
+        return parts, values
+
+    def _one(self, image: F32, parts: F32, values: F32) -> None:
+        plan = _plan(self.size)
+        end = self.n_rings * PER_RING
+        rings, octaves = parts[:end].reshape(self.n_rings, PER_RING), parts[end:].reshape(-1, PER_OCTAVE)
+        equal: list[F32] = []  # the last rings, each divided by its rms
+        # Without the mean, whose rounding error in every coefficient would be a leak of its own at high frequencies.
+        mean = np.float32(image.mean(dtype=np.float64))
+        spectrum = scipy.fft.rfft2(image - mean)
+        power = np.zeros((self.n_rings, SECTORS))
+        _sector_power(spectrum, plan.ring, plan.sector, plan.twice, power)
+        power[0, 0] += (float(mean) * image.size) ** 2
+        blocks = np.zeros((self._block_of_ring.max() + 1, *image.shape), np.float32)
+        second, fourth = np.empty(GRID * GRID), np.empty(GRID * GRID)
+        masked = np.empty_like(spectrum)
+        for j in range(self.n_rings):
+            _keep_ring(spectrum, plan.ring, j, masked)
+            ring = scipy.fft.irfft2(masked, s=image.shape, overwrite_x=True)
+            if j == 0:
+                ring += mean
+            blocks[self._block_of_ring[j]] += ring
+            _tile_moments(ring, GRID, second, fourth)
+            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean()) + FLOOR)]
+            if j >= OCTAVE:
+                octaves[j - OCTAVE] = _peaks(equal[0] + equal[1] + equal[2])
+            whole = np.log(power[j].sum() / plan.count[j].sum() / image.size + FLOOR)
+            sectors = np.log(power[j] / plan.count[j] / image.size + FLOOR) - whole
+            rings[j] = [whole, *sectors, *np.log(second + FLOOR)]
+        line = np.empty(image.shape[1], np.float32)
+        pooled, counts = np.empty((POOLS[-1], POOLS[-1])), np.empty(HISTOGRAM, np.int64)
+        for k in range(len(self.keeps)):
+            _sum_of_blocks(
+                blocks, self._members[k], LINEAR_BINS, OCTAVE_BINS, line, line.view(np.int32), pooled, counts
+            )
+            coarser = [pooled.reshape(side, POOLS[-1] // side, side, -1).mean(axis=(1, 3)).ravel() for side in POOLS]
+            values[k] = np.concatenate([*coarser, np.sqrt(counts / image.size)])
+
+
+def extract(
+    images: F32,  # [N, H, W]
+) -> F32:  # [N, D]
+    """Features of images as they are."""
+    size = (images.shape[1], images.shape[2])
+    parts, values = Sweep(size, [np.ones(len(ring_edges(size)) - 1, dtype=bool)])(images)
+    return np.concatenate([parts, values[:, 0]], axis=1)

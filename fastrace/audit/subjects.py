@@ -1,0 +1,132 @@
+"""Whose images are audited, in which classes, and in which folds they are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrace.audit.probe import Ints, Partition, cross_fit
+from fastrace.dataset import Dataset
+from fastrace.errors import RunError
+from fastrace.split import ranked_cells, shared_patients
+from fastrace.statistics import MIN_CELL
+from fastrace.train.cohort import Cohort, choose_target, labelled
+
+FOLDS = 5
+FEW_PATIENTS, REPEATS = 200, 5
+"""Below 200 patients one way of dealing them into folds is a matter of luck: the mean of five is taken."""
+MIN_PATIENTS = 30
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Patients in a fixed order, and their images.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        Images of the patients, sorted by patient.
+    keys : ndarray [P] of str
+        Patient keys, ascending.
+    labels : ndarray [P] int64
+    owner : ndarray [N] int64
+        Patient of each image of the cohort.
+    weight : ndarray [N] float64
+        Of each image in the mean of its patient: studies count equally, and images within a study.
+    """
+
+    cohort: Cohort
+    keys: NDArray[np.str_]
+    labels: Ints
+    owner: Ints
+    weight: NDArray[np.float64]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class k of ``labels`` is ``classes[k]``."""
+        return self.cohort.classes
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def partition(self, seed: int) -> Partition:
+        """Cross-fitting over patients, dealt by keyed hash within attribute x site."""
+        place = {key: number for number, key in enumerate(self.keys)}
+        frame = self.cohort.frame.assign(_class=np.array(self.classes, dtype=object)[self.cohort.labels])
+        repeats = REPEATS if len(self) < FEW_PATIENTS else 1
+        dealt = []
+        for repeat in range(repeats):
+            order = [
+                np.array([place[key] for key in cell], dtype=np.int64)
+                for cell in ranked_cells(frame, "_class", seed * REPEATS + repeat)
+            ]
+            dealt.append(cross_fit(order, FOLDS))
+        return Partition(tuple(dealt), np.arange(len(self)))
+
+
+def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
+    """Everyone with one known value of the target, in classes of at least 11 patients.
+
+    Patients who share a study or identical pixels with another are left out: in two folds they would be judged by themselves.
+
+    Raises
+    ------
+    UsageError
+        No such target.
+    RunError
+        Not two classes, or fewer than 30 patients.
+    """
+    target = choose_target(dataset, target)
+    cohort = labelled(dataset, target, classes)
+    shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)
+    cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
+    sizes = cohort.frame.groupby(cohort.labels)["patient_key"].nunique()
+    kept = [k for k in range(len(cohort.classes)) if sizes.get(k, 0) >= MIN_CELL]
+    cohort = cohort.take(np.isin(cohort.labels, kept), f"a {target} of fewer than {MIN_CELL} patients")
+    if len(kept) < 2:
+        listed = ", ".join(repr(cohort.classes[k]) for k in kept) or "none"
+        raise RunError(
+            f"{dataset.path}: --target {target}: an audit compares at least two classes of {MIN_CELL} patients or more; "
+            f"found {listed}. Merge classes in the label map of `fastrace preprocess`, or name another --target"
+        )
+    patients = cohort.frame["patient_key"].nunique()
+    if patients < MIN_PATIENTS:
+        raise RunError(
+            f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_PATIENTS}, since "
+            "results are about groups, never about persons"
+        )
+    new = {old: k for k, old in enumerate(kept)}
+    order = np.argsort(cohort.frame["patient_key"].to_numpy(dtype=str), kind="stable")
+    frame = cohort.frame.iloc[order].reset_index(drop=True)
+    cohort = Cohort(
+        target,
+        tuple(cohort.classes[k] for k in kept),
+        cohort.rows[order],
+        np.array([new[int(label)] for label in cohort.labels[order]], dtype=np.int64),
+        frame,
+        cohort.left_out,
+        cohort.part[order],
+    )
+    keys, first, owner = np.unique(frame["patient_key"].to_numpy(dtype=str), return_index=True, return_inverse=True)
+    return Subjects(cohort, keys, cohort.labels[first], owner.reshape(-1), _weights(cohort, owner.reshape(-1)))
+
+
+def _weights(cohort: Cohort, owner: Ints) -> NDArray[np.float64]:
+    study = cohort.frame["study_key"].fillna(cohort.frame["patient_key"]).to_numpy(dtype=str)
+    names = np.unique(study, return_inverse=True)[1].reshape(-1)
+    pairs, member = np.unique(np.stack([owner, names]), axis=1, return_inverse=True)
+    member = member.reshape(-1)
+    images, studies = np.bincount(member), np.bincount(pairs[0])
+    weight: NDArray[np.float64] = 1.0 / (images[member] * studies[owner])
+    return weight
+
+
+def patient_means(values: NDArray[Any], owner: Ints, weight: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Mean over studies of the mean over images; [N, ...] to [n, ...]."""
+    flat = np.asarray(values, dtype=np.float64).reshape(len(values), -1) * weight[:, None]
+    total = np.zeros((n, flat.shape[1]))
+    np.add.at(total, owner, flat)
+    return total.reshape(n, *values.shape[1:])

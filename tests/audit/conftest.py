@@ -1,0 +1,86 @@
+"""Datasets and finished audits shared by the tests that only read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from audit_archives import asked, fewer_shuffles, make_dataset
+
+from fastrace.audit import audit
+from fastrace.dataset import Dataset
+
+HOSTILE = "<script>alert('x')</script>\"&\u202e=cmd|'/c calc'!A1; \u0627\u0644 y"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An audit that is done; do not write into it."""
+
+    dataset: Dataset
+    out: Path
+    document: dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sums in one order, whatever machine the tests run on."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
+    with fewer_shuffles():
+        audit(asked(dataset.path, folder / "audit", **changes))
+    return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def leak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """50 patients of each class; B carries a texture at 10 to 20 cycles/image."""
+    folder = tmp_path_factory.mktemp("leak")
+    return finish(folder, make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.02))
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same without the texture."""
+    folder = tmp_path_factory.mktemp("plain")
+    return finish(folder, make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.0))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """24 x 24 pixels, 40 patients: for audits that are made many times."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return make_dataset(folder / "data", groups={"A": 20, "B": 20}, size=(24, 24))
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three classes and one of 7 patients, small reasons, sites, windows and rejections: much that must not be counted out."""
+    folder = tmp_path_factory.mktemp("crowded")
+    groups = {HOSTILE: 40, "B, of two words": 36, "C": 32, "rare": 7}
+    n = sum(groups.values())
+    sites = ["north"] * 5 + [("south", "west")[patient % 2] for patient in range(5, n)]
+    dataset = make_dataset(
+        folder / "data",
+        groups=groups,
+        size=(32, 32),
+        target="primary race",
+        labels={"site": sites},
+        columns={
+            "voi_source": ["lut"] * 4 + ["window"] * (n - 4),
+            "view": ["AP"] * 6 + ["PA"] * (n - 6),
+        },
+        rejected={"truncated": 3, "color": 40},
+    )
+    return finish(folder, dataset, target="primary race")

@@ -1,0 +1,321 @@
+"""What audit.json says: complete, consistent, and nothing from which a small group or a patient could be made out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from audit_archives import BAND, SALT, asked, fewer_shuffles, lasting, make_dataset, walk
+from conftest import HOSTILE, Finished, finish
+from scipy.stats import false_discovery_control
+
+from fastrace.audit import audit
+from fastrace.audit.cells import Answer, ask, correct
+from fastrace.audit.document import _flow, headline, mark
+from fastrace.audit.locate import overlap
+from fastrace.audit.probe import Fold, Partition, Probe
+from fastrace.audit.subjects import Subjects, select_subjects
+from fastrace.dataset import Dataset
+from fastrace.statistics import MIN_CELL
+
+COUNTS = ("patients", "images", "n_patients", "n_positive", "n_images")
+
+
+def cells_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*document["primary"], *document["cells"], *document["location"]["scan"]]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """32 patients and the small network, which is judged on ten of them."""
+    folder = tmp_path_factory.mktemp("few")
+    dataset = make_dataset(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
+    return finish(folder, dataset, features=("small",), only=("Q1",))
+
+
+@pytest.fixture(params=["leak", "plain", "crowded", "few"])
+def finished(request: pytest.FixtureRequest) -> Finished:
+    found: Finished = request.getfixturevalue(request.param)
+    return found
+
+
+# ---- what it answers
+
+
+def test_the_texture_is_found_where_it_is(leak: Finished) -> None:
+    document = leak.document
+    assert document["questions"][0]["mark"] in ("strong", "clear")
+    assert document["questions"][1]["mark"] == "clear"
+    found = document["location"]["found"]
+    assert found is not None
+    assert overlap(tuple(found), BAND) >= 0.5
+    assert document["location"]["aliased_share"] < 0.05
+    assert document["location"]["found_lp_per_mm"] == pytest.approx([edge / 32 for edge in found])
+
+
+def test_nothing_is_found_where_nothing_is(plain: Finished) -> None:
+    document = plain.document
+    assert [one["mark"] for one in document["questions"][:2]] == ["not shown", "not shown"]
+    assert document["location"]["found"] is None
+    assert not [cell["id"] for cell in cells_of(document) if cell["finding"]]
+    assert document["controls_ok"] is True
+
+
+def test_all_seven_questions_stand_there_and_those_not_built_say_so(finished: Finished) -> None:
+    questions = finished.document["questions"]
+    assert [one["id"] for one in questions] == [f"Q{k}" for k in range(1, 8)]
+    assert {one["mark"] for one in questions[2:]} == {"not run"}
+    assert all(one["sentence"] and one["title"] for one in questions)
+    assert [one["estimate"] for one in questions[1:]] == [None] * 6
+    assert [one["id"] for one in finished.document["controls"]] == [
+        "shuffled", "planted", "repeat", "acquisition", "covariates", "site"
+    ]  # fmt: skip
+
+
+def test_three_classes_have_their_classes_and_pairs_in_every_cell(crowded: Finished) -> None:
+    names = [one["name"] for one in crowded.document["classes"]]
+    assert names == sorted([HOSTILE, "B, of two words", "C"])  # as they are: escaping is the report's
+    pairs = [f"{a} vs {b}" for k, a in enumerate(names) for b in names[k + 1 :]]
+    for cell in cells_of(crowded.document):
+        assert [one["name"] for one in cell["classes"]] == names
+        assert [one["name"] for one in cell["pairs"]] == pairs
+        values = [one["value"] for one in cell["classes"]]
+        assert cell["estimate"]["value"] == pytest.approx(np.mean(values))
+
+
+def test_race_is_called_self_reported(crowded: Finished, leak: Finished) -> None:
+    assert leak.document["self_reported"] is False
+    # "primary race" is a race as well: the column's name decides, and spaces are as good as underscores.
+    assert crowded.document["self_reported"] is True
+
+
+# ---- consistent
+
+
+def test_every_cell_is_consistent_with_itself(finished: Finished) -> None:
+    size, spacing = finished.document["dataset"]["size"], finished.document["dataset"]["mm_per_pixel"]
+    ids = [cell["id"] for cell in cells_of(finished.document)]
+    assert len(set(ids)) == len(ids)
+    for cell in cells_of(finished.document):
+        one = cell["estimate"]
+        assert one["low"] <= one["value"] <= one["high"]
+        assert 0 < cell["p"] <= 1
+        assert cell["p_adjusted"] >= cell["p"]
+        enough = not one["status"].startswith("not enough evidence")
+        assert cell["finding"] == (cell["p_adjusted"] < 0.01 and enough)
+        assert cell.get("spread", 1) >= 1
+        if cell["band"] is not None:
+            # The band of a curve holds the interval of each of its points.
+            assert cell["band"][0] <= one["low"] + 1e-9
+            assert cell["band"][1] >= one["high"] - 1e-9
+        edges = [cell["x"]] if cell["x_low"] is None else [cell["x_low"], cell["x_high"]]
+        if cell["lp_per_mm"] is not None:
+            assert cell["lp_per_mm"] == pytest.approx([edge / (max(size) * spacing) for edge in edges])
+
+
+def test_two_classes_are_one_question(leak: Finished) -> None:
+    for cell in cells_of(leak.document):
+        first, second = cell["classes"]
+        assert first["value"] == pytest.approx(second["value"]) == pytest.approx(cell["estimate"]["value"])
+        assert cell["pairs"][0]["value"] == pytest.approx(first["value"])
+
+
+@pytest.mark.parametrize("name", ["leak", "plain", "crowded"])
+def test_every_question_that_was_corrected_for_is_shown(name: str, request: pytest.FixtureRequest) -> None:
+    # Who reads the document must be able to repeat the correction: with questions missing, p_adjusted would be smaller.
+    cells = [cell for cell in cells_of(request.getfixturevalue(name).document) if cell["family"] == "exploratory"]
+    again = false_discovery_control([cell["p"] for cell in cells], method="by")
+    np.testing.assert_allclose([cell["p_adjusted"] for cell in cells], again, rtol=1e-9)
+
+
+def test_the_document_holds_no_undefined_number(finished: Finished) -> None:
+    json.dumps(finished.document, allow_nan=False)
+
+
+def test_the_number_of_threads_does_not_matter(tmp_path: Path, tiny: Dataset) -> None:
+    found = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        with fewer_shuffles(99):
+            found.append(lasting(audit(asked(tiny.path, tmp_path / str(threads), only=("Q1", "C1a", "C2")))))
+    torch.set_num_threads(1)
+    assert json.dumps(found[0]) == json.dumps(found[1])
+
+
+def answer(p: float | None, status: str = "ok", family: str = "primary", again: float | None = None) -> Answer:
+    cell = {"p": p, "family": family, "estimate": {"status": status, "low": 0.7, "value": 0.8}}
+    none = np.zeros((0, 2))
+    return Answer(cell, none, Partition((), np.zeros(0, dtype=np.int64)), None if again is None else lambda: again)
+
+
+def test_a_finding_needs_the_correction_and_thirty_patients_in_every_class() -> None:
+    answers = [answer(0.002), answer(0.006), answer(0.0001, "not enough evidence"), answer(None)]
+    correct(answers, 9999)
+    # Holm with three answers: .0001 x 3, .002 x 2, .006 x 1; the one without an answer is no member.
+    assert [one.cell["p_adjusted"] for one in answers] == pytest.approx([0.004, 0.006, 0.0003, None])
+    assert [one.cell["finding"] for one in answers] == [True, True, False, None]
+
+
+def test_more_shuffles_are_drawn_only_where_their_number_decides() -> None:
+    floor = answer(1 / 100, again=1 / 991)
+    above = answer(2 / 100, again=1e-9)
+    correct([floor, above], 99)
+    assert [one.cell["p"] for one in (floor, above)] == [1 / 991, 0.02]
+    enough = answer(1 / 10_000, again=1e-9)
+    correct([enough], 9999)
+    assert enough.cell["p"] == 1 / 10_000
+    # and what more shuffles say is believed also where it is worse
+    worse = answer(1 / 100, again=0.03)
+    correct([worse], 99)
+    assert worse.cell["finding"] is False
+
+
+def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc() -> None:
+    def primary(name: str, value: float, finding: bool | None) -> dict[str, Any]:
+        return {"features": name, "family": "primary", "finding": finding,
+                "estimate": {"value": value, "low": value - 0.05, "status": "ok"}}  # fmt: skip
+
+    built_in, small, large = primary("built-in", 0.6, True), primary("small CNN", 0.9, True), primary("x", 0.95, True)
+    assert headline([built_in, small, large]) is built_in
+    missed = primary("built-in", 0.55, False)
+    assert headline([missed, small, large]) is small
+    assert headline([missed, primary("small CNN", 0.7, False)]) is missed
+    assert [mark(primary("x", value, True)) for value in (0.81, 0.7, 0.6)] == ["strong", "clear", "weak"]
+    assert mark(primary("x", 0.9, None)) == "not shown"
+
+
+# ---- small groups and patients
+
+
+def test_no_count_below_eleven_is_anywhere(finished: Finished) -> None:
+    shown = [
+        (path, value)
+        for path, value in walk(finished.document)
+        if (path.rsplit("/", 1)[-1] in COUNTS or "/voi_source/" in path) and value is not None
+    ]
+    assert shown
+    assert [(path, value) for path, value in shown if value < MIN_CELL] == []
+
+
+def test_no_sentence_counts_fewer_than_eleven_patients(finished: Finished) -> None:
+    sentences = [value for _, value in walk(finished.document) if isinstance(value, str)]
+    counted = [
+        (text, int(n))
+        for text in sentences
+        for n in re.findall(r"(\d+) (?:patients|others|images)", text)
+        if "fewer than" not in text.lower()
+    ]
+    assert [(text, n) for text, n in counted if n < MIN_CELL] == []
+
+
+def given_back(flow: list[dict[str, Any]], unit: str) -> list[tuple[str, float]]:
+    """Hidden counts, and sums of all that a step hides, that follow from what is shown; with their value."""
+    unknown: dict[tuple[int, int], int] = {}
+    for i, step in enumerate(flow):
+        for j, part in enumerate([step, *step["left_out"]]):
+            if part[unit] is None:
+                unknown[i, j] = len(unknown)
+    rows, right = [], []
+    for i, step in enumerate(flow[:-1]):
+        row, known = np.zeros(len(unknown)), 0.0
+        terms = [(1, step, (i, 0)), (-1, flow[i + 1], (i + 1, 0))]
+        terms += [(-1, part, (i, j)) for j, part in enumerate(step["left_out"], 1)]
+        for sign, part, place in terms:
+            if part[unit] is None:
+                row[unknown[place]] += sign
+            else:
+                known -= sign * part[unit]
+        rows.append(row)
+        right.append(known)
+    if not unknown:
+        return []
+    a, b = np.array(rows), np.array(right)
+    found = []
+    for i, step in enumerate(flow[:-1]):
+        places = [unknown[i, j] for j in range(1, len(step["left_out"]) + 1) if (i, j) in unknown]
+        for wanted in [*[[place] for place in places], places]:
+            e = np.zeros(len(unknown))
+            e[wanted] = 1
+            if wanted and np.linalg.matrix_rank(np.vstack([a, e])) == np.linalg.matrix_rank(a):
+                combination = np.linalg.lstsq(a.T, e, rcond=None)[0]
+                found.append((f"{step['label']}: {unit}", float(combination @ b)))
+    return found
+
+
+@pytest.mark.parametrize("rejected", [{}, {"color": 40}, {"color": 40, "truncated": 3}, {"color": 4, "truncated": 3}])
+@pytest.mark.parametrize("rare", [{}, {"rare": 7}, {"rare": 7, "rarer": 6}])
+def test_the_flow_does_not_give_back_what_it_hides(tmp_path: Path, rejected: dict[str, int], rare: dict[str, int]) -> None:
+    data = make_dataset(
+        tmp_path / "data", groups={"A": 30, "B": 30, **rare}, size=(8, 8), strength=0, rejected=rejected
+    )
+    flow = _flow(data, select_subjects(data, "group"))
+    for unit in ("images", "patients"):
+        assert [one for one in given_back(flow[unit == "patients" :], unit) if one[1] < MIN_CELL] == []
+
+
+def test_windows_do_not_give_back_what_they_hide(crowded: Finished) -> None:
+    # Four patients have another kind of window; each patient has one kind, so the kinds add up to the patients.
+    dataset = crowded.document["dataset"]
+    kinds = dataset["window"]["voi_source"]
+    assert set(kinds) == {"lut", "window"}
+    known = [n for n in kinds.values() if n is not None]
+    if len(known) < len(kinds):
+        rest = dataset["patients"] - sum(known)
+        assert not 0 < rest < MIN_CELL
+
+
+def test_scanner_controls_do_not_give_back_a_small_site(crowded: Finished) -> None:
+    # Five patients come from a site of their own. They are no class, but all patients less those of the classes are they.
+    site = next(one for one in crowded.document["controls"] if one["id"] == "site")
+    total = crowded.document["dataset"]
+    for one in site["estimates"]:
+        if one["n_patients"] is not None:
+            assert not 0 < total["patients"] - one["n_patients"] < MIN_CELL, one["label"]
+        if one["n_images"] is not None:
+            assert not 0 < total["images"] - one["n_images"] < MIN_CELL, one["label"]
+
+
+def test_classes_and_pairs_do_not_give_back_a_class_judged_on_few(crowded: Finished) -> None:
+    # As for the small network: it is judged on some patients alone, here on 5 of one class and 20 of each of the others.
+    subjects: Subjects = select_subjects(crowded.dataset, "primary race")
+    judged = np.sort(np.concatenate([np.flatnonzero(subjects.labels == k)[:n] for k, n in enumerate((5, 20, 20))]))
+    train = np.setdiff1d(np.arange(len(subjects)), judged)
+    x = np.random.default_rng(0).standard_normal((len(subjects), 4))
+    probe = Probe(x, np.full(4, "all"), Partition(((Fold(train, judged),),), judged, refit=False))
+    _, said = ask(probe, subjects, seed=0, permutations=99)
+    assert [one["suppressed"] for one in said["classes"]] == [True, False, False]
+    assert [one["suppressed"] for one in said["pairs"]] == [True, True, False]
+    total = {said["estimate"]["n_patients"], *(one["n_patients"] for one in said["classes"])} - {None}
+    others = [one["n_positive"] for one in said["classes"][1:]]
+    both = said["pairs"][2]["n_patients"]
+    if total and None not in others:
+        assert max(total) - sum(others) >= MIN_CELL, "5 = all - others"
+    if total and both is not None:
+        assert max(total) - both >= MIN_CELL, "5 = all - the pair of the others"
+
+
+def test_nothing_names_a_patient(finished: Finished) -> None:
+    everything = (finished.out / "audit.json").read_text() + (finished.out / "run.json").read_text()
+    index = finished.dataset.index
+    for column in ("patient_key", "image_key", "study_key", "pixel_hash"):
+        assert not [key for key in index[column] if key in everything]
+    assert SALT.hex() not in everything
+    assert str(finished.dataset.path) not in (finished.out / "audit.json").read_text()
+
+
+def test_there_is_no_list_of_scores(finished: Finished) -> None:
+    def longest(value: Any) -> int:
+        if isinstance(value, Mapping):
+            return max(map(longest, value.values()), default=0)
+        if isinstance(value, list):
+            numbers = sum(isinstance(one, (int, float)) for one in value)
+            return max([numbers, *map(longest, value)])
+        return 0
+
+    assert longest(finished.document) <= 2

@@ -1,0 +1,260 @@
+"""The probe against scikit-learn and against its own definition, written out fold by fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.metrics import roc_auc_score
+
+from fastrace.audit.probe import (
+    MOST_FREEDOM,
+    MOST_SPREADS,
+    PENALTIES,
+    Fit,
+    Fold,
+    Partition,
+    Probe,
+    coded,
+    column_aucs,
+    cross_fit,
+    d_prime,
+)
+from fastrace.statistics import auc
+
+
+def groups(*sizes: int) -> np.ndarray:
+    return np.array([f"family {k}" for k, size in enumerate(sizes) for _ in range(size)])
+
+
+def table(n: int, d: int, labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)) * rng.uniform(0.1, 100, d) + 10 + 0.7 * labels[:, None] * (np.arange(d) < 3)
+
+
+def standardised(train: np.ndarray, test: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As the docstrings say: cut at six spreads, every family with the same total variance, centred."""
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    weight = np.array([1 / np.sqrt((group == name).sum()) for name in group])
+    train, test = (np.clip((x - mean) / spread, -MOST_SPREADS, MOST_SPREADS) * weight for x in (train, test))
+    return train - train.mean(axis=0), test - train.mean(axis=0)
+
+
+def naive_scores(train: np.ndarray, test: np.ndarray, group: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Ridge with the penalty of the smallest GCV, by hat matrices and scikit-learn; in spreads of the fitted values."""
+    a, b = standardised(train, test, group)
+    n = len(a)
+    s2 = np.linalg.svd(a, compute_uv=False) ** 2
+    s2 = s2[s2 > 1e-10 * s2.max()]
+    tried = []
+    for penalty in PENALTIES * s2.mean():
+        hat = a @ np.linalg.solve(a.T @ a + penalty * np.eye(a.shape[1]), a.T) + 1 / n
+        freedom = np.trace(hat)
+        residual = y - hat @ y
+        tried.append((freedom, (residual**2).mean() / (1 - freedom / n) ** 2, penalty))
+    most = max(MOST_FREEDOM * n, min(freedom for freedom, _, _ in tried))
+    penalty = min((gcv, penalty) for freedom, gcv, penalty in tried if freedom <= most + 1e-9)[1]
+    ridge = Ridge(alpha=penalty).fit(a, y)
+    fitted = ridge.predict(a) - ridge.intercept_
+    return (ridge.predict(b) - ridge.intercept_) / np.sqrt((fitted**2).mean())
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(60, (5, 3)), (60, (30, 10)), (40, (40,)), (30, (100, 20)), (45, (44,)), (45, (1,))])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_are_those_of_ridge_regression_with_the_penalty_of_the_smallest_gcv(
+    n: int, sizes: tuple[int, ...], classes: int
+) -> None:
+    labels = np.arange(n + 20) % classes
+    features, group = table(n + 20, sum(sizes), labels), groups(*sizes)
+    train, test, y = features[:n], features[n:], coded(labels, classes)[:n]
+    found = Fit(train, test, group).scores(y)
+    for k in range(classes):
+        np.testing.assert_allclose(found[:, k], naive_scores(train, test, group, y[:, k]), rtol=1e-6, atol=1e-8)
+
+
+def test_its_decisions_are_those_of_the_ridge_classifier() -> None:
+    labels = np.arange(80) % 2
+    features, group = table(80, 20, labels), groups(20)
+    fit = Fit(features[:60], features[60:], group)
+    y = coded(labels, 2)[:60, 1]
+    a, b = standardised(features[:60], features[60:], group)
+    found = fit.scores(y[:, None])[:, 0]
+    errors = []
+    for penalty in fit.penalty:
+        classifier = RidgeClassifier(alpha=penalty).fit(a, labels[:60])
+        expected = classifier.decision_function(b) - classifier.intercept_
+        errors.append(np.abs(found / found.std() - expected / expected.std()).max())
+    assert min(errors) < 1e-8
+
+
+def test_more_columns_than_patients_or_fewer_make_no_difference() -> None:
+    # Copies of columns in the same family change nothing but the side of the Gram matrix that is taken apart.
+    labels = np.arange(60) % 2
+    features = table(60, 30, labels)
+    once = Fit(features[:40], features[40:], groups(30)).scores(coded(labels, 2)[:40])
+    twice = Fit(features[:40][:, [*range(30)] * 2], features[40:][:, [*range(30)] * 2], groups(60))
+    np.testing.assert_allclose(twice.scores(coded(labels, 2)[:40]), once, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 7.0])
+def test_undefined_and_constant_columns_are_as_if_they_were_not_there(bad: float) -> None:
+    labels = np.arange(60) % 2
+    features = table(60, 6, labels)
+    spoiled = np.concatenate([features, np.full((60, 1), bad)], axis=1)
+    expected = Fit(features[:40], features[40:], groups(6)).scores(coded(labels, 2)[:40])
+    np.testing.assert_array_equal(Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40]), expected)
+    spoiled[:, 6] = np.arange(60)
+    spoiled[50, 6] = np.nan  # in one test patient only
+    np.testing.assert_array_equal(Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40]), expected)
+
+
+def test_without_a_usable_column_all_scores_are_equal() -> None:
+    labels = np.arange(60) % 2
+    part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
+    scores = Probe(np.full((60, 3), 4.0), groups(3), part).observed(labels, 2)
+    assert (scores == 0).all()
+
+
+@settings(max_examples=30)
+@given(st.floats(1e-3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 9))
+def test_units_of_a_feature_do_not_matter(scale: float, shift: float, column: int) -> None:
+    labels = np.arange(50) % 2
+    features = table(50, 10, labels)
+    changed = features.copy()
+    changed[:, column] = changed[:, column] * scale + shift
+    y = coded(labels, 2)[:40]
+    one, other = (Fit(x[:40], x[40:], groups(10)).scores(y) for x in (features, changed))
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_every_patient_is_scored_by_a_fit_that_never_saw_it() -> None:
+    labels = np.arange(60) % 2
+    features = table(60, 8, labels)
+    part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
+    expected = np.zeros((60, 2))
+    for fold in part.repeats[0]:
+        for k in (0, 1):
+            y = coded(labels, 2)[fold.train, k]
+            expected[fold.test, k] = naive_scores(features[fold.train], features[fold.test], groups(8), y)
+    np.testing.assert_allclose(Probe(features, groups(8), part).observed(labels, 2), expected, rtol=1e-6, atol=1e-8)
+    for patient in (0, 17, 59):
+        other = labels.copy()
+        other[patient] = 1 - other[patient]
+        changed = Probe(features, groups(8), part).observed(other, 2)
+        mine = next(fold for fold in part.repeats[0] if patient in fold.test)
+        np.testing.assert_array_equal(changed[patient], Probe(features, groups(8), part).observed(labels, 2)[patient])
+        assert len(np.intersect1d(mine.test, mine.train)) == 0
+
+
+def test_two_classes_say_the_same_thing_twice() -> None:
+    labels = np.arange(60) % 2
+    part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
+    scores = Probe(table(60, 8, labels), groups(8), part).observed(labels, 2)
+    np.testing.assert_allclose(scores[:, 0], -scores[:, 1], rtol=1e-9)
+
+
+def test_scores_of_several_repeats_are_their_mean() -> None:
+    labels = np.arange(60) % 2
+    features = table(60, 8, labels)
+    rng = np.random.default_rng(0)
+    dealt = [cross_fit([rng.permutation(60)], 5) for _ in range(3)]
+    each = [Probe(features, groups(8), Partition((one,), np.arange(60))).observed(labels, 2) for one in dealt]
+    together = Probe(features, groups(8), Partition(tuple(dealt), np.arange(60))).observed(labels, 2)
+    np.testing.assert_allclose(together, np.mean(each, axis=0), rtol=1e-12)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 6), st.integers(1, 8))
+def test_column_aucs_are_scikit_learns_also_with_ties(seed: int, n: int, columns: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, positive = rng.integers(0, levels, (n, columns)).astype(float), rng.random((n, columns)) < 0.4
+    for k, found in enumerate(column_aucs(scores, positive)):
+        if 0 < positive[:, k].sum() < n:
+            assert found == pytest.approx(roc_auc_score(positive[:, k], scores[:, k]), abs=1e-12)
+        else:
+            assert np.isnan(found)
+
+
+@given(st.integers(0, 10**6), st.integers(4, 40), st.integers(2, 4))
+def test_d_prime_is_the_pooled_standardised_distance(seed: int, n: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, scores = np.arange(n) % classes, rng.standard_normal((n, classes))
+    expected = []
+    for k in range(classes):
+        inside, outside = scores[labels == k, k], scores[labels != k, k]
+        if min(len(inside), len(outside)) < 2:
+            continue
+        sums = ((inside - inside.mean()) ** 2).sum() + ((outside - outside.mean()) ** 2).sum()
+        expected.append((inside.mean() - outside.mean()) / np.sqrt(sums / (n - 2)))
+    found = d_prime(scores, labels)
+    assert found == pytest.approx(np.mean(expected)) if expected else np.isnan(found)
+    np.testing.assert_allclose(d_prime(3 * scores + 5, labels), found, rtol=1e-9)
+    assert np.isnan(d_prime(np.ones((n, classes)), labels))
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> None:
+    labels = np.arange(40) % classes
+    features = table(40, 5, labels)
+    if refit:
+        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
+    else:
+        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    probe = Probe(features, groups(5), part)
+    many = probe.shuffled(labels, classes, 4500, 3).aucs  # more than two blocks
+    # A fit of another number of label columns rounds otherwise: a pair of patients may change places.
+    pairs = 1 / (len(part.judged) // classes) ** 2
+    for count in (1, 99, 2048, 2100, 4096):
+        np.testing.assert_allclose(probe.shuffled(labels, classes, count, 3).aucs, many[:count], atol=pairs)
+    assert not np.array_equal(probe.shuffled(labels, classes, 99, 4).aucs, many[:99])
+    assert len(many) == 4500
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_shuffle_is_what_fitting_again_gives(refit: bool) -> None:
+    labels = np.arange(40) % 2
+    features = table(40, 5, labels)
+    if refit:
+        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
+    else:
+        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    probe = Probe(features, groups(5), part)
+    rng = np.random.default_rng((3, 7001))
+    columns = np.repeat(labels[:, None], 20, axis=1)
+    whom = part.judged
+    columns[whom] = rng.permuted(columns[whom], axis=0)
+    fixed = probe.observed(labels, 2)
+    drawn = probe.shuffled(labels, 2, 20, 3)
+    for k, (found, kept) in enumerate(zip(drawn.aucs, drawn.fixed, strict=True)):
+        positive = columns[part.judged, k] == 1
+        scores = probe.observed(columns[:, k], 2) if refit else fixed
+        assert found == pytest.approx(auc(scores[:, 1], positive), abs=1e-12)
+        assert kept == pytest.approx(auc(fixed[:, 1], positive), abs=1e-12)
+    assert drawn.spread == pytest.approx(max(1, drawn.aucs.std() / drawn.fixed.std()) if refit else 1)
+
+
+def test_equal_patients_get_equal_scores() -> None:
+    # Rounding in a matrix product must not break ties: between two values of a binary column there is nothing to rank.
+    rng = np.random.default_rng(0)
+    labels, features = np.arange(96) % 2, rng.integers(0, 2, (96, 3)).astype(float)
+    part = Partition((cross_fit([np.arange(96)], 5),), np.arange(96))
+    scores = Probe(features, groups(1, 1, 1), part).observed(labels, 2)
+    for fold in part.repeats[0]:
+        for row in np.unique(features[fold.test], axis=0):
+            alike = fold.test[(features[fold.test] == row).all(axis=1)]
+            assert len(np.unique(scores[alike, 1])) == 1
+
+
+def test_folds_part_the_patients_and_are_balanced_within_every_cell() -> None:
+    rng = np.random.default_rng(0)
+    order = np.split(rng.permutation(103), [40, 47, 90])
+    folds = cross_fit(order, 5)
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(103))
+    for fold in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.train, fold.test])), np.arange(103))
+        for cell in order:
+            assert abs(len(np.intersect1d(cell, fold.test)) - len(cell) / 5) < 1
+    sizes = [len(fold.test) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1

@@ -1,0 +1,171 @@
+"""An audit is stopped anywhere, goes on, and says the same; its folder is for its owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_archives import Stop, asked, fewer_shuffles, lasting
+
+from fastrace.audit import audit
+from fastrace.dataset import Dataset
+from fastrace.errors import RunError
+
+ONLY = ("A1", "C1a", "C1s", "C2b")
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {str(file.relative_to(folder)): file.stat().st_mode & 0o777 for file in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "audit"
+    with fewer_shuffles(99):
+        audit(asked(tiny.path, out, only=ONLY))
+    return out
+
+
+def content(out: Path) -> str:
+    return json.dumps(lasting(json.loads((out / "audit.json").read_text())), indent=2)
+
+
+@pytest.mark.parametrize(("stage", "step"), [("features", 1), ("features", 3), ("cells", 1), ("cells", 9), ("planted control", 1)])
+def test_stopped_and_resumed_it_says_the_same(
+    tmp_path: Path, tiny: Dataset, undisturbed: Path, stage: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastrace.audit.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
+    out = tmp_path / "audit"
+    talk = Stop(stage, step)
+    with fewer_shuffles(99):
+        with pytest.raises(KeyboardInterrupt):
+            audit(asked(tiny.path, out, only=ONLY), talk=talk)
+        assert "--resume" in talk.lines[-1]
+        assert not (out / "audit.json").exists()
+        again = Stop()
+        audit(asked(tiny.path, out, only=ONLY), resume=True, talk=again)
+    assert content(out) == content(undisturbed)
+    if stage != "features":
+        assert "features" not in again.stages  # they were finished
+    assert {file.name for file in out.iterdir()} == {"run.json", "audit.json", "lock"}
+
+
+def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "audit"
+    with fewer_shuffles(99), pytest.raises(KeyboardInterrupt):
+        audit(asked(tiny.path, out, only=ONLY), talk=Stop("cells", 8))
+    done = set((out / "work" / "cells").glob("*.npz"))
+    before = {file: file.stat().st_mtime_ns for file in done}
+    with fewer_shuffles(99):
+        audit(asked(tiny.path, out, only=ONLY, keep_work=True), resume=True)
+    assert len(done) >= 8
+    assert {file: file.stat().st_mtime_ns for file in done} == before
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+import fastrace.audit.tables
+fastrace.audit.tables.PIXELS_AT_ONCE = 24 * 24 * 9
+from audit_archives import asked, fewer_shuffles
+from fastrace.audit import audit
+with fewer_shuffles(99):
+    audit(asked(Path(sys.argv[2]), Path(sys.argv[3]), only=tuple(sys.argv[4].split(","))), resume=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_says_the_same(tmp_path: Path, tiny: Dataset, undisturbed: Path) -> None:
+    out = tmp_path / "audit"
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tiny.path), str(out), ",".join(ONLY)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def far(name: str, count: int) -> bool:
+        return len(list((out / "work").rglob(name))) >= count
+
+    for name, count in (("done.json", 1), ("*.npz", 3), ("*.npz", 12)):
+        process = subprocess.Popen(command, env=environment)
+        try:
+            until = time.monotonic() + 60
+            while process.poll() is None and not far(name, count) and time.monotonic() < until:
+                time.sleep(0.005)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert (out / "run.json").is_file()
+    subprocess.run(command, env=environment, check=True)
+    assert content(out) == content(undisturbed)
+    assert not (out / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"seed": 1}, "seed"), ({"permutations": 199}, "permutations"), ({"only": ("A1",)}, "only"),
+     ({"features": ("small",)}, "features"), ({"modality": "cxr"}, "modality"), ({"classes": ("B", "A")}, "classes")],
+)  # fmt: skip
+def test_resume_with_another_question_is_refused(
+    undisturbed: Path, tiny: Dataset, change: dict[str, Any], named: str
+) -> None:
+    before = content(undisturbed)
+    with pytest.raises(RunError, match=f"--resume needs the options of that audit.*{named}"):
+        audit(asked(tiny.path, undisturbed, **{"only": ONLY, **change}), resume=True)
+    assert content(undisturbed) == before
+
+
+def test_resume_with_other_data_is_refused(undisturbed: Path, leak: Any) -> None:
+    with pytest.raises(RunError, match="the dataset"):
+        audit(asked(leak.dataset.path, undisturbed, only=ONLY), resume=True)
+
+
+def test_a_finished_audit_is_read_and_not_made_again(undisturbed: Path, tiny: Dataset) -> None:
+    before = (undisturbed / "audit.json").stat().st_mtime_ns
+    talk = Stop()
+    found = audit(asked(tiny.path, undisturbed, only=ONLY, purpose="other words"), resume=True, talk=talk)
+    assert found == json.loads((undisturbed / "audit.json").read_text())
+    assert (undisturbed / "audit.json").stat().st_mtime_ns == before
+    assert talk.stages == []
+    with pytest.raises(RunError, match="finished audit"):
+        audit(asked(tiny.path, undisturbed, only=ONLY))
+
+
+def test_an_interrupted_audit_is_not_overwritten(tmp_path: Path, tiny: Dataset) -> None:
+    out = tmp_path / "audit"
+    with pytest.raises(KeyboardInterrupt):
+        audit(asked(tiny.path, out, only=("Q1",)), talk=Stop("features", 1))
+    with pytest.raises(RunError, match="interrupted.*--resume"):
+        audit(asked(tiny.path, out, only=("Q1",)))
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, tiny: Dataset) -> None:
+    out = tmp_path / "audit"
+    out.mkdir()
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(RunError, match="not empty"):
+        audit(asked(tiny.path, out, only=("Q1",)))
+    assert [file.name for file in out.iterdir()] == ["letter.txt"]
+
+
+def test_the_folder_is_for_its_owner_alone_and_holds_no_patient(undisturbed: Path, tiny: Dataset) -> None:
+    assert undisturbed.stat().st_mode & 0o777 == 0o700
+    assert modes(undisturbed) == {"run.json": 0o600, "audit.json": 0o600, "lock": 0o600}
+
+
+def test_what_is_about_patients_stays_only_on_request_and_for_the_owner(tmp_path: Path, tiny: Dataset) -> None:
+    out = tmp_path / "audit"
+    with fewer_shuffles(99):
+        audit(asked(tiny.path, out, only=("Q1",), keep_work=True))
+    found = modes(out)
+    assert any(name.startswith("work/features/") for name in found)
+    assert any(name.startswith("work/cells/") for name in found)
+    open_to_others = {name: oct(mode) for name, mode in found.items() if mode & 0o077}
+    assert not open_to_others

@@ -1,0 +1,358 @@
+"""Sample ``audit.json`` documents: rich, minimal, with a failed control, with hostile names, with suppressed cells, partial."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+HOSTILE = (
+    "<script>alert('x')</script>\"'&\u202e=cmd|'/c calc'!A1\u0627\u0644\u0639\u0631\u0628\u064a\u0629" + "y" * 10_000
+)
+FORMULA = '=HYPERLINK("http://example.invalid","x")'
+CUT_OFFS = (1, 5, 10, 25, 50, 75, 100, 125, 150)
+PAIRS = (10, 25, 50, 75, 100, 125, 150)
+FEATURES = ("built-in", "small CNN")
+
+
+def estimate(value: float | None, patients: int = 3102, positive: int | None = 1012, **other: Any) -> Document:
+    width = None if value is None else 1.4 / math.sqrt(patients)
+    found: Document = {
+        "value": value,
+        "low": None if value is None or width is None else max(value - width, 0.01),
+        "high": None if value is None or width is None else min(value + width * 0.9, 0.999),
+        "level": 0.95,
+        "n_patients": patients,
+        "n_positive": positive,
+        "n_images": patients * 4,
+        "unit": "patient",
+        "method": "logit DeLong",
+        "status": "ok",
+    }
+    return {**found, **other}
+
+
+def cell(
+    experiment: str, title: str, degradation: str, value: float | None, features: str = "built-in", **other: Any
+) -> Document:
+    spread = 0.035
+    found: Document = {
+        "id": f"{experiment}/{degradation}/{features}",
+        "experiment": experiment,
+        "title": title,
+        "question": "Q1" if experiment == "A1" else "Q2",
+        "features": features,
+        "degradation": degradation,
+        "described": degradation,
+        "mode": "train+test",
+        "x": None,
+        "x_low": None,
+        "x_high": None,
+        "lp_per_mm": None,
+        "estimate": estimate(value),
+        "classes": [],
+        "pairs": [],
+        "band": None if value is None else [max(value - spread, 0.0), min(value + spread, 1.0)],
+        "p": 0.001,
+        "p_adjusted": 0.004,
+        "family": "exploratory",
+        "finding": value is not None and value > 0.6,
+        "d_prime": None,
+        "paper": None,
+        "released_code": None,
+    }
+    return {**found, **other}
+
+
+def named(name: str, value: float | None, key: str = "name", **other: Any) -> Document:
+    return {key: name, "suppressed": False, **estimate(value, **other)}
+
+
+def clean_cell(features: str, value: float, classes: tuple[str, ...]) -> Document:
+    return cell(
+        "A1",
+        "Unchanged images",
+        "none",
+        value,
+        features,
+        classes=[named(name, value + 0.01 * k) for k, name in enumerate(classes)],
+        pairs=[
+            named(f"{a} vs {b}", value - 0.02 * j)
+            for j, a in enumerate(classes)
+            for b in classes[j + 1 :]
+        ],
+        family="primary",
+        paper={"value": 0.81, "text": "study .81 (.794-.818), Black against White", "source": "T3"},
+        released_code={"value": 0.88, "text": ".88 on another test set", "source": "CODE"},
+    )  # fmt: skip
+
+
+def rising(x: float, top: float) -> float:
+    """AUC of a low-pass: nothing at DC, everything from about 60 cycles/image on."""
+    return round(0.5 + (top - 0.5) / (1 + (22 / x) ** 1.8), 4)
+
+
+def falling(x: float, top: float) -> float:
+    """AUC of a high-pass."""
+    return round(0.5 + (top - 0.5) / (1 + (x / 85) ** 3.2), 4)
+
+
+def q2_cells(features: str, top: float) -> list[Document]:
+    cells = []
+    for x in CUT_OFFS:
+        cells.append(cell("C1a", "Low-pass", f"lowpass:{x}", rising(x, top), features, x=float(x), x_high=float(x)))
+        cells.append(cell("C1b", "High-pass", f"highpass:{x}", falling(x, top), features, x=float(x), x_low=float(x)))
+    for low in PAIRS:
+        for high in (edge for edge in PAIRS if edge > low):
+            edges = {"x_low": float(low), "x_high": float(high)}
+            kept = 0.5 + (top - 0.5) * (math.log(high / low) / math.log(15)) ** 0.5 * 0.95
+            cells.append(cell("C1c", "Band-pass", f"band:{low}:{high}", round(kept, 4), features, **edges))
+            taken = top - (top - 0.5) * 0.5 * math.log(high / low) / math.log(15)
+            cells.append(cell("C1d", "Notch", f"notch:{low}:{high}", round(taken, 4), features, **edges))
+    for side in (4, 8, 16, 32, 64, 128, 160):
+        cells.append(cell("C2a", "Resolution", f"resolution:{side}", rising(side * 1.2, top), features, x=float(side)))
+    for sigma in (0.05, 0.1, 0.2):
+        value = 0.5 + (top - 0.5) * math.exp(-sigma * 6)
+        cells.append(cell("C2b", "Gaussian noise", f"noise:gaussian:{sigma}", round(value, 4), features, x=sigma))
+    return cells
+
+
+def scan_cells(features: str, top: float) -> list[Document]:
+    edges = [round(5 * 2 ** (k / 3)) for k in range(15)]
+    cells = []
+    for low, high in pairwise(edges):
+        peak = math.exp(-((math.log(low * 1.12 / 28) / 0.45) ** 2))
+        value = round(0.505 + (top - 0.52) * peak, 4)
+        extra = {"x_low": float(low), "x_high": float(high), "band": None}
+        cells.append(cell("S1", "Third octave", f"band:{low}:{high}", value, features, **extra))
+    return cells
+
+
+def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
+    """Everything that an audit can have, of a mammography archive."""
+    tops = dict(zip(FEATURES, (0.792, 0.831), strict=True))
+    questions = [
+        ("Q1", "Readable?", "strong", "Patient-level AUC .792 (.767-.815) by built-in; small CNN .831 (.806-.854), strong.",
+         estimate(0.792)),
+        ("Q2", "Where?", "clear", "Survives low-pass 25 and high-pass 75; dies below 8 x 8; strongest in 19-41 cycles/image "
+         "(0.38-0.82 lp/mm).", estimate(0.771)),
+        ("Q3", "Covariates?", "not run", "", None),
+        ("Q4", "Remains?", "not run", "", None),
+        ("Q5", "Encoded?", "not run", "", None),
+        ("Q6", "Used?", "not run", "", None),
+        ("Q7", "Harmed?", "not run", "", None),
+    ]  # fmt: skip
+    return {
+        "schema": 1,
+        "fastrace": "0.1.0",
+        "created": "2026-11-23",
+        "status": "complete",
+        "purpose": "Yearly audit of the screening archive, approved by the ethics board",
+        "engine": "probe",
+        "variant": "corrected",
+        "seed": 0,
+        "arguments": {"target": "race", "seed": 0, "only": None, "features": list(FEATURES), "permutations": 2000},
+        "repeat": "fastrace audit fastrace-work/mammo/data --target race --engine probe --seed 0 --purpose 'Yearly audit'",
+        "environment": {"fastrace": "0.1.0", "python": "3.11.7", "torch": "2.15.0", "numpy": "2.4.1", "device": "cpu (x86_64)",
+                        "threads": 2},
+        "seconds": {"features": 341.2, "probes": 96.0, "controls": 122.5, "statistics": 31.4},
+        "dataset": {
+            "modality": "mammo", "size": [256, 256], "images": 12431, "patients": 3102, "fingerprint": "9f2c" * 16,
+            "salt_id": "a1b2c3d4e5f60718", "mm_per_pixel": 0.195, "window": {"lut": 4120, "window": 8011, "robust": 300},
+        },
+        "target": "race",
+        "self_reported": True,
+        "classes": [
+            {"name": name, "patients": 1012 + 539 * k, "images": 4050 + 2150 * k, "suppressed": False}
+            for k, name in enumerate(classes)
+        ],
+        "flow": [
+            {"label": "files read", "images": 12843, "patients": 3180, "suppressed": False, "left_out": [
+                {"reason": "truncated: the file or its pixel data ends too early", "images": 14, "patients": None,
+                 "suppressed": True},
+                {"reason": "other_view: not a view that the preset keeps", "images": 202, "patients": 31, "suppressed": False},
+            ]},
+            {"label": "images in the dataset", "images": 12627, "patients": 3149, "suppressed": False, "left_out": [
+                {"reason": "no label: race not recorded", "images": 173, "patients": 41, "suppressed": False},
+                {"reason": "two different labels in the table", "images": 23, "patients": None, "suppressed": True},
+            ]},
+            {"label": "analysed", "images": 12431, "patients": 3102, "suppressed": False, "left_out": []},
+        ],
+        "features": [
+            {"name": "built-in", "dimensions": 612, "learned_from_labels": False, "judging": "5-fold cross-fitting, all patients",
+             "sees": "how much power there is at each frequency and direction, coarse shape, and how grey values are distributed",
+             "blind_to": "where exactly a fine pattern lies, and phase: two textures of equal power look the same"},
+            {"name": "small CNN", "dimensions": 128, "learned_from_labels": True,
+             "judging": "patients outside of its training, 5-fold",
+             "sees": "local patterns up to 60 pixels wide, and their phase",
+             "blind_to": "relations between distant places"},
+        ],
+        "controls": [
+            {"id": "shuffled", "title": "Shuffled labels", "status": "ok",
+             "sentence": "Mean AUC of 50 shuffles .501 (.497-.505), as chance would have it (p = .62).",
+             "estimates": [named("mean of 50 shuffles", 0.501, key="label")], "numbers": {"shuffles": 50, "p": 0.62}},
+            {"id": "planted", "title": "Planted leak", "status": "ok",
+             "sentence": "Planted in 20-40 cycles/image, found in 19-41 cycles/image.",
+             "estimates": [named("with the leak", 0.962, key="label"), named("the same images without it", 0.508, key="label")],
+             "numbers": {"planted": [20, 40], "found": [19, 41], "overlap": 0.909}},
+            {"id": "acquisition", "title": "Acquisition alone", "status": "shown",
+             "sentence": "Manufacturer, exposure and detector, without looking at a pixel: .641.",
+             "estimates": [named("acquisition fields", 0.641, key="label")], "numbers": {}},
+            {"id": "covariates", "title": "Age and density alone", "status": "shown", "sentence": "Age .581, density .542.",
+             "estimates": [named("age", 0.581, key="label"), named("density", 0.542, key="label")], "numbers": {}},
+            {"id": "site", "title": "Scanner", "status": "shown",
+             "sentence": "The scanner is readable from the same features: .991.",
+             "estimates": [named("manufacturer", 0.991, key="label")], "numbers": {}},
+            {"id": "repeat", "title": "Repeat with another seed", "status": "ok", "sentence": "Same marks with seed 1.",
+             "estimates": [], "numbers": {}},
+        ],
+        "controls_ok": True,
+        "questions": [
+            {"id": id, "title": title, "mark": mark, "sentence": sentence, "estimate": one}
+            for id, title, mark, sentence, one in questions
+        ],
+        "primary": [clean_cell(name, tops[name], classes) for name in FEATURES],
+        "cells": [one for name in FEATURES for one in q2_cells(name, tops[name])],
+        "location": {
+            "rule": "Third octaves from 5 cycles/image on. The band is the run of neighbours around the highest AUC whose lower "
+            "simultaneous limit is above the median of all bands; written down before any label was read.",
+            "found": [19, 41], "found_lp_per_mm": [0.38, 0.82],
+            "sentence": "The signal is strongest in 19-41 cycles/image.",
+            "scan": [one for name in FEATURES for one in scan_cells(name, tops[name])], "aliased_share": 0.023,
+        },
+        "limits": ["One archive of one hospital; nothing is known about other sites.",
+                   "Race was recorded by a clerk for some patients; how many is not known."],
+    }  # fmt: skip
+
+
+def three_classes() -> Document:
+    """Pairs, and each class against the rest."""
+    document = rich(("Asian", "Black", "White"))
+    document["dataset"]["modality"] = "cxr"
+    document["dataset"]["mm_per_pixel"] = None
+    return document
+
+
+def minimal() -> Document:
+    """The least that is an audit."""
+    return {
+        "schema": 1,
+        "dataset": {"size": [64, 48]},
+        "target": "group",
+        "controls_ok": True,
+        "status": "complete",
+        "questions": [],
+    }
+
+
+def failed_control() -> Document:
+    """The planted leak was not found."""
+    document = rich()
+    document["controls"][1].update(status="failed", sentence="Planted in 20-40 cycles/image, found nowhere.")
+    document["controls_ok"] = False
+    return document
+
+
+def partial() -> Document:
+    """Stopped in the middle of Q2."""
+    document = rich()
+    document["status"] = "partial"
+    document["cells"] = [
+        one for one in document["cells"] if one["experiment"] == "C1a" and one["features"] == "built-in"
+    ]
+    document["location"] = None
+    return document
+
+
+def small_archive() -> Document:
+    """Few patients, wide intervals, undefined and suppressed cells: as a small public set gives them."""
+    document = rich(("F", "M"))
+    document.update(target="sex", self_reported=False)
+    document["dataset"].update(images=63, patients=40, mm_per_pixel=0.9, modality="cxr")
+    for one in (*document["primary"], *document["cells"], *document["location"]["scan"]):
+        value = one["estimate"]["value"]
+        value = None if value is None else 0.5 + (value - 0.5) * 0.3
+        one["estimate"] = estimate(value, 40, 19, status="not enough evidence")
+        one["estimate"]["low"], one["estimate"]["high"] = max(0.05, (value or 0) - 0.2), min(0.95, (value or 0) + 0.2)
+        one["band"] = None if value is None else [max(0.02, value - 0.3), min(0.98, value + 0.3)]
+        one["finding"] = False
+        one["classes"] = [named(name, value, patients=40, positive=19) for name in ("F", "M")]
+    document["cells"][4]["estimate"] = estimate(
+        None, 40, 19, status="undefined: no patients in the class", method="none"
+    )
+    document["classes"] = [
+        {"name": "F", "patients": None, "images": None, "suppressed": True},
+        {"name": "M", "patients": None, "images": None, "suppressed": True},
+    ]
+    document["questions"][0].update(
+        mark="not enough evidence",
+        sentence="AUC .588 (.388-.788): too few patients for a verdict.",
+        estimate=estimate(0.588, 40, 19),
+    )
+    document["questions"][1].update(
+        mark="not enough evidence", sentence="Too few patients to say where.", estimate=None
+    )
+    document["location"].update(found=None, found_lp_per_mm=None, sentence="No band was found.")
+    return document
+
+
+def suppressed_class() -> Document:
+    """Four classes, two of them small."""
+    document = rich(("Asian", "Black", "Native", "White"))
+    for k in (0, 2):
+        document["classes"][k].update(patients=None, images=None, suppressed=True)
+        for one in document["primary"]:
+            one["classes"][k] = {"name": one["classes"][k]["name"], "suppressed": True, "value": None}
+    return document
+
+
+def hostile() -> Document:
+    """Every text that comes from an archive is an attack."""
+    document = rich((HOSTILE, FORMULA, "\u202eetihW", "+1", "\ud800 lone", ""))
+    text = json.dumps(document)
+    document = json.loads(text)
+    document.update(target=HOSTILE, purpose=HOSTILE, repeat=HOSTILE, created="<b>now</b>")
+    document["dataset"].update(modality=HOSTILE, fingerprint=FORMULA, window={HOSTILE: 3})
+    for step in document["flow"]:
+        step["label"] = HOSTILE
+        for one in step["left_out"]:
+            one["reason"] = HOSTILE
+    for one in (*document["primary"], *document["cells"], *document["location"]["scan"]):
+        one["features"] = f"{one['features']}{HOSTILE}"
+        one["paper"] = {"value": 0.7, "text": HOSTILE, "source": HOSTILE}
+    for one in document["features"]:
+        one.update(name=one["name"] + HOSTILE, sees=HOSTILE, blind_to=FORMULA)
+    for one in document["controls"]:
+        one.update(title=HOSTILE, sentence=HOSTILE, numbers={HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}})
+    for one in document["questions"]:
+        one.update(title=HOSTILE, sentence=HOSTILE if one["mark"] != "not run" else "")
+    document["location"].update(rule=HOSTILE, sentence=HOSTILE)
+    document["limits"] = [HOSTILE, FORMULA]
+    document["arguments"] = {HOSTILE: HOSTILE}
+    document["environment"] = {"device": HOSTILE}
+    document["cells"].append(cell("X9", HOSTILE, "roi:in:" + HOSTILE, 0.6, HOSTILE))
+    document["cells"].append(cell("C1a", HOSTILE, "lowpass:<svg onload=alert(1)>", 0.6, HOSTILE, x=3.0))
+    return document
+
+
+DOCUMENTS = {
+    "rich": rich,
+    "three classes": three_classes,
+    "minimal": minimal,
+    "failed control": failed_control,
+    "partial": partial,
+    "small archive": small_archive,
+    "suppressed class": suppressed_class,
+    "hostile": hostile,
+}
+
+
+def put(folder: Path, document: Document) -> Path:
+    """Write a document as an audit's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "audit.json").write_text(json.dumps(copy.deepcopy(document)))
+    return folder
