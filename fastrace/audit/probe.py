@@ -33,7 +33,7 @@ MOST_FREEDOM = 0.5
 MOST_SPREADS = 6.0
 """Standardised features are cut there. A feature that hardly varies among clean images would otherwise decide alone how
 noisy ones are ranked."""
-COLUMNS = 2048  # label columns at a time
+CELLS = 1 << 22  # patients x label columns at a time: 32 MB a table
 
 
 @dataclass(frozen=True)
@@ -241,8 +241,9 @@ def _mean(aucs: list[F64]) -> F64:
 def _shuffles(labels: Ints, partition: Partition, count: int, seed: int) -> Iterator[Ints]:
     rng = np.random.default_rng((seed, 7001))
     whom = np.arange(len(labels)) if partition.refit else partition.judged
-    for start in range(0, count, COLUMNS):
-        columns = np.repeat(labels[:, None], min(COLUMNS, count - start), axis=1)
+    most = max(1, min(2048, CELLS // max(len(labels), 1)))
+    for start in range(0, count, most):
+        columns = np.repeat(labels[:, None], min(most, count - start), axis=1)
         columns[whom] = rng.permuted(columns[whom], axis=0)
         yield columns
 

@@ -47,7 +47,8 @@ def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
 def leak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """50 patients of each class; B carries a texture at 10 to 20 cycles/image."""
     folder = tmp_path_factory.mktemp("leak")
-    return finish(folder, make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.02))
+    dataset = make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.02)
+    return finish(folder, dataset, permutations=299)  # 99, and ten times as many, are too few for a grid of 80
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,7 +84,7 @@ def test_the_aliased_share_lies_between_nothing_and_one_half(a: float, b: float,
 
 def test_more_can_have_been_folded_in_at_higher_frequencies() -> None:
     shares = [aliased_share((low, low + 2), (64, 64)) for low in range(1, 30)]
-    assert all(low < high for low, high in zip(shares, shares[1:], strict=False))
+    assert all(low < high for low, high in pairwise(shares))
     assert shares[0] < 1e-4
     assert aliased_share((32, 32), (64, 64)) == pytest.approx(0.5)
     assert aliased_share((40, 45), (64, 64)) == pytest.approx(0.5)

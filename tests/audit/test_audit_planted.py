@@ -87,7 +87,9 @@ def test_half_of_every_class_gets_it_whatever_the_batch(leak: Finished, monkeypa
     assert not np.array_equal(chosen, module._groups(subjects, 1))
 
 
-def test_pieces_of_another_size_give_the_same_control(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_another_size_give_the_same_control(
+    tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     controls = []
     for pixels in (1 << 23, 24 * 24 * 7):
         monkeypatch.setattr("fastrace.audit.tables.PIXELS_AT_ONCE", pixels)
@@ -112,8 +114,7 @@ def test_it_is_found_in_an_archive_without_a_leak(plain: Finished) -> None:
 def test_it_is_found_also_where_the_classes_differ_in_its_band(tmp_path: Path, seed: int) -> None:
     # What is to be found must not make the control fail: every archive with a strong leak would say "no conclusion".
     data = make_dataset(tmp_path / "data", groups={"A": 50, "B": 50}, strength=0.05, seed=seed)
-    with fewer_shuffles():
-        found = audit(asked(data.path, tmp_path / "audit", only=("Q1",), seed=0))
+    found = audit(asked(data.path, tmp_path / "audit", only=("Q1",)))
     assert control(found, "planted")["status"] == "ok", control(found, "planted")["sentence"]
 
 

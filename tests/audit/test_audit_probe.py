@@ -61,7 +61,9 @@ def naive_scores(train: np.ndarray, test: np.ndarray, group: np.ndarray, y: np.n
     return (ridge.predict(b) - ridge.intercept_) / np.sqrt((fitted**2).mean())
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(60, (5, 3)), (60, (30, 10)), (40, (40,)), (30, (100, 20)), (45, (44,)), (45, (1,))])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(60, (5, 3)), (60, (30, 10)), (40, (40,)), (30, (100, 20)), (45, (44,)), (45, (1,))]
+)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_scores_are_those_of_ridge_regression_with_the_penalty_of_the_smallest_gcv(
     n: int, sizes: tuple[int, ...], classes: int

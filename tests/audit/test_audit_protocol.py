@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_the_scan_covers_the_plane_without_gap_or_overlap(size: tuple[int, int])
     scan = [one.x_cycles for one in experiments("any", size) if one.id == "C1s"]
     assert scan[0][0] == 0
     assert scan[-1][1] == largest_radius(size)
-    assert all(one[1] == other[0] for one, other in zip(scan, scan[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(scan))
     assert all(low < high for low, high in scan)
 
 

@@ -37,7 +37,9 @@ def content(out: Path) -> str:
     return json.dumps(lasting(json.loads((out / "audit.json").read_text())), indent=2)
 
 
-@pytest.mark.parametrize(("stage", "step"), [("features", 1), ("features", 3), ("cells", 1), ("cells", 9), ("planted control", 1)])
+@pytest.mark.parametrize(
+    ("stage", "step"), [("features", 1), ("features", 3), ("cells", 1), ("cells", 9), ("planted control", 1)]
+)
 def test_stopped_and_resumed_it_says_the_same(
     tmp_path: Path, tiny: Dataset, undisturbed: Path, stage: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +95,7 @@ def test_killed_at_any_moment_it_says_the_same(tmp_path: Path, tiny: Dataset, un
     def far(name: str, count: int) -> bool:
         return len(list((out / "work").rglob(name))) >= count
 
-    for name, count in (("done.json", 1), ("*.npz", 3), ("*.npz", 12)):
+    for name, count in (("done.json", 1), ("*.npz", 5)):
         process = subprocess.Popen(command, env=environment)
         try:
             until = time.monotonic() + 60
@@ -142,7 +144,7 @@ def test_an_interrupted_audit_is_not_overwritten(tmp_path: Path, tiny: Dataset) 
     out = tmp_path / "audit"
     with pytest.raises(KeyboardInterrupt):
         audit(asked(tiny.path, out, only=("Q1",)), talk=Stop("features", 1))
-    with pytest.raises(RunError, match="interrupted.*--resume"):
+    with pytest.raises(RunError, match=r"interrupted.*--resume"):
         audit(asked(tiny.path, out, only=("Q1",)))
 
 

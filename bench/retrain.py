@@ -1,0 +1,102 @@
+"""The study's grid of cut-offs by probes against training a network for each: `python -m fastrace.bench.retrain [--write]`.
+
+2,000 computed mammograms of 1,000 patients at 224x224, the study's low- and high-pass cut-offs below the largest radius. Ours is
+a whole audit of them by the built-in features: reading, features, cross-fitting, permutation p, controls. The other side is
+one training for each cut-off, of the smallest network there is (the study's DenseNet121 takes far longer), of
+which only some are run and the rest assumed to take as long. Probes and trainings take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fastrace.audit import Audit, audit
+from fastrace.bench.run import environment
+from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
+from fastrace.degrade import parse
+from fastrace.phantom import PhantomSpec, images
+from fastrace.train import Options, train
+from fastrace.train.options import get_recipe
+
+PATIENTS, SIDE, EPOCHS = 1000, 224, 16
+MEASURED = ("lowpass:10", "highpass:50")
+ROOT = Path(__file__).parents[1]
+
+
+def dataset(folder: Path) -> None:
+    """Write the images as a dataset, without a detour through DICOM."""
+    folder.mkdir(parents=True)
+    made = images(PhantomSpec(patients=PATIENTS, images_per_patient=2, size=(SIDE, SIDE), seed=1))
+    np.save(folder / "images-00000.npy", np.round(made.images * 65535).astype(np.uint16))
+    salt = bytes(32)
+    rows = len(made.images)
+    index = pd.DataFrame({name: [None] * rows for name in INDEX_COLUMNS})
+    index["image_key"] = [keyed_hash(salt, "image", str(n)) for n in range(rows)]
+    index["patient_key"] = [keyed_hash(salt, "patient", str(one)) for one in made.patients]
+    index["study_key"] = index["patient_key"]
+    index["pixel_hash"] = index["image_key"]
+    index["group"], index["shard"], index["row"] = list(made.groups), 0, np.arange(rows)
+    index["mm_per_pixel"], index["age_years"] = np.nan, np.asarray(made.ages_years, dtype=np.float64)[:rows]
+    shard = {"file": "images-00000.npy", "rows": rows, "blake2b": file_hash(folder / "images-00000.npy")}
+    write_dataset(
+        folder,
+        index,
+        [shard],
+        recipe={"size": [SIDE, SIDE], "dtype": "uint16", "modality": "mammo"},
+        labels={"group": {"kind": "categorical"}},
+        counts={"inputs": rows, "indexed": rows, "patients": PATIENTS, "rejected": {}},
+        salt=salt,
+    )
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Seconds of both sides."""
+    dataset(folder / "data")
+    probes, trainings, cells = [], [], 0
+    for turn, text in enumerate(MEASURED):
+        started = time.perf_counter()
+        asked = Audit(folder / "data", folder / f"audit-{turn}", "mammo", features=(), only=("C1a", "C1b"))
+        found = audit(asked)
+        probes.append(time.perf_counter() - started)
+        cells = sum(one["experiment"] in ("C1a", "C1b") for one in found["cells"])
+        recipe = get_recipe("current", "mammo", "small", epochs=EPOCHS)
+        started = time.perf_counter()
+        train(
+            Options(folder / "data", folder / f"run-{turn}", "mammo", "group", recipe, "small", degradation=parse(text))
+        )
+        trainings.append(time.perf_counter() - started)
+    ratios = [one * cells / ours for one, ours in zip(trainings, probes, strict=True)]
+    return {
+        "operation": f"{cells} cut-offs, {2 * PATIENTS} images {SIDE}x{SIDE}, probes against trainings",
+        "peer": f"small network, {EPOCHS} epochs, {len(MEASURED)} of {cells} trainings run",
+        "probe_seconds": [round(value, 1) for value in probes],
+        "training_seconds": [round(value, 1) for value in trainings],
+        "ratio": round(float(np.mean(ratios)), 1),
+        "spread": [round(min(ratios), 1), round(max(ratios), 1)],
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print one JSON document."""
+    folder = Path(tempfile.mkdtemp(prefix="fastrace-retrain-"))
+    try:
+        document = {"environment": environment(quick=False), "rows": [measure(folder)]}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    text = json.dumps(document, indent=1) + "\n"
+    sys.stdout.write(text)
+    if "--write" in arguments:
+        (ROOT / "bench" / "results" / "retrain.json").write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
