@@ -70,7 +70,9 @@ def _extension() -> Finding:
     try:
         file = _extension.load()
     except FastraceError as error:
-        return Finding("window and ranking on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++")
+        return Finding(
+            "window and ranking on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++"
+        )
     import torch
 
     origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"

@@ -1,4 +1,4 @@
-"""The demo as a user runs it: it must find what was planted, lose it without the band, and refuse a used folder."""
+"""The demo as a user runs it: the planted band is found, nothing is found where nothing is, and a used folder is refused."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ FASTRACE = [sys.executable, "-m", "fastrace.cli"]
 
 
 @pytest.mark.slow
-def test_the_demo_finds_the_planted_band_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # two archives and two audits; a test machine may be doing other things
+def test_the_demo_finds_the_planted_band_and_nothing_in_the_control(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     done = subprocess.run([*FASTRACE, "demo", "--out", str(out)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "that is where it lives" in done.stdout
-    found = {
-        file.stem.split("-", 1)[1]: json.loads(file.read_text())["patient"]["macro"]
-        for file in (out / "run" / "evaluations").glob("*.json")
-    }
-    clean = next(one for name, one in found.items() if "notch" not in name)
-    without = next(one for name, one in found.items() if "notch" in name)
-    # The ideal observer reads 1; seeds 0 to 3 gave .93 to 1, at 12 to 20 epochs.
-    # Without the band the lower limit must reach chance.
-    assert clean["low"] > 0.7
-    assert clean["n_positive"] >= 30
-    assert without["low"] <= 0.5
-    assert (out / "data.private" / "contact_sheet.png").stat().st_size > 10_000
-    assert not list((out / "archive").rglob("*truth*"))
+    assert "the planted band was found, and nothing where nothing was planted" in done.stdout
+    truth = json.loads((out / "leak" / "archive.truth.json").read_text())["band"]
+    leak, control = (json.loads((out / name / "audit" / "audit.json").read_text()) for name in ("leak", "control"))
+    low, high = leak["location"]["found"]
+    shared = min(high, truth["high"]) - max(low, truth["low"])
+    assert shared / (max(high, truth["high"]) - min(low, truth["low"])) >= 0.5
+    assert leak["controls_ok"]
+    assert control["controls_ok"]
+    assert leak["questions"][0]["mark"] == "strong"
+    assert [cell["id"] for cell in control["primary"] + control["cells"] if cell["finding"]] == []
+    page = (out / "leak" / "audit" / "report.html").read_text()
+    assert "strongest in" in page.lower()
+    for archive in ("leak", "control"):
+        assert not list((out / archive / "archive").rglob("*truth*"))
+        assert not (out / archive / "audit" / "work").exists()
     again = subprocess.run([*FASTRACE, "demo", "--out", str(out)], capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "needs a new folder" in again.stderr

@@ -90,7 +90,7 @@ def document(
         "controls_ok": controls_ok,
         "questions": questions,
         "primary": [cell for cell in cells if cell["family"] == "primary"],
-        "cells": [cell for cell in cells if cell["family"] != "primary" and cell["experiment"] not in SCANS],
+        "cells": [cell for cell in cells if cell["family"] != "primary" and cell not in location["scan"]],
         "location": location,
         "limits": _limits(subjects, cells),
     }

@@ -219,7 +219,7 @@ PARTS = ("spectrum", "tiles", "peaks", "pixels", "histogram")
 
 def _part(clean: Experiment, part: str) -> Experiment:
     """The primary question to one family of features alone: which of them see it?"""
-    return Experiment("A1f", "Unchanged images, one family", "Q1", clean.train, clean.test, parts=(part,))
+    return Experiment("A1f", f"{part} alone", "Q1", clean.train, clean.test, parts=(part,))
 
 
 def _check_place(folder: RunFolder, asked: Audit, dataset: Dataset, resume: bool) -> None:

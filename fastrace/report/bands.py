@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from fastrace.report.curve import Axes, frame, hover
 from fastrace.report.document import Cell
@@ -63,7 +64,11 @@ def _scan(cells: Sequence[Cell], found: tuple[float, float] | None, axes: Axes, 
         canvas.line(a, y.end, a, y.start, "found-edge")
         canvas.line(b, y.end, b, y.start, "found-edge")
     frame(canvas, x, y, axes, top)
+    overlapping = any(after < high_edge for (_, _, high_edge), (_, after, _) in pairwise(shown))
     for cell, low_edge, high_edge in shown:
+        if overlapping:  # octaves, a third apart: the middle third stands for each
+            third = (high_edge / low_edge) ** (1 / 3)
+            low_edge, high_edge = low_edge * third, high_edge / third
         _bar(canvas, cell, x, y, low_edge, high_edge)
     canvas.text(x.end + 8, y(CHANCE) + 4, "chance", "tick")
     if found:

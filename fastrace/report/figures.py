@@ -171,7 +171,7 @@ def scans(audit: Audit) -> list[Panel]:
         own = [cell for cell in cells if cell.features == features and ring(cell)]
         if own:
             axes = Axes(f"{CYCLES}, logarithmic", CYCLES, second=audit.lp_per_mm)
-            figure = scan(_name("q2-scan", k, features), f"Third-octave scan, {clip(features, 60)}", own, found, axes)
+            figure = scan(_name("q2-scan", k, features), f"Scan of bands, {clip(features, 60)}", own, found, axes)
             panels.append(
                 Panel(figure, f"{clip(features, 60)}: AUC with only this band kept. Filled: a finding after correction")
             )
@@ -240,7 +240,7 @@ def other(audit: Audit, question: str) -> Panel | None:
     return Panel(forest(name, f"{question}: AUC with interval", rows), "Dot: AUC; line: 95 % interval")
 
 
-SCAN = ("S1", "C1s")
+SCAN = ("S1", "C1s", "C1o")
 KNOWN = ("A1", "C1a", "C1b", "C1c", "C1d", *SCAN, "C2a", "C2b")
 
 
