@@ -48,7 +48,8 @@ def test_doctor_names_every_kernel() -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["healthy"]
-    assert {"window and ranking on CPU (C++)", "bandpass on CPU", "noise on CPU", "CUDA"} <= {f["what"] for f in report["findings"]}
+    named = {finding["what"] for finding in report["findings"]}
+    assert {"window and ranking on CPU (C++)", "bandpass on CPU", "noise on CPU", "CUDA"} <= named
     text = subprocess.run([*FASTRACE, "doctor"], capture_output=True, text=True, check=True).stdout
     assert "decode" in text
 

@@ -1,7 +1,8 @@
 """The experiments of an audit, as data. The numbering is the study's where it has one; C1s and C1o are ours.
 
-Each says what is done to the images that a probe learns from, what to those it is tested on, and what others found: the study's
-text (arXiv:2107.10356) and its released code, with where the number comes from. Those were trained networks on hundreds of
+The endpoint of all is the patient-level macro one-vs-rest AUC of the audit's attribute, over all patients. Each says what is done
+to the images that a probe learns from, what to those it is tested on, and what others found: the study's text
+(arXiv:2107.10356) and its released code, with where the number comes from. Those were trained networks on hundreds of
 thousands of chest radiographs of other hospitals, most with other classes than yours; they stand beside, they are no target.
 """
 
@@ -62,9 +63,6 @@ class Experiment:
         Of the resolution ladder.
     parts : tuple of str
         Feature families used; empty: all.
-    subset, target, covariates : str, str, tuple of str
-        Patients, attribute and covariates, where they are not all, the audit's, and none.
-    endpoint : str
     paper, released_code : Published or None
     """
 
@@ -77,10 +75,6 @@ class Experiment:
     x_cycles: tuple[float, ...] = ()
     x_pixels: int | None = None
     parts: tuple[str, ...] = ()
-    subset: str = "all"
-    target: str = ""
-    covariates: tuple[str, ...] = ()
-    endpoint: str = "patient-level macro one-vs-rest AUC"
     paper: Published | None = field(default=None, compare=False)
     released_code: Published | None = field(default=None, compare=False)
 

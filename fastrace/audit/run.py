@@ -2,9 +2,10 @@
 
 ::
 
-    AUDIT/run.json     arguments, versions, dataset fingerprint
-    AUDIT/audit.json   the result, written last: an audit that has it is finished
-    AUDIT/work/        feature tables, scores and the small network: about patients, removed when the audit is finished
+    AUDIT/run.json           arguments, versions, dataset fingerprint
+    AUDIT/partition.parquet  patient key, repeat, fold
+    AUDIT/audit.json         the result, written last: an audit that has it is finished
+    AUDIT/work/              feature tables, scores and the small network: about patients, removed when the audit is finished
 """
 
 from __future__ import annotations
@@ -15,78 +16,33 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
 from fastrace import __version__
-from fastrace.audit.cells import MANY, MOST, Answer, ask, correct, described
+from fastrace.audit.asked import SMALL, Audit, check_place, command_line, public_arguments, wanted_experiments
+from fastrace.audit.cells import MOST, Answer, ask, correct, described
 from fastrace.audit.controls import run_controls
 from fastrace.audit.curves import add_bands
-from fastrace.audit.document import document, self_reported
+from fastrace.audit.document import document
 from fastrace.audit.networks import Network, backbone, small_cnn
 from fastrace.audit.probe import Partition, Probe
-from fastrace.audit.protocol import Experiment, experiments
+from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.audit.tables import BUILT_IN, Tables
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
-from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import RunFolder, environment, set_threads
-from fastrace.train.cohort import choose_target
 from fastrace.train.progress import Talk
 
 SCHEMA = 1
-SMALL = "small"
 NETWORK_EXPERIMENTS = ("A1", "C1a", "C1b", "C2a", "C2b")
 """What networks are asked: an image through a network costs as much as all radial filters of the built-in features."""
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What is asked.
-
-    Attributes
-    ----------
-    data, out : Path
-    modality : str
-        Preset; decides the published numbers shown beside, and the backbone.
-    target : str or None
-        None: the only attribute column.
-    classes : tuple of str
-        Empty: all with enough patients.
-    features : tuple of str
-        Beside the built-in ones: ``small``, a timm model, ``NAME=FILE``.
-    only : tuple of str
-        Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
-    seed, permutations : int
-    variant : str
-        ``corrected``: what the study's text says, not what its released code did.
-    purpose : str or None
-    keep_work : bool
-        Leave feature tables, scores and the small network in the folder.
-    """
-
-    data: Path
-    out: Path
-    modality: str
-    target: str | None = None
-    classes: tuple[str, ...] = ()
-    features: tuple[str, ...] = (SMALL,)
-    only: tuple[str, ...] = ()
-    seed: int = 0
-    permutations: int = MANY
-    variant: str = "corrected"
-    purpose: str | None = None
-    keep_work: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain types; paths as typed."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> dict[str, Any]:
@@ -105,11 +61,11 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
     talk = talk or Talk()
     dataset = Dataset.open(asked.data)
     folder = RunFolder(asked.out)
-    _check_place(folder, asked, dataset, resume)
+    check_place(folder, asked, dataset, resume)
     if (folder.path / "audit.json").is_file():
         talk.line(f"{folder.path}: already finished")
         return folder.read_json("audit.json")
-    wanted = _experiments(asked, dataset)
+    wanted = wanted_experiments(asked, dataset)
     subjects = select_subjects(dataset, asked.target, asked.classes)
     set_threads()
     folder.create()
@@ -155,6 +111,7 @@ def _run(
         started = time.perf_counter()
 
     partition = subjects.partition(asked.seed)
+    folder.write_table("partition.parquet", _folds(subjects, partition))
     networks = _networks(asked, dataset, subjects, partition, work, talk)
     lap("networks")
     tables = Tables(
@@ -207,8 +164,8 @@ def _run(
         "engine": "probe",
         "variant": asked.variant,
         "seed": asked.seed,
-        "arguments": {key: value for key, value in asked.to_json().items() if key not in ("data", "out")},
-        "repeat": _repeat(asked, subjects),
+        "arguments": public_arguments(asked),
+        "repeat": command_line(asked, subjects.cohort.target),
         "environment": environment("cpu"),
         "seconds": seconds,
     }
@@ -217,48 +174,18 @@ def _run(
 PARTS = ("spectrum", "tiles", "peaks", "pixels", "histogram")
 
 
+def _folds(subjects: Subjects, partition: Partition) -> pd.DataFrame:
+    rows = [
+        pd.DataFrame({"patient_key": subjects.keys[fold.test], "repeat": repeat, "fold": number})
+        for repeat, folds in enumerate(partition.repeats)
+        for number, fold in enumerate(folds)
+    ]
+    return pd.concat(rows).sort_values(["repeat", "patient_key"], ignore_index=True)
+
+
 def _part(clean: Experiment, part: str) -> Experiment:
     """The primary question to one family of features alone: which of them see it?"""
     return Experiment("A1f", f"{part} alone", "Q1", clean.train, clean.test, parts=(part,))
-
-
-def _check_place(folder: RunFolder, asked: Audit, dataset: Dataset, resume: bool) -> None:
-    if not folder.exists:
-        return
-    finished = (folder.path / "audit.json").is_file()
-    if not resume:
-        what = "a finished audit" if finished else "an audit that was interrupted"
-        hint = "choose another --out" if finished else "go on with --resume, or choose another --out"
-        raise RunError(f"{folder.path}: holds {what}; {hint}")
-    before = folder.read_json("run.json")
-    if before.get("command") != "audit":
-        raise RunError(f"{folder.path}: holds a run of `fastrace {before.get('command')}`; choose another --out")
-    arguments = json.loads(json.dumps(asked.to_json()))
-    free = ("data", "out", "purpose", "keep_work")
-    different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]
-    if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
-        different.insert(0, "the dataset")
-    if different:
-        raise RunError(
-            f"{folder.path}: --resume needs the options of that audit ({', '.join(different)} differ); choose another --out"
-        )
-
-
-def _experiments(asked: Audit, dataset: Dataset) -> tuple[Experiment, ...]:
-    if asked.variant != "corrected":
-        raise UsageError(f"--variant {asked.variant}: only 'corrected' is built")
-    every = experiments(asked.modality, dataset.size)
-    if not self_reported(choose_target(dataset, asked.target)):
-        # What was printed is about race: beside another attribute it would mean nothing.
-        every = tuple(replace(one, paper=None, released_code=None) for one in every)
-    if not asked.only:
-        return every
-    known = {one.question for one in every} | {one.id for one in every} | {one.id[:2] for one in every}
-    unknown = [name for name in asked.only if name not in known]
-    if unknown:
-        raise UsageError(f"--only {','.join(unknown)}: unknown; choose from {', '.join(sorted(known))}")
-    names = tuple(asked.only)
-    return tuple(one for one in every if one.id == "A1" or one.question in names or one.id.startswith(names))
 
 
 def _networks(
@@ -319,12 +246,3 @@ def _answer(
     np.savez(part, scores=scores, cell=np.array(json.dumps(cell)))
     part.replace(file)
     return Answer(cell, scores, partition, p_again)
-
-
-def _repeat(asked: Audit, subjects: Subjects) -> str:
-    words = ["fastrace audit DATA", f"--modality {asked.modality}", f"--target {subjects.cohort.target}"]
-    words += [f"--class {name}" for name in asked.classes]
-    words += [f"--features {name}" for name in asked.features] if asked.features != (SMALL,) else []
-    words += [f"--only {','.join(asked.only)}"] if asked.only else []
-    words += [f"--seed {asked.seed}", "--out AUDIT"]
-    return " ".join(words)
