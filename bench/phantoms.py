@@ -84,7 +84,8 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         labels = folder / "archive" / "labels.csv"
         preprocess(Job((folder / "archive",), folder / "data", recipe, preset, labels=labels, jobs=1))
         only = () if control else ("C1s", "C1o")
-        asked = Audit(folder / "data", folder / "audit", "mammo", features=("small", *backbones), only=only, seed=seed)
+        features = ("small",) if control else ("small", *backbones)
+        asked = Audit(folder / "data", folder / "audit", "mammo", features=features, only=only, seed=seed)
         found = audit(asked)
         truth = json.loads(truth_path(folder / "archive").read_text())
     finally:

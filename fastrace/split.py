@@ -81,7 +81,8 @@ def split_patients(
 def ranked_cells(index: pd.DataFrame, target: str, seed: int) -> Iterator[list[str]]:
     """Patients of each attribute x site, in the order of their hashes."""
     columns = [target, "site"] if "site" in index.columns and target != "site" else [target]
-    patients = index.groupby("patient_key", sort=True)[columns].first().astype(str)
+    # Missing values stay missing through astype(str) in pandas 3, and groupby would drop those patients.
+    patients = index.groupby("patient_key", sort=True)[columns].first().astype("object").fillna("").astype(str)
     if len(columns) == 2:
         sizes = patients.groupby(columns)[target].transform("size")
         patients.loc[sizes < SMALL_CELL, "site"] = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from fastrace.statistics import (
     Ranking,
     benjamini_yekutieli,
     class_aucs,
+    hidden,
     holm,
     pair_aucs,
     permutation_p,
@@ -81,19 +82,19 @@ def ask(
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
         p, spread = p_value(probe, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
 
-    def said(one: Estimate, smallest: int | None = None) -> dict[str, Any]:
-        wide = widened(one, spread)
-        return plain(wide) if smallest is None else shown(wide, smallest)
+    few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
+
+    def said(one: Estimate, *names: str) -> dict[str, Any]:
+        return shown(widened(one, spread), is_hidden=not few.isdisjoint(names))
 
     return scores, {
-        "estimate": said(aucs.macro),
+        "estimate": plain(widened(aucs.macro, spread)),
         "classes": [
-            {"name": name, **said(one, min(sizes[k], len(labels) - sizes[k]))}
-            for k, (name, one) in enumerate(zip(subjects.classes, aucs.classes, strict=True))
+            {"name": name, **said(one, name)} for name, one in zip(subjects.classes, aucs.classes, strict=True)
         ],
         "pairs": [
-            {"name": f"{subjects.classes[i]} vs {subjects.classes[j]}", **said(one, min(sizes[i], sizes[j]))}
-            for (i, j), one in pair_aucs(ranked).items()
+            {"name": f"{first} vs {second}", **said(one, first, second)}
+            for (first, second), one in _named(pair_aucs(ranked), subjects.classes)
         ],
         "p": p,
         "spread": spread,
@@ -140,12 +141,19 @@ def plain(estimate: Estimate) -> dict[str, Any]:
     return found
 
 
-def shown(estimate: Estimate, smallest: int) -> dict[str, Any]:
-    """An estimate of one class or pair, without numbers where few patients stand behind it."""
-    if smallest >= MIN_CELL:
+def _named(
+    pairs: Mapping[tuple[int, int], Estimate], classes: Sequence[str]
+) -> Iterator[tuple[tuple[str, str], Estimate]]:
+    for (i, j), estimate in pairs.items():
+        yield (classes[i], classes[j]), estimate
+
+
+def shown(estimate: Estimate, *, is_hidden: bool) -> dict[str, Any]:
+    """An estimate of one class or pair, without numbers where few patients stand behind it or would be given back."""
+    if not is_hidden:
         return {"suppressed": False, **plain(estimate)}
     nothing = dict.fromkeys(("value", "low", "high", "n_patients", "n_positive", "n_images"))
-    return {"suppressed": True, **plain(estimate), **nothing, "status": f"fewer than {MIN_CELL} patients"}
+    return {"suppressed": True, **plain(estimate), **nothing, "status": "suppressed"}
 
 
 def none_if_nan(value: float) -> float | None:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from fastrace.audit.cells import ask, none_if_nan
 from fastrace.audit.locate import RULE
 from fastrace.audit.planted import LEAST_OVERLAP, STRENGTH, Planted, planted_control
-from fastrace.audit.probe import Partition, Probe
+from fastrace.audit.probe import Probe
 from fastrace.audit.subjects import Subjects
 from fastrace.audit.tables import BUILT_IN, Tables
 from fastrace.audit.tabular import (
@@ -25,6 +25,7 @@ from fastrace.audit.tabular import (
     scanner_subjects,
 )
 from fastrace.degrade import CLEAN
+from fastrace.statistics import MIN_CELL
 from fastrace.train.progress import Talk
 from fastrace.train.scores import interval, number
 
@@ -33,22 +34,18 @@ FAILS_BELOW = 0.001
 TELLS = 0.01
 
 
-def run_controls(
-    tables: Tables, partition: Partition, seed: int, permutations: int, talk: Talk
-) -> list[dict[str, Any]]:
+def run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> list[dict[str, Any]]:
     """All controls, in the order of the report."""
     with threadpool_limits(1):  # see `fastrace.audit.run`
-        return _run_controls(tables, partition, seed, permutations, talk)
+        return _run_controls(tables, seed, permutations, talk)
 
 
-def _run_controls(
-    tables: Tables, partition: Partition, seed: int, permutations: int, talk: Talk
-) -> list[dict[str, Any]]:
+def _run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> list[dict[str, Any]]:
     subjects = tables.subjects
     features, group = tables.table(BUILT_IN, CLEAN)
-    clean = Probe(features, group, partition)
+    blind = subjects.partition(seed, blind=True)
     found = [
-        shuffled(clean, subjects, seed),
+        shuffled(Probe(features, group, blind), subjects, seed),
         planted(planted_control(tables, seed, talk)),
         repeated(features, group, subjects, seed, permutations),
     ]
@@ -58,7 +55,7 @@ def _run_controls(
         ("covariates", "Covariates alone", covariate_columns(frame, target, labels)),
     ):
         talk.line(f"control: {title.lower()}")
-        estimates = baselines(subjects, names, partition, seed, permutations) if names else []
+        estimates = baselines(subjects, names, blind, seed, permutations) if names else []
         said = _reached(names, estimates) if estimates else ""
         found.append(
             {
@@ -154,7 +151,10 @@ def scanner(
         rows = np.searchsorted(subjects.keys, other.keys)
         probe = Probe(features[rows], group, other.partition(seed))
         _, said = ask(probe, other, seed=seed, permutations=min(permutations, 999))
-        estimates.append({"label": name, **said["estimate"], "p": said["p"]})
+        estimate = said["estimate"]
+        if 0 < len(subjects) - len(other) < MIN_CELL:  # who is left out would be known by subtraction
+            estimate = {**estimate, "n_patients": None, "n_positive": None, "n_images": None}
+        estimates.append({"label": name, **estimate, "p": said["p"]})
     said_all = ", ".join(f"{one['label']} {interval(one)}" for one in estimates)
     return {
         "id": "site",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from fastrace.audit.networks import Network
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects
 from fastrace.audit.tables import BUILT_IN
 from fastrace.dataset import Dataset
-from fastrace.statistics import MIN_CELL, NOT_ENOUGH
+from fastrace.statistics import MIN_CELL, NOT_ENOUGH, hidden
 from fastrace.train.scores import interval
 
 Cell = dict[str, Any]
@@ -60,6 +62,8 @@ def document(
     questions = [_readable(cells), _where(cells, location)]
     if not controls_ok:
         for question in questions:
+            if question["mark"] == "not run":
+                continue
             question["mark"] = "no conclusion"
             question["sentence"] = f"no conclusion, since a control failed (measured: {question['sentence']})"
     questions += [
@@ -98,7 +102,7 @@ def document(
 
 def self_reported(target: str) -> bool:
     """Whether the attribute is race or ethnicity, which patients report of themselves (or clerks record)."""
-    return target.strip().lower() in SELF_REPORTED
+    return re.sub(r"[\s_-]+", "_", target.strip().lower()) in SELF_REPORTED
 
 
 def mark(cell: Cell) -> str:
@@ -131,7 +135,7 @@ def _readable(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _where(cells: Sequence[Cell], location: Mapping[str, Any]) -> dict[str, Any]:
     built_in = [cell for cell in cells if cell["features"] == BUILT_IN and cell["mode"] == "train+test"]
-    said = [location["sentence"]]
+    said = [location["sentence"]] if location["scan"] else []
     low = [cell["x"] for cell in built_in if cell["experiment"] == "C1a" and cell["finding"]]
     high = [cell["x"] for cell in built_in if cell["experiment"] == "C1b" and cell["finding"]]
     side = [cell["x"] for cell in built_in if cell["experiment"] == "C2a" and cell["finding"]]
@@ -145,7 +149,7 @@ def _where(cells: Sequence[Cell], location: Mapping[str, Any]) -> dict[str, Any]
     found = any(cell["finding"] for cell in built_in if cell["question"] == "Q2")
     few = [cell for cell in built_in if cell["estimate"]["status"].startswith(NOT_ENOUGH)]
     word = "not run" if not asked else NOT_ENOUGH if few else "clear" if found else "not shown"
-    return {"id": "Q2", "title": TITLES["Q2"], "mark": word, "sentence": ", ".join(said), "estimate": None}
+    return {"id": "Q2", "title": TITLES["Q2"], "mark": word, "sentence": ", ".join(said) or "not run", "estimate": None}
 
 
 def _location(cells: Sequence[Cell], size: tuple[int, int], spacing: float | None) -> dict[str, Any]:
@@ -198,7 +202,8 @@ def _features(subjects: Subjects, size: tuple[int, int], networks: Sequence[Netw
 
 def _counted(subjects: Subjects, column: str) -> dict[str, int | None]:
     counts = subjects.cohort.frame.groupby(column)["patient_key"].nunique()
-    return {str(name): int(n) if n >= MIN_CELL else None for name, n in counts.items()}
+    few = hidden({str(name): int(n) for name, n in counts.items()})
+    return {str(name): None if str(name) in few else int(n) for name, n in counts.items()}
 
 
 def _flow(dataset: Dataset, subjects: Subjects) -> list[dict[str, Any]]:
@@ -215,6 +220,10 @@ def _flow(dataset: Dataset, subjects: Subjects) -> list[dict[str, Any]]:
     steps.append(_step("in the dataset", indexed, left_out))
     audited = {"images": len(subjects.cohort.rows), "patients": len(subjects)}
     steps.append(_step("audited", audited, []))
+    # A total that is hidden must not come back from the totals above it.
+    for above, below in reversed(list(pairwise(steps))):
+        if below["suppressed"] and not above["suppressed"]:
+            above.update(images=None, patients=None, suppressed=True)
     return steps
 
 
@@ -254,6 +263,11 @@ def _limits(subjects: Subjects, cells: Sequence[Cell]) -> list[str]:
         said.append(
             "Fewer than 30 patients in a class: the interval is printed, but it is not evidence for either answer."
         )
+    if len({cell["features"] for cell in cells}) == 1:
+        said.append("Only one set of features looked: a network might read what they cannot.")
+    said.append(
+        "p values are corrected for the questions and feature sets of this audit: one that asks fewer finds more easily."
+    )
     if subjects.cohort.frame["mm_per_pixel"].isna().any():
         said.append("Some images have no pixel spacing: frequencies are given in cycles/image alone.")
     return said

@@ -271,7 +271,7 @@ class Sweep:
                 ring += mean
             blocks[self._block_of_ring[j]] += ring
             _tile_moments(ring, GRID, second, fourth)
-            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean()) + FLOOR)]
+            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean() + FLOOR))]
             if j >= OCTAVE:
                 octaves[j - OCTAVE] = _peaks(equal[0] + equal[1] + equal[2])
             whole = np.log(power[j].sum() / plan.count[j].sum() / image.size + FLOOR)

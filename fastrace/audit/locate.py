@@ -37,7 +37,7 @@ def found_band(scan: Sequence[Step]) -> tuple[float, float] | None:
     if not len(d):
         return None
     first = last = int(d.argmax())
-    if not scan[first].finding:
+    if not (scan[first].finding and np.isfinite(d[first])):
         return None
     enough = [octave.finding and value >= SHARE * d[first] for octave, value in zip(scan, d, strict=True)]
     while first > 0 and enough[first - 1]:

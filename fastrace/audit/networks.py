@@ -29,6 +29,8 @@ from fastrace.train.pipeline import choose_device, network_for
 from fastrace.train.progress import Talk
 
 EPOCHS = 16
+LEAST_OF_A_CLASS = 40
+"""Patients: 30 % of them, the test part, are then 11 or more. Of fewer nothing could be shown."""
 MOMENTS_FROM = 256  # images; the standard error of the mean is then a sixteenth of a standard deviation
 BATCH = 32
 
@@ -80,6 +82,11 @@ def _features(model: nn.Module, images: Tensor) -> Tensor:
     if hasattr(model, "forward_head"):  # timm
         return model.forward_head(model.forward_features(images), pre_logits=True).flatten(1)  # type: ignore[operator]
     return model.features(images).mean(dim=(2, 3))  # type: ignore[operator]
+
+
+def can_be_judged(subjects: Subjects) -> bool:
+    """Whether the test part of a split would hold enough patients of every class."""
+    return bool(np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS)
 
 
 def small_cnn(dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, talk: Talk) -> Network:

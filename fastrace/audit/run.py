@@ -30,7 +30,7 @@ from fastrace.audit.cells import MOST, Answer, ask, correct, described
 from fastrace.audit.controls import run_controls
 from fastrace.audit.curves import add_bands
 from fastrace.audit.document import document
-from fastrace.audit.networks import Network, backbone, small_cnn
+from fastrace.audit.networks import LEAST_OF_A_CLASS, Network, backbone, can_be_judged, small_cnn
 from fastrace.audit.probe import Partition, Probe
 from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects, select_subjects
@@ -87,7 +87,10 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
             talk.line(f"{folder.path}: stopped; the same command with --resume goes on after the last finished step")
             raise
         folder.write_json("audit.json", found)
-        if not asked.keep_work:
+        if asked.keep_work:
+            for kept in (folder.path / "work").rglob("*"):
+                kept.chmod(0o700 if kept.is_dir() else 0o600)
+        else:
             shutil.rmtree(folder.path / "work", ignore_errors=True)
     return found
 
@@ -145,7 +148,7 @@ def _run(
         correct(answers, asked.permutations)
     add_bands(answers, subjects, asked.seed)
     lap("cells")
-    controls = run_controls(tables, partition, asked.seed, asked.permutations, talk)
+    controls = run_controls(tables, asked.seed, asked.permutations, talk)
     lap("controls")
     return {
         "schema": SCHEMA,
@@ -193,7 +196,9 @@ def _networks(
 ) -> list[Network]:
     found = []
     for text in dict.fromkeys(asked.features):
-        if text == SMALL:
+        if text == SMALL and not can_be_judged(subjects):
+            talk.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
+        elif text == SMALL:
             found.append(small_cnn(dataset, subjects, work / "small", asked.modality, asked.seed, talk))
         else:
             found.append(backbone(text, partition))
