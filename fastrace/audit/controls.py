@@ -30,6 +30,7 @@ from fastrace.train.progress import Talk
 from fastrace.train.scores import interval, number
 
 SHUFFLES = 100
+SHUFFLE_STREAM = 7007  # other shuffles than those of the permutation tests
 FAILS_BELOW = 0.001
 TELLS = 0.01
 
@@ -81,7 +82,7 @@ def _reached(names: list[str], estimates: list[dict[str, Any]]) -> str:
 
 def shuffled(probe: Probe, subjects: Subjects, seed: int) -> dict[str, Any]:
     """Labels shuffled among patients: the mean AUC must not depart from one half."""
-    draws = probe.shuffled(subjects.labels, len(subjects.classes), SHUFFLES, seed + 1).aucs
+    draws = probe.shuffled(subjects.labels, len(subjects.classes), SHUFFLES, seed + SHUFFLE_STREAM).aucs
     draws = draws[np.isfinite(draws)]
     p = float(stats.ttest_1samp(draws, 0.5).pvalue) if len(draws) > 1 and np.ptp(draws) > 0 else 1.0
     ok = p >= FAILS_BELOW

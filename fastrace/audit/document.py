@@ -148,8 +148,9 @@ def _where(cells: Sequence[Cell], location: Mapping[str, Any]) -> dict[str, Any]
     asked = any(cell["question"] == "Q2" for cell in cells)
     found = any(cell["finding"] for cell in built_in if cell["question"] == "Q2")
     few = [cell for cell in built_in if cell["estimate"]["status"].startswith(NOT_ENOUGH)]
+    empty = "not shown in what was asked" if asked else "not run"
     word = "not run" if not asked else NOT_ENOUGH if few else "clear" if found else "not shown"
-    return {"id": "Q2", "title": TITLES["Q2"], "mark": word, "sentence": ", ".join(said) or "not run", "estimate": None}
+    return {"id": "Q2", "title": TITLES["Q2"], "mark": word, "sentence": ", ".join(said) or empty, "estimate": None}
 
 
 def _location(cells: Sequence[Cell], size: tuple[int, int], spacing: float | None) -> dict[str, Any]:

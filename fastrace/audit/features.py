@@ -49,6 +49,10 @@ HISTOGRAM = LINEAR_BINS + 2 * OCTAVE_BINS + 2
 PIXELS = sum(side * side for side in POOLS)
 PER_RING = 1 + SECTORS + GRID * GRID
 OCTAVE, PEAK_GRID, PER_OCTAVE = 3, 8, 4
+SMALL = 1e-8
+"""Power of a ring from which it is made as strong as the others: float32 leaves 1e-16 where nothing is."""
+QUIET = 1e-8
+"""Square of the power of a tile, in that of its octave, from which its kurtosis is looked at."""
 FLOOR = 1e-12
 """Added to a mean square before the logarithm: a millionth of the display range, below the noise of any detector."""
 
@@ -203,7 +207,7 @@ def _sum_of_blocks(blocks, members, linear, octaves, line, bits, pooled, counts)
 def _peaks(image: F32) -> NDArray[np.float64]:
     second, fourth = np.empty(PEAK_GRID**2), np.empty(PEAK_GRID**2)
     _tile_moments(image, PEAK_GRID, second, fourth)
-    kurtosis = np.log((fourth + FLOOR) / (second**2 + FLOOR))
+    kurtosis = np.log((fourth + QUIET) / (second**2 + QUIET))
     return np.array([*np.quantile(kurtosis, [0.25, 0.5, 0.75]), kurtosis.mean()])
 
 
@@ -271,7 +275,7 @@ class Sweep:
                 ring += mean
             blocks[self._block_of_ring[j]] += ring
             _tile_moments(ring, GRID, second, fourth)
-            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean() + FLOOR))]
+            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean() + SMALL))]
             if j >= OCTAVE:
                 octaves[j - OCTAVE] = _peaks(equal[0] + equal[1] + equal[2])
             whole = np.log(power[j].sum() / plan.count[j].sum() / image.size + FLOOR)

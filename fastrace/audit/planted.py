@@ -56,8 +56,10 @@ def draw_band(size: tuple[int, int], seed: int) -> tuple[float, float]:
     """Low edge log-uniform from 6 cycles/image to a third of the Nyquist radius, one to one and a half octaves wide."""
     rng = np.random.default_rng((seed, 7003))
     nyquist = max(size) / 2
-    low = float(np.exp(rng.uniform(np.log(6.0), np.log(max(nyquist / 3, 7.0)))))
-    return round(low, 1), round(min(low * 2 ** float(rng.uniform(1.0, 1.5)), nyquist), 1)
+    least = min(6.0, nyquist / 4)  # small images have no room for an octave above 6
+    low = float(np.exp(rng.uniform(np.log(least), np.log(max(nyquist / 3, 7 / 6 * least)))))
+    digits = 1 if least == 6.0 else 3
+    return round(low, digits), round(min(low * 2 ** float(rng.uniform(1.0, 1.5)), nyquist), digits)
 
 
 def plant(

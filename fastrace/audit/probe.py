@@ -7,8 +7,9 @@ For a fold with standardised training features X = U S V' and centred labels y (
 so scores are linear in the labels but for the penalty, which generalised cross-validation chooses (Golub, Heath and Wahba,
 1979) from U' y alone. A thousand shuffled label columns therefore cost two matrix products, not a thousand fits, and the
 permutation test can repeat everything that looked at labels. Without an intercept and with centred features the rows of the
-map from labels to scores add up to zero, so that shuffled labels have an AUC of .5 in the mean, also where patients of several
-folds are compared; exactly so where the folds were dealt without looking at the classes. It is scikit-learn's `RidgeClassifier` with that choice of penalty, and is tested against it.
+map from labels to scores add up to zero, so that shuffled labels have an AUC of .5 in the mean, also where patients of
+several folds are compared; exactly so where the folds were dealt without looking at the classes. It is scikit-learn's
+`RidgeClassifier` with that choice of penalty, and is tested against it.
 """
 
 from __future__ import annotations

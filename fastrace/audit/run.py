@@ -115,6 +115,7 @@ def _run(
 
     partition = subjects.partition(asked.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
+    (folder.path / "partition.parquet").chmod(0o600)
     networks = _networks(asked, dataset, subjects, partition, work, talk)
     lap("networks")
     tables = Tables(

@@ -19,7 +19,6 @@ FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5
 """Below 200 patients one way of dealing them into folds is a matter of luck: the mean of five is taken."""
 MIN_PATIENTS = 30
-SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,6 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     RunError
         Not two classes, or fewer than 30 patients.
     """
-    if max(dataset.size) < SMALLEST_SIDE:
-        raise RunError(
-            f"{dataset.path}: images of {dataset.size[0]}x{dataset.size[1]} hold too few frequencies to look for a band; "
-            f"preprocess with --size of {SMALLEST_SIDE} or more"
-        )
     target = choose_target(dataset, target)
     cohort = labelled(dataset, target, classes)
     shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)

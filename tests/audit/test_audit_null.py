@@ -126,7 +126,7 @@ def test_p_is_uniform_under_the_null(nulls: dict[str, Null], name: str) -> None:
         assert low <= (nulls[name].p <= share + 1e-9).sum() <= high
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "five sites"])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("five sites", "two vendors")])
 def test_shuffled_labels_have_an_auc_of_one_half_in_the_mean(nulls: dict[str, Null], name: str) -> None:
     # 500 means of 99 shuffles each; the shuffles of one data set are independent, those means have no common cause.
     found = nulls[name].mean

@@ -56,7 +56,7 @@ def test_stopped_and_resumed_it_says_the_same(
     assert content(out) == content(undisturbed)
     if stage != "features":
         assert "features" not in again.stages  # they were finished
-    assert {file.name for file in out.iterdir()} == {"run.json", "audit.json", "lock"}
+    assert {file.name for file in out.iterdir()} == {"run.json", "audit.json", "lock", "partition.parquet"}
 
 
 def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, tiny: Datase
 
 def test_the_folder_is_for_its_owner_alone_and_holds_no_patient(undisturbed: Path, tiny: Dataset) -> None:
     assert undisturbed.stat().st_mode & 0o777 == 0o700
-    assert modes(undisturbed) == {"run.json": 0o600, "audit.json": 0o600, "lock": 0o600}
+    assert modes(undisturbed) == {"run.json": 0o600, "audit.json": 0o600, "lock": 0o600, "partition.parquet": 0o600}
 
 
 def test_what_is_about_patients_stays_only_on_request_and_for_the_owner(tmp_path: Path, tiny: Dataset) -> None:
