@@ -20,6 +20,8 @@ README_OPERATIONS = (
     "bandpass 10:150 224x224 float32, batch 32, 1 core",
     "bandpass 0:25 224x224 float32, one image, 1 core",
     "noise gaussian 0.1 224x224 float32, batch 32, 1 core",
+    "patient-cluster interval, 20,000 rows, B = 2000, 1 core",
+    "patient-cluster interval, 20,000 rows, B = 2000, 2 threads",
     "decode file JPEGLosslessSV1 3328x2560",
     "decode file JPEG2000Lossless 3328x2560",
     "JPEG Lossless 3328x2560 -> 1024x512, 2 processes",

@@ -30,7 +30,7 @@ from fastrace.cli.common import MODALITIES, workspace
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, shuffles, noise, controls."
 )
-@click.option("--permutations", type=click.IntRange(99), default=9999, show_default=True)
+@click.option("--permutations", type=click.IntRange(99), default=4999, show_default=True)
 @click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")
 @click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")

@@ -84,6 +84,7 @@ def _verdict(result: Demo) -> str:
         return "a control failed; something is wrong with this installation"
     if result.overlap < 0.5:
         return "the planted band was NOT found; something is wrong with this installation"
-    if result.control["primary"] and any(cell["finding"] for cell in result.control["primary"]):
-        return "the leak was found, but so was one where there is none: about one seed in a hundred does that"
+    cells = [*result.control["primary"], *result.control["cells"], *result.control["location"]["scan"]]
+    if false := sum(bool(cell["finding"]) for cell in cells):
+        return f"the planted band was found; without a leak {false} of {len(cells)} questions were findings, by chance"
     return "the planted band was found, and nothing where nothing was planted"

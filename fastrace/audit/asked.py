@@ -74,7 +74,7 @@ def check_place(folder: RunFolder, asked: Audit, dataset: Dataset, resume: bool)
     finished = (folder.path / "audit.json").is_file()
     if not resume:
         what = "a finished audit" if finished else "an audit that was interrupted"
-        hint = "choose another --out" if finished else "go on with --resume, or choose another --out"
+        hint = "choose another --out" if finished else "go on with --resume, remove the folder, or choose another --out"
         raise RunError(f"{folder.path}: holds {what}; {hint}")
     before = folder.read_json("run.json")
     if before.get("command") != "audit":
@@ -131,11 +131,9 @@ def command_line(asked: Audit, target: str) -> str:
     words = ["fastrace", "audit", "DATA", "--modality", asked.modality, "--target", target]
     for name in asked.classes:
         words += ["--class", name]
-    if asked.features != (SMALL,):
-        for text in asked.features or ("none",):
-            words += ["--features", _without_folder(text)]
+    for text in asked.features or ("none",):
+        words += ["--features", _without_folder(text)]
     if asked.only:
         words += ["--only", ",".join(asked.only)]
-    if asked.permutations != MANY:
-        words += ["--permutations", str(asked.permutations)]
+    words += ["--permutations", str(asked.permutations)]
     return shlex.join([*words, "--seed", str(asked.seed), "--out", "AUDIT"])

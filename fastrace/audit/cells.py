@@ -61,10 +61,13 @@ class Answer:
         return float(self.cell["spread"])
 
 
-def ranking(scores: NDArray[np.float64], subjects: Subjects, judged: NDArray[np.int64]) -> Ranking:
-    """Patients as rows."""
+def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partition) -> Ranking:
+    """Patients as rows. Cross-fitted scores are those of which everything is fitted again."""
+    judged = partition.judged
     images = np.bincount(subjects.owner, minlength=len(subjects))[judged]
-    return Ranking(scores, subjects.labels[judged], np.arange(len(judged)), int(images.sum()), "patient", images)
+    return Ranking(
+        scores, subjects.labels[judged], np.arange(len(judged)), int(images.sum()), "patient", images, partition.refit
+    )
 
 
 def ask(
@@ -75,7 +78,7 @@ def ask(
     judged = probe.partition.judged
     labels = subjects.labels[judged]
     scores = probe.observed(subjects.labels, n_classes)
-    ranked = ranking(scores, subjects, judged)
+    ranked = ranking(scores, subjects, probe.partition)
     aucs = class_aucs(ranked)
     sizes = np.bincount(labels, minlength=n_classes)
     p, spread = None, 1.0

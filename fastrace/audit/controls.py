@@ -161,7 +161,9 @@ def scanner(
         "id": "site",
         "title": "Site and scanner read from images",
         "status": "shown" if estimates else "not run",
-        "sentence": f"from the same features: {said_all}" if estimates else "not run: one site, scanner and view only",
+        "sentence": f"from the same features: {said_all}"
+        if estimates
+        else "not run: no site, scanner or view differs between patients",
         "estimates": estimates,
         "numbers": {},
     }

@@ -31,7 +31,7 @@ def add_bands(answers: Sequence[Answer], subjects: Subjects, seed: int) -> None:
 
 
 def _influence(answer: Answer, subjects: Subjects) -> tuple[float, NDArray[np.float64]]:
-    value, influence = macro_influence(ranking(answer.scores, subjects, answer.partition.judged))
+    value, influence = macro_influence(ranking(answer.scores, subjects, answer.partition))
     return value, influence * (1.0 if np.isnan(value) else widening(value, answer.spread))
 
 

@@ -62,11 +62,12 @@ def overlap(found: tuple[float, float] | None, planted: tuple[float, float]) -> 
     return max(shared, 0.0) / (max(found[1], planted[1]) - min(found[0], planted[0]))
 
 
-def aliased_share(band: tuple[float, float], size: tuple[int, int], slope: float = 3.0) -> float:
-    """Share of the power in a band that the resize can have folded into it from above.
+def aliased_share(band: tuple[float, float], size: tuple[int, int], slope: float = 0.0) -> float:
+    """Share of the power in a band that the resize can have folded into it from above, at most.
 
     Area averaging has the gain sinc(f), f in cycles/pixel of the result, and what lies at 1 - f folds back onto f. For an image
-    whose power falls as 1 / f^slope (2.8 to 3 in mammograms), folded over direct power, over both, averaged over the band.
+    whose power falls as 1 / f^slope, folded power over all, in the band. Tissue has a slope of about 3; noise is white, slope 0,
+    which is the bound: high bands of radiographs are mostly noise.
 
     Parameters
     ----------

@@ -122,13 +122,13 @@ def small_cnn(dataset: Dataset, subjects: Subjects, folder: Path, modality: str,
     return Network("small CNN", model, device, Partition(((Fold(seen, test),),), test, refit=False), facts)
 
 
-def backbone(text: str, partition: Partition) -> Network:
-    """A timm backbone: ``NAME`` with ImageNet weights of this machine, ``NAME=FILE``, or ``NAME=random``.
+def check_backbone(text: str) -> Initial:
+    """Where a backbone's weights come from: ``NAME`` has ImageNet weights on this machine, ``NAME=FILE``, or ``NAME=random``.
 
     Raises
     ------
     UsageError
-        Unknown model, no local weights, weights of another model.
+        Unknown model, no local weights.
     """
     name, _, source = text.partition("=")
     check_name(name)
@@ -136,14 +136,24 @@ def backbone(text: str, partition: Partition) -> Network:
         raise UsageError(f"--features {text}: the small network is trained here; write --features small")
     path = Path(source) if source and source != "random" else find_imagenet(name)
     if source == "random":
-        initial = Initial("random", "random weights")
-    elif path is None or not path.is_file():
+        return Initial("random", "random weights")
+    if path is None or not path.is_file():
         where = (
             f"{path} is no file" if source else "no ImageNet weights on this machine, and fastrace does not download"
         )
         raise UsageError(f"--features {text}: {where}; give NAME=FILE (safetensors or a torch state dict)")
-    else:
-        initial = Initial("file", f"weights from {path.name}", path)
+    return Initial("file", f"weights from {path.name}", path)
+
+
+def backbone(text: str, partition: Partition) -> Network:
+    """A timm backbone, see `check_backbone`.
+
+    Raises
+    ------
+    UsageError
+        Also if the weights are those of another model.
+    """
+    name, initial = text.partition("=")[0], check_backbone(text)
     torch.manual_seed(0)
     device = choose_device("auto")
     model = network_for(build(name, 0, initial), device)

@@ -152,17 +152,17 @@ def _parts(
     """Patient means of the features of rings and octaves, with the leak in the images of half of the patients."""
     subjects = tables.subjects
     sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
-    out = np.empty((len(subjects), len(part_columns(sweep.keeps[0]))))
+    out = np.zeros((len(subjects), len(part_columns(sweep.keeps[0]))))
     pieces = list(tables.pieces(0))
     talk.begin("planted control", len(pieces))
     for first, last in pieces:
-        at = np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))
-        images = tables.images(at).numpy()
-        ids = subjects.cohort.ids[at].view(np.uint64)
-        for n in np.flatnonzero(labels[subjects.owner[at]] == 1):
-            images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
-        parts, _ = sweep(images)
-        out[first:last] = patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
+        for at in tables.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
+            images = tables.images(at).numpy()
+            ids = subjects.cohort.ids[at].view(np.uint64)
+            for n in np.flatnonzero(labels[subjects.owner[at]] == 1):
+                images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
+            parts, _ = sweep(images)
+            out[first:last] += patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
         talk.step()
     talk.end()
     return out

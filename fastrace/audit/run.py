@@ -30,14 +30,16 @@ from fastrace.audit.cells import MOST, Answer, ask, correct, described
 from fastrace.audit.controls import run_controls
 from fastrace.audit.curves import add_bands
 from fastrace.audit.document import document
-from fastrace.audit.networks import LEAST_OF_A_CLASS, Network, backbone, can_be_judged, small_cnn
+from fastrace.audit.networks import LEAST_OF_A_CLASS, Network, backbone, can_be_judged, check_backbone, small_cnn
 from fastrace.audit.probe import Partition, Probe
 from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.audit.tables import BUILT_IN, Tables
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
+from fastrace.errors import UsageError
 from fastrace.run_folder import RunFolder, environment, set_threads
+from fastrace.train.pipeline import choose_device
 from fastrace.train.progress import Talk
 
 SCHEMA = 1
@@ -67,6 +69,11 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
         return folder.read_json("audit.json")
     wanted = wanted_experiments(asked, dataset)
     subjects = select_subjects(dataset, asked.target, asked.classes)
+    # Before a folder is made: a slip of the pen must not leave one that no other command accepts.
+    backbones = [text for text in asked.features if text != SMALL]
+    named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
+    if len(set(named)) < len(named):
+        raise UsageError(f"--features {' '.join(backbones)}: two of one name; give their files different names")
     set_threads()
     folder.create()
     with folder.locked(), talk:
@@ -78,7 +85,7 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
                 "command": "audit",
                 "arguments": arguments,
                 "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
-                "environment": environment("cpu"),
+                "environment": environment(choose_device("auto").type if asked.features else "cpu"),
             },
         )
         try:
@@ -141,7 +148,7 @@ def _run(
     (work / "cells").mkdir(exist_ok=True, mode=0o700)
     answers = []
     # Matrices of a hundred rows: two cells at once on two cores, not two threads on one product.
-    with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(_workers(subjects)) as pool:
         for answer in pool.map(one, range(len(plan))):
             answers.append(answer)
             talk.step()
@@ -170,12 +177,17 @@ def _run(
         "seed": asked.seed,
         "arguments": public_arguments(asked),
         "repeat": command_line(asked, subjects.cohort.target),
-        "environment": environment("cpu"),
+        "environment": environment(networks[0].device.type if networks else "cpu"),
         "seconds": seconds,
     }
 
 
 PARTS = ("spectrum", "tiles", "peaks", "pixels", "histogram")
+
+
+def _workers(subjects: Subjects) -> int:
+    """Cells at once: a thread each, while their matrices fit in 4 GB."""
+    return max(1, min(torch.get_num_threads(), (1 << 32) // (len(subjects) * 800 * 60)))
 
 
 def _folds(subjects: Subjects, partition: Partition) -> pd.DataFrame:

@@ -41,8 +41,8 @@ class Tables:
     subjects : Subjects
     asked : sequence of Experiment
         Their degradations are what is extracted.
-    networks : mapping
-        Network -> the degradations it is asked about.
+    networks : sequence of (Network, sequence of Degradation)
+        Each with the degradations it is asked about.
     seed : int
         Key of the noise.
     """
@@ -100,7 +100,7 @@ class Tables:
             self._measure(network, degradations)
         talk.begin("features", len(pieces))
         for first, last in pieces:
-            for name, values in self._extract(first, last):
+            for name, values in self._extract(first, last).items():
                 table = self._open(name, values.shape[1], write=True)
                 table[first:last] = values
             with writing(state):
@@ -132,35 +132,49 @@ class Tables:
 
     def _measure(self, network: Network, degradations: Sequence[Degradation]) -> None:
         cohort = self.subjects.cohort
-        chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))[:MOMENTS_FROM]
+        chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
+        height, width = self.dataset.size
+        chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * PIXELS_AT_ONCE // (height * width)))]
         images = self.images(np.sort(chosen))
         ids, mm = torch.from_numpy(cohort.ids[np.sort(chosen)]), torch.from_numpy(cohort.mm_per_pixel[np.sort(chosen)])
         for degradation in degradations:
             network.measure(degraded(images, degradation, ids, mm, self.seed), degradation)
 
-    def _extract(self, first: int, last: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        subjects, cohort = self.subjects, self.subjects.cohort
-        at = np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))
-        owner, weight = subjects.owner[at] - first, subjects.weight[at]
+    def split(self, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Images in portions: one patient may have more than fit (the slices of a CT)."""
+        height, width = self.dataset.size
+        most = max(1, PIXELS_AT_ONCE // (height * width))
+        return np.array_split(at, max(1, -(-len(at) // most)))
+
+    def _extract(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
+        """Patient means of all tables, for a range of patients."""
+        subjects = self.subjects
+        total: dict[str, NDArray[np.float64]] = {}
+        for at in self.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
+            owner, weight = subjects.owner[at] - first, subjects.weight[at]
+            for name, values in self._features(at):
+                part = patient_means(values, owner, weight, last - first)
+                total[name] = total[name] + part if name in total else part
+        return total
+
+    def _features(self, at: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """All tables' rows of some images, [N, D] each."""
+        cohort = self.subjects.cohort
         ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
         images = self.images(at)
-
-        def mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
-            return patient_means(values, owner, weight, last - first)
-
         parts, values = self._sweep(images.numpy())
-        yield "parts", mean(parts)
-        yield "values", mean(values.reshape(len(values), -1))
+        yield "parts", parts
+        yield "values", values.reshape(len(values), -1)
         made = {}
         for degradation in self._other:
             made[degradation] = degraded(images, degradation, ids, mm, self.seed)
-            yield f"other-{degradation.slug}", mean(extract(made[degradation].numpy()))
+            yield f"other-{degradation.slug}", extract(made[degradation].numpy())
         for number, (network, degradations) in enumerate(self._embedded):
             for degradation in degradations:
                 changed = made.get(degradation)
                 if changed is None:
                     changed = degraded(images, degradation, ids, mm, self.seed)
-                yield f"network-{number}-{degradation.slug}", mean(network.embed(changed, degradation))
+                yield f"network-{number}-{degradation.slug}", network.embed(changed, degradation)
 
     def _open(self, name: str, columns: int = 0, write: bool = False) -> NDArray[np.float32]:
         if name not in self._files:

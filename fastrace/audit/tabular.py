@@ -81,12 +81,13 @@ def baselines(
 
 
 def scanner_subjects(subjects: Subjects, name: str) -> Subjects | None:
-    """The same patients with the scanner (site, view) as the class: the value most of their images have.
+    """The patients all of whose images have one scanner (site, view), with it as the class: a tie has no answer.
 
     None where there are not two values of at least 11 patients.
     """
     text = subjects.cohort.frame[name].astype("string").fillna("")
-    mode = text.groupby(subjects.owner).agg(lambda values: values.value_counts().index[0])
+    grouped = text.groupby(subjects.owner)
+    mode = grouped.first().where(grouped.nunique() == 1, "")
     sizes = mode[mode != ""].value_counts()
     classes = [str(value) for value in sizes.index[:MOST_CLASSES] if sizes[value] >= MIN_CELL]
     if len(classes) < 2:

@@ -75,7 +75,7 @@ def csv_files(audit: Audit) -> dict[str, str]:
 _CELL = (
     "id", "question", "experiment", "title", "features", "degradation", "described", "mode", "comparison",
     *_ESTIMATE, "band_low", "band_high", "p", "p_adjusted", "family", "finding", "d_prime",
-    "low_cycles_per_image", "high_cycles_per_image", "low_lp_per_mm", "high_lp_per_mm",
+    "x", "low_cycles_per_image", "high_cycles_per_image", "low_lp_per_mm", "high_lp_per_mm",
     "paper", "paper_text", "paper_source", "released_code", "released_code_text", "released_code_source",
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def _comparisons(cell_and_scale: tuple[Cell, float | None]) -> Iterable[list[Val
     ]  # fmt: skip
     low, high = cell.band or (None, None)
     edges = [cell.x_low, cell.x_high]
-    tail: list[Value] = [low, high, cell.p, cell.p_adjusted, cell.family, cell.finding, cell.d_prime, *edges]
+    tail: list[Value] = [low, high, cell.p, cell.p_adjusted, cell.family, cell.finding, cell.d_prime, cell.x, *edges]
     tail += [None if edge is None or scale is None else round(edge * scale, 6) for edge in edges]
     tail += [*_reference(cell.paper), *_reference(cell.released_code)]
     yield [*head, "macro mean of one against the rest", *_estimate(cell.estimate), *tail]

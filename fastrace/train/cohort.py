@@ -103,7 +103,10 @@ def choose_target(dataset: Dataset, named: str | None) -> str:
         few = "has no attribute column" if not categorical else "has several attribute columns"
         raise UsageError(f"{dataset.path} {few}; name one with --target ({candidates})")
     if kinds.get(named) == "numeric":
-        raise UsageError(f"--target {named}: numeric; a class per value is needed ({candidates})")
+        raise UsageError(
+            f"--target {named}: numeric; a class per value is needed. If its numbers are codes, name them in the label map "
+            f"of `fastrace preprocess` and preprocess again ({candidates})"
+        )
     if named not in categorical and named not in extra and named != "site":
         raise UsageError(f"--target {named}: {dataset.path} has no such column to predict ({candidates})")
     if named not in dataset.index.columns:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fastrace.audit import Audit
+from fastrace.audit import Audit, audit
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
 from fastrace.train.progress import Talk
 
 SALT = bytes(range(7, 39))
 BAND = (10.0, 20.0)
+HOSTILE = "<script>alert('x')</script>\"&\u202e=cmd|'/c calc'!A1; \u0627\u0644 y"
 
 
 def texture(rng: np.random.Generator, size: tuple[int, int], low: float, high: float) -> np.ndarray:
@@ -172,3 +174,18 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from walk(inner, f"{path}/{number}")
     else:
         yield path, value
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An audit that is done; do not write into it."""
+
+    dataset: Dataset
+    out: Path
+    document: dict[str, Any]
+
+
+def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
+    with fewer_shuffles():
+        audit(asked(dataset.path, folder / "audit", **changes))
+    return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from audit_archives import asked, fewer_shuffles, make_dataset
+from audit_archives import HOSTILE, Finished, finish, make_dataset
 
-from fastrace.audit import audit
 from fastrace.dataset import Dataset
-
-HOSTILE = "<script>alert('x')</script>\"&\u202e=cmd|'/c calc'!A1; \u0627\u0644 y"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """An audit that is done; do not write into it."""
-
-    dataset: Dataset
-    out: Path
-    document: dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +19,6 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
-    with fewer_shuffles():
-        audit(asked(dataset.path, folder / "audit", **changes))
-    return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))
 
 
 @pytest.fixture(scope="session")

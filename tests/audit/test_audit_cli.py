@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import fewer_shuffles, make_dataset
-from conftest import Finished
+from audit_archives import Finished, fewer_shuffles, make_dataset
 
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
@@ -143,7 +142,7 @@ def test_the_command_that_repeats_an_audit_repeats_it(tmp_path: Path, crowded: F
 
 
 def test_the_repeating_command_quotes_names_of_several_words(tmp_path: Path, crowded: Finished) -> None:
-    from conftest import finish
+    from audit_archives import finish
 
     classes = ("C", "B, of two words")
     again = finish(tmp_path, crowded.dataset, target="primary race", classes=classes, only=("Q1",))

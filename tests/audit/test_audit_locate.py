@@ -83,8 +83,9 @@ def test_the_aliased_share_lies_between_nothing_and_one_half(a: float, b: float,
 
 
 def test_more_can_have_been_folded_in_at_higher_frequencies() -> None:
-    shares = [aliased_share((low, low + 2), (64, 64)) for low in range(1, 30)]
-    assert all(low < high for low, high in pairwise(shares))
-    assert shares[0] < 1e-4
+    for slope, lowest in ((0.0, 2e-3), (3.0, 1e-4)):
+        shares = [aliased_share((low, low + 2), (64, 64), slope) for low in range(1, 30)]
+        assert all(low < high for low, high in pairwise(shares))
+        assert shares[0] < lowest
     assert aliased_share((32, 32), (64, 64)) == pytest.approx(0.5)
     assert aliased_share((40, 45), (64, 64)) == pytest.approx(0.5)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import asked, fewer_shuffles, make_dataset, scene
-from conftest import Finished
+from audit_archives import Finished, asked, fewer_shuffles, make_dataset, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import make_dataset
-from conftest import HOSTILE, Finished
+from audit_archives import HOSTILE, Finished, make_dataset
 
 from fastrace.audit.subjects import FOLDS, REPEATS, patient_means, select_subjects
 from fastrace.errors import RunError, UsageError

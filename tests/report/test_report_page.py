@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from audit_documents import failed_control, put, rich, suppressed_class
-from conftest import Outline, outline
+from page_outline import Outline, outline
 
 from fastrace.report import write
 
