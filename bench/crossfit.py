@@ -23,7 +23,7 @@ from fastrace.statistics import Ranking, class_aucs, permutation_p
 GRID = [(n, d, auc) for n in (80, 220) for d in (1, 20, 300) for auc in (0.5, 0.75, 0.9)]
 SHUFFLES = 199
 NULL = 500
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 
 
 def simulate(n: int, d: int, auc: float, simulations: int, seed: int) -> tuple[float, float, float, float]:

@@ -28,7 +28,7 @@ from fastrace.presets import get_preset
 
 PATIENTS, SIZE = 220, (128, 128)
 KINDS = ("texture", "phase", "patch", "intensity", "control")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 Found = dict[str, Any]
 
 

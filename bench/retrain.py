@@ -30,7 +30,7 @@ from fastrace.train.options import get_recipe
 
 PATIENTS, SIDE, EPOCHS = 1000, 224, 16
 MEASURED = ("lowpass:10", "highpass:50")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 
 
 def dataset(folder: Path) -> None:

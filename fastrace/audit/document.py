@@ -201,7 +201,9 @@ def _features(subjects: Subjects, size: tuple[int, int], networks: Sequence[Netw
         "judging": f"{FOLDS}-fold cross-fitting{repeats}, all patients",
         "sees": f"power, its orientation and place (3 x 3 tiles) in {rings} rings, and peaks in octaves, up to "
         f"{largest_radius(size):.0f} cycles/image, brightness on grids up to 16 x 16, the histogram",
-        "blind_to": "shapes finer than its grids, and phase relations between places",
+        # docs/phantoms.md, 20 archives of each kind.
+        "blind_to": "shapes finer than its grids, and phase relations between places; on computed phantoms it read texture, "
+        "patch and intensity leaks nearly always, a phase-only leak in one archive of three",
     }
     return [own, *({"name": network.name, **network.facts} for network in networks)]
 
