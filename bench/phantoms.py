@@ -141,6 +141,10 @@ def table(every: list[Found]) -> str:
         row.append(f"{np.median(overlaps):.2f} ({min(overlaps):.2f}-{max(overlaps):.2f})" if overlaps else "")
         row.append(str(sum(value >= 0.5 for value in overlaps)) if overlaps else "")
         lines.append("| " + " | ".join(row) + " |")
+    lines += [
+        "",
+        "Other networks than the small one were given with `--backbone NAME=FILE`; their weights are ImageNet's.",
+    ]
     controls = [one for one in every if one["kind"] == "control"]
     total, with_one = sum(len(one["findings"]) for one in controls), sum(bool(one["findings"]) for one in controls)
     planted = [one["planted_control"]["overlap"] for one in every]
