@@ -146,3 +146,12 @@ def test_missing_studies_and_hashes_are_not_shared() -> None:
     frame = table({"A": 4}, study_key=None, pixel_hash=None)
     assert shared_patients(frame) == set()
     check_leakage(frame, np.array(["train"] * 4 + ["test"] * 4, dtype=object))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_patients_without_a_site_are_split_like_the_others(missing: object) -> None:
+    frame = table({"A": 100, "B": 100}, images=1)
+    frame["site"] = pd.Series(["north", missing] * 100, dtype="object")
+    split = split_patients(frame, "group", seed=0)
+    unknown = split[frame.set_index("patient_key")["site"].isna()]
+    assert unknown.value_counts().to_dict() == {"train": 60, "validation": 10, "test": 30}

@@ -63,7 +63,7 @@ def _run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> l
                 "id": id,
                 "title": title,
                 "status": "shown" if estimates else "not run",
-                "sentence": said or "not run: no such column varies in this dataset",
+                "sentence": said or "no such column varies in this dataset",
                 "estimates": estimates,
                 "numbers": {},
             }
@@ -163,7 +163,7 @@ def scanner(
         "status": "shown" if estimates else "not run",
         "sentence": f"from the same features: {said_all}"
         if estimates
-        else "not run: no site, scanner or view differs between patients",
+        else "no site, scanner or view differs between patients",
         "estimates": estimates,
         "numbers": {},
     }
