@@ -44,7 +44,8 @@ def simulate(n: int, d: int, auc: float, simulations: int, seed: int) -> tuple[f
         wide = widened(estimate, spread)
         truth = _truth(features, labels, group, partition, shift)
         rows.append((truth, estimate.low <= truth <= estimate.high, wide.low <= truth <= wide.high, spread))
-    return tuple(float(value) for value in np.mean(rows, axis=0))  # type: ignore[return-value]
+    truth, plain, wide, spread = np.mean(rows, axis=0)
+    return float(truth), float(plain), float(wide), float(spread)
 
 
 def _probe(features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[Probe, Partition]:

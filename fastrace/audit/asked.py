@@ -13,10 +13,9 @@ from fastrace.audit.document import self_reported
 from fastrace.audit.protocol import Experiment, experiments
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
+from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder
 from fastrace.train.cohort import choose_target
-
-SMALL = "small"
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from fastrace import __version__
-from fastrace.audit.asked import SMALL, Audit, check_place, command_line, public_arguments, wanted_experiments
+from fastrace.audit.asked import Audit, check_place, command_line, public_arguments, wanted_experiments
 from fastrace.audit.cells import MOST, Answer, ask, correct, described
 from fastrace.audit.controls import run_controls
 from fastrace.audit.curves import add_bands
 from fastrace.audit.document import document
+from fastrace.audit.features import FAMILIES
 from fastrace.audit.networks import LEAST_OF_A_CLASS, Network, backbone, can_be_judged, check_backbone, small_cnn
 from fastrace.audit.probe import Partition, Probe
 from fastrace.audit.protocol import Experiment
@@ -38,6 +39,7 @@ from fastrace.audit.tables import BUILT_IN, Tables
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
 from fastrace.errors import UsageError
+from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment, set_threads
 from fastrace.train.pipeline import choose_device
 from fastrace.train.progress import Talk
@@ -138,7 +140,7 @@ def _run(
     spacing = _spacing(subjects)
     plan = [(experiment, BUILT_IN, partition) for experiment in wanted]
     plan += [(one, net.name, net.partition) for net in networks for one in wanted if one.id in NETWORK_EXPERIMENTS]
-    plan += [(_part(wanted[0], part), BUILT_IN, partition) for part in PARTS]
+    plan += [(_part(wanted[0], part), BUILT_IN, partition) for part in FAMILIES]
     talk.begin("cells", len(plan))
 
     def one(number: int) -> Answer:
@@ -180,9 +182,6 @@ def _run(
         "environment": environment(networks[0].device.type if networks else "cpu"),
         "seconds": seconds,
     }
-
-
-PARTS = ("spectrum", "tiles", "peaks", "pixels", "histogram")
 
 
 def _workers(subjects: Subjects) -> int:

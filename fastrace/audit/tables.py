@@ -113,8 +113,7 @@ class Tables:
 
     def pieces(self, done: int) -> Iterator[tuple[int, int]]:
         """Ranges of patients whose images fit in one piece."""
-        height, width = self.dataset.size
-        most = max(1, PIXELS_AT_ONCE // (height * width))
+        most = self._at_once()
         counts = np.bincount(self.subjects.owner, minlength=len(self.subjects))
         first, images = done, 0
         for patient in range(done, len(self.subjects)):
@@ -133,8 +132,7 @@ class Tables:
     def _measure(self, network: Network, degradations: Sequence[Degradation]) -> None:
         cohort = self.subjects.cohort
         chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
-        height, width = self.dataset.size
-        chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * PIXELS_AT_ONCE // (height * width)))]
+        chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))]
         images = self.images(np.sort(chosen))
         ids, mm = torch.from_numpy(cohort.ids[np.sort(chosen)]), torch.from_numpy(cohort.mm_per_pixel[np.sort(chosen)])
         for degradation in degradations:
@@ -142,9 +140,12 @@ class Tables:
 
     def split(self, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Images in portions: one patient may have more than fit (the slices of a CT)."""
+        return np.array_split(at, max(1, -(-len(at) // self._at_once())))
+
+    def _at_once(self) -> int:
+        """Images of one portion."""
         height, width = self.dataset.size
-        most = max(1, PIXELS_AT_ONCE // (height * width))
-        return np.array_split(at, max(1, -(-len(at) // most)))
+        return max(1, PIXELS_AT_ONCE // (height * width))
 
     def _extract(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
         """Patient means of all tables, for a range of patients."""
