@@ -36,6 +36,7 @@ def extensions() -> list[Extension]:
         Extension(
             "fastrace.kernels._C",
             [f"{KERNELS}/{source}" for source in shared["SOURCES"]],
+            depends=[f"{KERNELS}/{header}" for header in shared["HEADERS"]],
             extra_compile_args=[*shared["FLAGS"], "-isystem", str(torch / "include")],
             define_macros=[("FASTRACE_MARKER", f'"{shared["marker"]()}"')],
             extra_link_args=["-pthread"],

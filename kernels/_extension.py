@@ -29,6 +29,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp")
+HEADERS = ("csrc/threads.h",)
 FLAGS = (
     "-std=c++17",
     "-O3",
@@ -53,7 +54,7 @@ _once = threading.Lock()
 def marker() -> str:
     """Text compiled into the library: a library of other sources (an old editable build) is not used."""
     digest = hashlib.blake2b(digest_size=16)
-    for source in SOURCES:
+    for source in (*SOURCES, *HEADERS):
         digest.update((FOLDER / source).read_bytes())
     digest.update(" ".join(FLAGS).encode())
     return f"fastrace-kernels:{digest.hexdigest()}"

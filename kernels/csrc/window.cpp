@@ -5,7 +5,7 @@
 //     the first-level cache, and only that row is reduced horizontally, eight outputs at a time;
 //   * a table is expanded to one entry per possible word, so that a pixel costs two loads and no arithmetic; at full
 //     size its entries are already rounded to the output type;
-//   * threads draw units of about equal cost from one counter, so a core that is busy elsewhere holds up none of them.
+//   * threads draw units of about equal cost (threads.h).
 // Compiled with -ffp-contract=off: every sum has one fixed order and no fused multiply-add, so the SSE2, AVX2 and
 // AVX-512 clones give the same bits, and a dataset does not depend on the machine that wrote it. With
 // -ffinite-math-only -fno-signed-zeros -fno-trapping-math a clip is one instruction (1.2 ms instead of 2.2 per
@@ -17,21 +17,17 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
-#include <pthread.h>
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <mutex>
-#include <system_error>
-#include <thread>
 #include <vector>
+
+#include "threads.h"
 
 #if !defined(__x86_64__) || !defined(__GNUC__) || defined(__clang__) || defined(FASTRACE_BASELINE)
 #define FASTRACE_CLONES
@@ -519,92 +515,6 @@ void ask_for_huge_pages(void* begin, int64_t bytes) {
 #endif
 }
 
-// ---- threads -------------------------------------------------------------------------------------------------------
-
-struct Batch {
-  std::vector<Image> images;
-  std::vector<Unit> units;
-  uint8_t* canvas;
-  int64_t bytes, width;  // bytes of one canvas
-  ScalarType dtype;
-  std::atomic<int64_t> next{0}, done{0};
-  std::mutex mutex;
-  std::condition_variable all_done;
-};
-
-void draw_units(Batch& batch, Scratch& scratch) {
-  scratch.image = -1;  // what it holds may belong to another batch
-  const int64_t count = static_cast<int64_t>(batch.units.size());
-  for (int64_t u = batch.next++; u < count; u = batch.next++) {
-    const Unit& unit = batch.units[u];
-    fill_unit(batch.images[unit.image], unit, batch.width, batch.dtype, scratch, batch.canvas + unit.image * batch.bytes);
-    if (++batch.done == count) {
-      const std::lock_guard<std::mutex> lock(batch.mutex);
-      batch.all_done.notify_one();
-    }
-  }
-}
-
-// Threads that lend a hand, and for which nobody waits unless they have drawn a unit. torch's parallel_for ends when every
-// thread of its pool has been on a core: with a neighbour on one of two cores that took 8 ms instead of 1.4 (measured),
-// more than one thread alone. Threads are kept, because starting one costs 0.3 ms of page faults.
-class Helpers {
- public:
-  void invite(const std::shared_ptr<Batch>& batch, int64_t count) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      const auto over = [](const std::shared_ptr<Batch>& b) { return b->next >= static_cast<int64_t>(b->units.size()); };
-      invitations_.erase(std::remove_if(invitations_.begin(), invitations_.end(), over), invitations_.end());
-      try {
-        for (; started_ < count; ++started_) std::thread([this] { serve(); }).detach();
-      } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
-      }
-      for (int64_t k = 0; k < count; ++k) invitations_.push_back(batch);
-    }
-    for (int64_t k = 0; k < count; ++k) invited_.notify_one();
-  }
-
-  // Never destroyed: a helper may outlive main(). A forked child has no threads, perhaps a locked mutex, and begins anew.
-  static Helpers& get() {
-    static std::atomic<Helpers*> helpers{nullptr};
-    static std::once_flag once;
-    std::call_once(once, [] {
-      helpers = new Helpers;
-      pthread_atfork(nullptr, nullptr, [] { helpers = new Helpers; });
-    });
-    return *helpers;
-  }
-
- private:
-  void serve() {
-    Scratch scratch;
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      invited_.wait(lock, [this] { return !invitations_.empty(); });
-      const std::shared_ptr<Batch> batch = std::move(invitations_.back());
-      invitations_.pop_back();
-      lock.unlock();
-      draw_units(*batch, scratch);
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable invited_;
-  std::vector<std::shared_ptr<Batch>> invitations_;
-  int64_t started_ = 0;
-};
-
-void run(const std::shared_ptr<Batch>& batch, int64_t threads) {
-  const int64_t count = static_cast<int64_t>(batch->units.size());
-  threads = std::min(threads, 1 + count / kUnitsPerThread);
-  if (threads > 1) Helpers::get().invite(batch, threads - 1);
-  Scratch scratch;
-  draw_units(*batch, scratch);
-  std::unique_lock<std::mutex> lock(batch->mutex);
-  batch->all_done.wait(lock, [&] { return batch->done == count; });
-}
-
 Tensor window(std::vector<Tensor> words, Tensor geometry, Tensor affine, Tensor tables, int64_t height, int64_t width,
               ScalarType dtype) {
   STD_TORCH_CHECK(dtype == ScalarType::Byte || dtype == ScalarType::UInt16 || dtype == ScalarType::Half ||
@@ -632,11 +542,17 @@ Tensor window(std::vector<Tensor> words, Tensor geometry, Tensor affine, Tensor 
   }
   const int64_t bytes = height * width * bytes_of(dtype);
   ask_for_huge_pages(out.mutable_data_ptr(), n * bytes);
-  auto batch = std::make_shared<Batch>();
-  batch->images = std::move(images), batch->units = std::move(units);
-  batch->canvas = static_cast<uint8_t*>(out.mutable_data_ptr());
-  batch->bytes = bytes, batch->width = width, batch->dtype = dtype;
-  run(batch, torch::stable::get_num_threads());
+  uint8_t* canvas = static_cast<uint8_t*>(out.mutable_data_ptr());
+  const int64_t count = static_cast<int64_t>(units.size());
+  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), 1 + count / kUnitsPerThread);
+  static std::atomic<int64_t> calls{0};
+  const int64_t call = ++calls;  // what a thread's scratch holds may belong to another call's images
+  fastrace::for_units(count, threads, [=, &images, &units](int64_t u) {
+    thread_local Scratch scratch;
+    thread_local int64_t prepared = 0;
+    if (prepared != call) scratch.image = -1, prepared = call;
+    fill_unit(images[units[u].image], units[u], width, dtype, scratch, canvas + units[u].image * bytes);
+  });
   return out;
 }
 
