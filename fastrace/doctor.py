@@ -71,12 +71,17 @@ def _extension() -> Finding:
         file = _extension.load()
     except FastraceError as error:
         return Finding(
-            "window and ranking on CPU (C++)", str(error), ok=False, remedy="install a C++ compiler, for example g++"
+            "window, bandpass, gather, ranking on CPU (C++)",
+            str(error),
+            ok=False,
+            remedy="install a C++ compiler, for example g++",
         )
     import torch
 
     origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"
-    return Finding("window and ranking on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}")
+    return Finding(
+        "window, bandpass, gather, ranking on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}"
+    )
 
 
 def _simd() -> str:
@@ -87,7 +92,6 @@ def _simd() -> str:
 
 def _numba() -> list[Finding]:
     return [
-        Finding("bandpass on CPU", "real FFT of scipy, mask in numba"),
         Finding("noise on CPU", "numba, Philox-4x32-10"),
     ]
 

@@ -28,8 +28,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp")
-HEADERS = ("csrc/threads.h",)
+SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp", "csrc/bandpass.cpp")
+HEADERS = (
+    "csrc/threads.h",
+    "csrc/pages.h",
+    "csrc/fft_plan.h",
+    "csrc/fft_lanes.h",
+    "csrc/bandpass_lanes.h",
+)
 FLAGS = (
     "-std=c++17",
     "-O3",

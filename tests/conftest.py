@@ -43,3 +43,14 @@ def test_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def lesser_processors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The C++ kernels as a processor without AVX-512, and one with SSE2 alone, would run them."""
+    from fastrace.kernels import _extension
+
+    return {
+        name: _extension._compile([*_extension._compiler(), f"-D{macro}"], tmp_path_factory.mktemp(name))
+        for name, macro in (("avx2", "FASTRACE_NO_AVX512"), ("baseline", "FASTRACE_BASELINE"))
+    }

@@ -18,6 +18,7 @@ read at AUC .95 was at .52 in third octaves); and tiles small enough that only s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,10 +26,12 @@ from functools import lru_cache
 import numba
 import numpy as np
 import scipy.fft
+import torch
 from numpy.typing import NDArray
 
 from fastrace.degrade.grammar import Filter
 from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
+from fastrace.kernels.bandpass import bandpass_sweep
 from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
 
 F32 = NDArray[np.float32]
@@ -53,6 +56,8 @@ SMALL = 1e-8
 """Power of a ring from which it is made as strong as the others: float32 leaves 1e-16 where nothing is."""
 QUIET = 1e-8
 """Square of the power of a tile, in that of its octave, from which its kurtosis is looked at."""
+ZERO = np.float32(2.0**-18)
+"""Values below count as 0: black is what half of a mammogram is, and the sum of rings gives it the sign of a rounding error."""
 FLOOR = 1e-12
 """Added to a mean square before the logarithm: a millionth of the display range, below the noise of any detector."""
 
@@ -144,13 +149,6 @@ def _sector_power(spectrum, ring, sector, twice, power):  # type: ignore[no-unty
             power[ring[row, column], sector[row, column]] += twice[column] * (value.real**2 + value.imag**2)
 
 
-@numba.njit(nogil=True, cache=NUMBA_CACHE)
-def _keep_ring(spectrum, ring, wanted, out):  # type: ignore[no-untyped-def]
-    for row in range(out.shape[0]):
-        for column in range(out.shape[1]):
-            out[row, column] = spectrum[row, column] if ring[row, column] == wanted else 0
-
-
 @numba.njit(nogil=True, cache=NUMBA_CACHE, fastmath=True)
 def _tile_moments(image, grid, second, fourth):  # type: ignore[no-untyped-def]
     height, width = image.shape
@@ -191,6 +189,8 @@ def _sum_of_blocks(blocks, members, linear, octaves, line, bits, pooled, counts)
                 line[column] += blocks[member, row, column]
         i = row * side // height
         for column in range(width):
+            if abs(line[column]) < ZERO:
+                line[column] = 0
             x = line[column]
             j = column * side // width
             pooled[i, j] += x
@@ -204,11 +204,37 @@ def _sum_of_blocks(blocks, members, linear, octaves, line, bits, pooled, counts)
             pooled[i, j] /= max(pixels[i, j], 1)
 
 
-def _peaks(image: F32) -> NDArray[np.float64]:
-    second, fourth = np.empty(PEAK_GRID**2), np.empty(PEAK_GRID**2)
-    _tile_moments(image, PEAK_GRID, second, fourth)
-    kurtosis = np.log((fourth + QUIET) / (second**2 + QUIET))
-    return np.array([*np.quantile(kurtosis, [0.25, 0.5, 0.75]), kurtosis.mean()])
+@numba.njit(nogil=True, cache=NUMBA_CACHE, fastmath=True)
+def _peaks(rings, scales, grid, out):  # type: ignore[no-untyped-def]
+    """Quartiles and mean of the log kurtosis over tiles of the sum of three rings [3, H, W], each times its scale."""
+    height, width = rings.shape[1:]
+    kurtosis = np.empty(grid * grid)
+    for i in range(grid):
+        for j in range(grid):
+            top, bottom = height * i // grid, height * (i + 1) // grid
+            left, right = width * j // grid, width * (j + 1) // grid
+            two, four = 0.0, 0.0
+            for row in range(top, bottom):
+                line2, line4 = np.float32(0), np.float32(0)
+                for column in range(left, right):
+                    x = scales[0] * rings[0, row, column]
+                    x += scales[1] * rings[1, row, column]
+                    x += scales[2] * rings[2, row, column]
+                    square = x * x
+                    line2 += square
+                    line4 += square * square
+                two += line2
+                four += line4
+            pixels = max((bottom - top) * (right - left), 1)
+            two, four = two / pixels, four / pixels
+            kurtosis[i * grid + j] = np.log((four + QUIET) / (two * two + QUIET))
+    out[3] = kurtosis.mean()
+    kurtosis.sort()
+    for quarter in range(1, 4):  # between neighbours, as numpy's quantile does it; np.quantile itself took 0.2 ms
+        place = quarter * (len(kurtosis) - 1) / 4
+        below = int(place)
+        above = min(below + 1, len(kurtosis) - 1)
+        out[quarter - 1] = kurtosis[below] + (place - below) * (kurtosis[above] - kurtosis[below])
 
 
 class Sweep:
@@ -229,6 +255,7 @@ class Sweep:
         patterns, self._block_of_ring = np.unique(self.keeps, axis=1, return_inverse=True)
         self._block_of_ring = self._block_of_ring.reshape(-1)
         self._members = [np.flatnonzero(row) for row in patterns]
+        self._bands = list(itertools.pairwise(ring_edges(size)))
 
     def __call__(
         self,
@@ -258,26 +285,25 @@ class Sweep:
         plan = _plan(self.size)
         end = self.n_rings * PER_RING
         rings, octaves = parts[:end].reshape(self.n_rings, PER_RING), parts[end:].reshape(-1, PER_OCTAVE)
-        equal: list[F32] = []  # the last rings, each divided by its rms
         # Without the mean, whose rounding error in every coefficient would be a leak of its own at high frequencies.
         mean = np.float32(image.mean(dtype=np.float64))
-        spectrum = scipy.fft.rfft2(image - mean)
+        centred = image - mean
         power = np.zeros((self.n_rings, SECTORS))
-        _sector_power(spectrum, plan.ring, plan.sector, plan.twice, power)
+        _sector_power(scipy.fft.rfft2(centred), plan.ring, plan.sector, plan.twice, power)
         power[0, 0] += (float(mean) * image.size) ** 2
+        # The filters share one transform: 1.5 ms for 22 rings of 224 x 224, where as many inverses of scipy took 9.
+        ringed = bandpass_sweep(torch.from_numpy(centred), self._bands).numpy()
+        ringed[0] += mean
         blocks = np.zeros((self._block_of_ring.max() + 1, *image.shape), np.float32)
         second, fourth = np.empty(GRID * GRID), np.empty(GRID * GRID)
-        masked = np.empty_like(spectrum)
-        for j in range(self.n_rings):
-            _keep_ring(spectrum, plan.ring, j, masked)
-            ring = scipy.fft.irfft2(masked, s=image.shape, overwrite_x=True)
-            if j == 0:
-                ring += mean
+        scales = np.empty(self.n_rings, np.float32)  # that make every ring equally strong
+        for j, ring in enumerate(ringed):
             blocks[self._block_of_ring[j]] += ring
             _tile_moments(ring, GRID, second, fourth)
-            equal = [*equal[-OCTAVE + 1 :], ring / np.float32(np.sqrt(second.mean() + SMALL))]
+            scales[j] = 1 / np.sqrt(second.mean() + SMALL)
             if j >= OCTAVE:
-                octaves[j - OCTAVE] = _peaks(equal[0] + equal[1] + equal[2])
+                last = slice(j - OCTAVE + 1, j + 1)
+                _peaks(ringed[last], scales[last], PEAK_GRID, octaves[j - OCTAVE])
             whole = np.log(power[j].sum() / plan.count[j].sum() / image.size + FLOOR)
             sectors = np.log(power[j] / plan.count[j] / image.size + FLOOR) - whole
             rings[j] = [whole, *sectors, *np.log(second + FLOOR)]

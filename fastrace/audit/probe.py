@@ -244,9 +244,9 @@ def _shuffles(labels: Ints, partition: Partition, count: int, seed: int) -> Iter
     whom = np.arange(len(labels)) if partition.refit else partition.judged
     most = max(1, min(2048, CELLS // max(len(labels), 1)))
     for start in range(0, count, most):
-        columns = np.repeat(labels[:, None], min(most, count - start), axis=1)
-        columns[whom] = rng.permuted(columns[whom], axis=0)
-        yield columns
+        rows = np.repeat(labels[None], min(most, count - start), axis=0)  # each in one piece of memory: half the time
+        rows[:, whom] = rng.permuted(rows[:, whom], axis=1)
+        yield rows.T
 
 
 def coded(labels: Ints, n_classes: int) -> F64:  # [P, K]
@@ -261,35 +261,47 @@ def _rank_aucs(ranks: F64, positive: NDArray[np.bool_]) -> F64:  # [T], [T, C] -
 
 
 def column_aucs(scores: F64, positive: NDArray[np.bool_]) -> F64:
-    """AUC of every column of scores [T, C] against its own positives [T, C]; ties count one half, NaN without both."""
+    """AUC of every column of scores [T, C] against its own positives [T, C]; ties count one half, NaN without both.
+
+    The class rides in the last bit of the score, so that sorting numbers, which NumPy does with SIMD instructions, replaces
+    sorting an index: 4 times as fast at 1,000 rows. Scores that differ in that bit alone count as ties.
+    """
     out = np.full(scores.shape[1], np.nan)
-    columns, flags = np.ascontiguousarray(scores.T), np.ascontiguousarray(positive.T)
-    for_ranges(
-        lambda first, last: _aucs(columns[first:last], flags[first:last], out[first:last]), len(out), 20 * len(scores)
-    )
+
+    def work(first: int, last: int) -> None:
+        bits = np.ascontiguousarray(scores[:, first:last].T + 0.0).view(np.int64)  # no negative zero
+        bits ^= (bits >> 63) & np.int64(2**63 - 1)  # integers in the order of the floats
+        bits &= -2
+        bits |= positive[:, first:last].T
+        bits.sort(axis=1)
+        _aucs(bits, out[first:last])
+
+    for_ranges(work, len(out), 20 * len(scores))
     return out
 
 
 @numba.njit(nogil=True, cache=NUMBA_CACHE)
-def _aucs(columns, positive, out):  # type: ignore[no-untyped-def]
+def _aucs(columns, out):  # type: ignore[no-untyped-def]
+    """AUC of each sorted row of 2 x score + class."""
     count, n = columns.shape
     for c in range(count):
         column = columns[c]
-        order = np.argsort(column)
-        m = 0
-        rank_sum = 0.0
+        below = 0  # negatives with a smaller score
+        positives = 0
+        twice = 0  # the pairs that are in order, ties once
         start = 0
         while start < n:
-            stop = start
-            while stop < n and column[order[stop]] == column[order[start]]:
-                stop += 1
-            for at in range(start, stop):
-                if positive[c, order[at]]:
-                    m += 1
-                    rank_sum += 0.5 * (start + stop + 1)
-            start = stop
-        if 0 < m < n:
-            out[c] = (rank_sum - 0.5 * m * (m + 1)) / (m * (n - m))
+            score = column[start] >> 1
+            negative = positive = 0
+            while start < n and column[start] >> 1 == score:
+                positive += column[start] & 1
+                negative += 1 - (column[start] & 1)
+                start += 1
+            twice += positive * (2 * below + negative)
+            below += negative
+            positives += positive
+        if positives > 0 and below > 0:
+            out[c] = 0.5 * twice / (positives * below)
 
 
 def d_prime(scores: F64, labels: Ints) -> float:

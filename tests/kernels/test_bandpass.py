@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda
+from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
 from fastrace.kernels.bandpass.gain import (
     BUTTERWORTH,
     GAUSSIAN,
@@ -42,7 +42,12 @@ SIZES = [
     (225, 225),
     (33, 40),
     (40, 33),
-    (96, 254),
+    (96, 254),  # 2 * 127: a convolution
+    (122, 61),  # the largest prime that has a butterfly of its own
+    (67, 134),  # and the first without
+    (169, 121),
+    (256, 1023),
+    (512, 75),
 ]
 BANDS = [(0, 1), (0, 5), (0, 10), (5, 10), (10, 50), (50, INF), (200, INF), (0, INF), (7.5, 31.25)]
 
@@ -149,7 +154,7 @@ def test_comparing_with_the_integer_edge_is_comparing_with_the_real_one(
 ) -> None:
     edge = scaled_edge(cutoff, height, width)
     exact = (Fraction(cutoff) * min(height, width)) ** 2
-    for candidate in (square, edge - 1, edge, edge + 1):
+    for candidate in {square, min(edge, 2**62) - 1, min(edge, 2**62)}:  # no squared radius is larger
         assert (candidate < edge) == (candidate < exact)
 
 
@@ -269,6 +274,34 @@ def test_each_image_can_have_its_own_cut_offs(shape: str) -> None:
     )
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (30, 41), (64, 64), (67, 33)])
+def test_a_sweep_is_each_of_its_filters(size: tuple[int, int], shape: str) -> None:
+    batch = images(2, 2, *size)
+    bands = [(0.0, 1.0), (0.0, 4.0), (3.0, 9.5), (12.0, INF), (0.0, INF), (900.0, INF)]
+    for complement in (False, True):
+        swept = bandpass_sweep(batch, bands, complement=complement, shape=shape)
+        assert swept.shape == (2, 2, 6, *size)
+        for k, (low, high) in enumerate(bands):
+            assert torch.equal(swept[:, :, k], bandpass(batch, low, high, complement=complement, shape=shape))
+
+
+def test_a_sweep_of_nothing_of_one_image_and_on_many_threads() -> None:
+    image, bands, threads = images(96, 130), [(float(t), float(t) + 5) for t in range(40)], torch.get_num_threads()
+    swept = bandpass_sweep(image, bands)
+    assert bandpass_sweep(image, []).shape == (0, 96, 130)
+    assert bandpass_sweep(images(0, 8, 8), bands).shape == (0, 40, 8, 8)
+    assert bandpass_sweep(images(3, 0, 8), bands).shape == (3, 40, 0, 8)
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(bandpass_sweep(image, bands), swept)
+        assert torch.equal(bandpass_sweep(image.expand(7, 96, 130), bands)[6], swept)
+    finally:
+        torch.set_num_threads(threads)
+    with pytest.raises(UsageError, match="low <= r < high"):
+        bandpass_sweep(image, [(0, 5), (5, 5)])
+
+
 def test_an_image_does_not_depend_on_its_batch_or_the_number_of_threads() -> None:
     batch, threads = images(25, 96, 130), torch.get_num_threads()
     together = bandpass(batch, 5, 20)
@@ -276,6 +309,8 @@ def test_an_image_does_not_depend_on_its_batch_or_the_number_of_threads() -> Non
     try:
         torch.set_num_threads(3)
         assert torch.equal(bandpass(batch, 5, 20), together)
+        lows = torch.full((25,), 5.0)
+        assert torch.equal(bandpass(batch, lows, 20.0), together)
     finally:
         torch.set_num_threads(threads)
 
@@ -296,6 +331,22 @@ def test_nan_does_not_vanish() -> None:
     image[0, 3, 3] = float("nan")
     for low, high in ((0, 3), (3, 6), (3, INF), (500, INF)):
         assert bandpass(image, low, high).isnan().any()
+    for low, high in ((0, 3), (3, 6), (3, INF)):
+        assert bandpass(image, low, high).isnan().all()
+    batch = torch.cat([images(1, 20, 20), image])
+    assert torch.equal(bandpass(batch, 0, 3)[0], bandpass(batch[:1], 0, 3)[0])
+
+
+@pytest.mark.parametrize("extreme", [1e30, -1e30, 1e-38, INF])
+def test_extremes_do_what_arithmetic_says(extreme: float) -> None:
+    image = images(1, 33, 40, dtype=torch.float64)
+    if math.isinf(extreme):
+        image[0, 3, 3] = extreme
+        assert not bandpass(image.float(), 2, 9).isfinite().any()
+        return
+    expected = bandpass_reference(image.numpy(), 2, 9) * extreme
+    got = bandpass((image * extreme).float(), 2, 9).double().numpy()
+    assert np.abs(got - expected).max() < TOLERANCE[torch.float32] * abs(extreme) + 1e-44
 
 
 def test_the_input_is_left_alone() -> None:
@@ -354,6 +405,7 @@ def test_the_operations_pass_opcheck(shape: int) -> None:
     image = images(2, 9, 12).requires_grad_()
     torch.library.opcheck(torch.ops.fastrace.bandpass, (image, 2.0, INF, False, shape, 2))
     torch.library.opcheck(torch.ops.fastrace.bandpass_each, (image, LOWS, HIGHS, True, shape, 2))
+    torch.library.opcheck(torch.ops.fastrace.bandpass_sweep, (image, LOWS, HIGHS, False, shape, 2))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -361,6 +413,7 @@ def test_the_gradient_is_the_filter_itself(shape: str) -> None:
     image = images(2, 7, 10, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: bandpass(x, 1, 3, shape=shape), (image,))
     assert torch.autograd.gradcheck(lambda x: bandpass(x, LOWS, HIGHS, shape=shape, complement=True), (image,))
+    assert torch.autograd.gradcheck(lambda x: bandpass_sweep(x, [(0, 2), (1, 3), (2, INF)], shape=shape), (image,))
     assert torch.autograd.gradgradcheck(lambda x: bandpass(x, 1, 3, shape=shape) ** 2, (image,))
     upstream = images(4, 7, 10, dtype=torch.float64)[2:]
     (gradient,) = torch.autograd.grad(bandpass(image, 1, 3, shape=shape), image, upstream)

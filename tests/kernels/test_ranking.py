@@ -193,8 +193,7 @@ def test_replicates_of_different_seeds_and_numbers_have_nothing_in_common() -> N
 
 
 @pytest.mark.slow
-def test_threads_and_instruction_sets_give_the_same_bits(tmp_path: Path) -> None:
-    baseline = _extension._compile([*_extension._compiler(), "-DFASTRACE_BASELINE"], tmp_path)
+def test_threads_and_instruction_sets_give_the_same_bits(lesser_processors: dict[str, Path]) -> None:
     script = """
 import hashlib, sys, numpy as np, torch
 from pathlib import Path
@@ -211,7 +210,7 @@ owners = rng.integers(0, 4001, 9001)
 digest.update(bootstrap_auc(scores, positive, owners, np.arange(4001) % 3, 500, 1).numpy().tobytes())
 print(digest.hexdigest())
 """
-    runs = [["1"], ["2"], ["5"], ["2", str(baseline)]]
+    runs = [["1"], ["2"], ["5"], ["2", str(lesser_processors["baseline"])]]
     results = {
         subprocess.run([sys.executable, "-c", script, *rest], capture_output=True, text=True, check=True).stdout
         for rest in runs
