@@ -1,5 +1,13 @@
 """Measurements against named peers: interleaved, with spread and error, losses shown (installed as `fastrace.bench`)."""
 
-# One module each, with `rows(quick)`. The quick ones together take less than a minute on two cores.
-NAMES = ("window", "bandpass", "noise", "decode", "ranking", "pipeline")
-QUICK_NAMES = ("window", "bandpass", "noise", "decode", "ranking")
+# One module each, with `rows(quick)`, in the order in which they are measured.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "kernels": ("window", "bandpass", "sweep", "noise", "gather"),
+    "decode": ("decode",),
+    "stats": ("ranking",),
+    "pipeline": ("pipeline",),
+    "train": ("train",),
+}
+NAMES = tuple(name for names in GROUPS.values() for name in names)
+# These together take less than a minute on two cores.
+QUICK_NAMES = tuple(name for name in NAMES if name not in ("pipeline", "train"))

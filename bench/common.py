@@ -1,28 +1,52 @@
 """Interleaved timing: every peer takes its turn in each round, so a drift of the machine hits all alike.
 
 `measure` is what a benchmark calls: it asks every peer for its result once, compares it with the float64 reference, and
-times those that gave one. A peer that is not installed, fails or is wrong stays in the table and is named as such.
+times those that gave one. A peer that is not installed, fails, ends the process or is wrong stays in the table and is
+named as such. What was asked for on the command line (`Settings`) and who listens (`SESSION`) is the same for all
+benchmarks of a process, and is therefore not handed through each of them.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-# operation, peer, version ("not installed"), ms, ratio (its time / ours), spread (p20 and p80 of the ratio), max_error,
-# noisy (our own time, or the machine, was restless), problem (a sentence, or None). A peer without a time has ms None.
+from fastrace.bench.machine import Meter, load, peak_memory, usable_cpus, version
+
+__all__ = [
+    "SESSION",
+    "Peer",
+    "Row",
+    "Settings",
+    "difference",
+    "figures",
+    "interleave",
+    "is_ours",
+    "measure",
+    "optional",
+]
+__all__ += ["threads", "usable_cpus", "version"]
+
+# operation, peer, version ("not installed");
+# ms, ratio (its time / ours), spread (p20 and p80 of the ratio), samples (ms of each round): None without a time;
+# max_error (against the float64 reference; None where there is none), problem (a sentence, or None);
+# noisy (our own time, or the machine, was restless) and why (sentences), load, threads;
+# first_ms (the first call: imports and compilation), peak_mb (memory that a later call needs, its result included);
+# bytes, flops (what the operation has to move and compute at least, per image; None where it is not stated).
 Row = dict[str, Any]
 
 NOISY_SPREAD = 1.3  # p80 / p20 of our own time
+NOISY_OTHERS = 0.25  # cores that other processes used
+NOISY_STOLEN = 0.02  # share of the time that the hypervisor gave to others
+SLOW = 20  # `--peers fast` leaves out who takes this many times as long as we do
 
 
 @dataclass(frozen=True)
@@ -32,29 +56,85 @@ class Peer:
     Attributes
     ----------
     name : str
-        As the table shows it.
+        As the table shows it; ours begin with "fastrace".
     call : callable
         Does the operation once. It imports what it needs itself: whether a peer is there is found out by calling it.
     packages : tuple of str
         Names under which it may have been installed; the first that is gives the version.
     limit : float or None
         Largest error that still counts as the same result; None where there is no error to compare.
+    check : callable or None
+        Gives the result to compare, where that of `call` cannot be (it draws at random).
+    part : float
+        Share of the operation that one call does; times are divided by it.
     """
 
     name: str
     call: Callable[[], Any]
     packages: tuple[str, ...] = ("fastrace",)
     limit: float | None = None
+    check: Callable[[], Any] | None = None
+    part: float = 1.0
 
 
-def version(*packages: str) -> str:
-    """Version of the first that is installed, or "not installed"."""
-    for package in packages:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "not installed"
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for.
+
+    Attributes
+    ----------
+    quick : bool
+        Fewer cases and rounds.
+    peers : str
+        ``all``, ``fast``, or parts of names with commas between them.
+    check_only : bool
+        Compare the results and time nothing.
+    rounds : int or None
+        At most so many.
+    """
+
+    quick: bool = False
+    peers: str = "all"
+    check_only: bool = False
+    rounds: int | None = None
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a peer of that name was not asked for."""
+        wanted = [part.strip().lower() for part in self.peers.split(",")]
+        return self.peers not in ("all", "fast") and not any(part in name.lower() for part in wanted)
+
+
+@dataclass
+class Session:
+    """What the benchmarks of one process share.
+
+    Attributes
+    ----------
+    settings : Settings
+    mark : callable
+        Is told operation and peer before each call, and two empty words after the last: what ended the process, if it ends.
+    emit : callable
+        Takes the rows of each operation that is done.
+    ended : dict
+        (operation, peer) -> what is known of it: it ended an earlier process, and is not called again.
+    done : frozenset
+        Operations that an earlier process measured.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    mark: Callable[[str, str], None] = lambda operation, peer: None
+    emit: Callable[[list[Row]], None] = lambda rows: None
+    ended: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    meter: Meter = field(default_factory=Meter)
+
+
+SESSION = Session()
+
+
+def is_ours(row: Row) -> bool:
+    """Whether a row is ours and not a peer's."""
+    return bool(row["peer"].startswith("fastrace"))
 
 
 def optional(name: str) -> ModuleType | None:
@@ -63,11 +143,6 @@ def optional(name: str) -> ModuleType | None:
         return importlib.import_module(name)
     except Exception:  # one that is there and broken must not end the run; calling it shows what it says
         return None
-
-
-def usable_cpus() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -111,11 +186,8 @@ def interleave(
     *,
     tries: int = 1,
     clock: Callable[[], float] = time.perf_counter,
-    warm_up: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Seconds of each call in each round (the best of `tries`), after one warm-up each."""
-    for call in calls.values() if warm_up else ():
-        call()
+    """Seconds of each call in each round (the best of `tries`); whoever needs a warm-up has had it."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for turn in range(rounds):
@@ -139,6 +211,8 @@ def measure(
     per: int = 1,
     tries: int = 1,
     clock: Callable[[], float] = time.perf_counter,
+    work: tuple[float, float] | None = None,
+    memory: bool = True,
 ) -> list[Row]:
     """Check and time all peers of one operation.
 
@@ -154,60 +228,152 @@ def measure(
         As for `interleave`.
     per : int
         Images in one call; times are per image.
+    work : (float, float) or None
+        Bytes that must be moved and floating-point operations that must be done per image, whoever does it: inputs read once
+        and results written once, and the operations of the textbook's algorithm. They place the operation under the roof.
+    memory : bool
+        Whether the memory of a call is that of this process.
 
     Returns
     -------
     list of Row
-        One a peer, in the order given.
+        One a peer, in the order given; none where the operation was measured before or none of its peers was asked for.
     """
+    session, settings, ours = SESSION, SESSION.settings, peers[0]
+    wanted = [peer for peer in peers if peer is ours or not settings.leaves_out(peer.name)]
+    if operation in session.done or (len(peers) > 1 and len(wanted) == 1):
+        return []
     absent: set[str] = set()
-    problems: dict[str, str] = {}
+    problems = {
+        peer.name: session.ended[operation, peer.name] for peer in peers if (operation, peer.name) in session.ended
+    }
     errors: dict[str, float | None] = {}
-    for peer in peers:
+    first: dict[str, float] = {}
+    peaks: dict[str, float | None] = {}
+    warm: dict[str, float] = {}
+    if ours.name in problems:  # there is nothing to compare with
+        wanted = []
+    for peer in wanted:
+        if peer.name in problems:
+            continue
+        session.mark(operation, peer.name)
         try:
+            started = time.perf_counter()
             result = peer.call()
+            first[peer.name] = (time.perf_counter() - started) * 1e3
             if error is not None and peer.limit is not None:
-                errors[peer.name], wrong = _judge(error(result), peer.limit)
+                errors[peer.name], wrong = _judge(error(peer.check() if peer.check else result), peer.limit)
                 problems |= {peer.name: wrong} if wrong else {}
+            del result
+            if not settings.check_only:
+                peak, taken = peak_memory(peer.call)
+                peaks[peer.name], warm[peer.name] = peak if memory else None, taken / peer.part
+                if settings.peers == "fast" and warm[peer.name] > SLOW * warm[ours.name]:
+                    times = warm[peer.name] / warm[ours.name]
+                    problems[peer.name] = f"left out (slow): a second call took {times:.0f} times as long as ours"
         except ModuleNotFoundError:
-            if peer is peers[0]:
+            if peer is ours:
                 raise
             absent.add(peer.name)
         except Exception as failure:
-            if peer is peers[0]:
+            if peer is ours:
                 raise
             problems[peer.name] = _failed(failure)
-    failed = {name for name, problem in problems.items() if problem.startswith("failed")}
+    out = {name for name, problem in problems.items() if problem.startswith(("failed", "left out"))}
 
     def guarded(peer: Peer) -> Callable[[], None]:
         def call() -> None:
-            if peer.name in failed:
+            if peer.name in out:
                 return
+            session.mark(operation, peer.name)
             try:
                 peer.call()
             except Exception as failure:
-                if peer is peers[0]:
+                if peer is ours:
                     raise
-                failed.add(peer.name)
+                out.add(peer.name)
                 problems[peer.name] = _failed(failure)
 
         return call
 
-    calls = {peer.name: guarded(peer) for peer in peers if peer.name not in absent | failed}
-    taken = interleave(calls, rounds, tries=tries, clock=clock, warm_up=False)  # each has been called above
-    times = {name: seconds / per for name, seconds in taken.items()}
-    versions = {peer.name: version(*peer.packages) for peer in peers}
-    measured = {row["peer"]: row for row in rows_against(operation, peers[0].name, times, versions, errors)}
-    nothing = {"ms": None, "ratio": None, "spread": None, "max_error": None}
-    rows: list[Row] = []
-    for peer in peers:
-        row = measured.get(peer.name, {})
-        if peer.name in absent | failed:
-            row = {"operation": operation, "peer": peer.name, "version": versions[peer.name], **nothing}
-        if peer.name in absent:
-            row["version"] = "not installed"
-        rows.append({**row, "problem": problems.get(peer.name)})
+    seconds: dict[str, np.ndarray] = {}
+    if wanted and not settings.check_only:
+        calls = {peer.name: guarded(peer) for peer in wanted if peer.name not in absent | out}
+        seconds = interleave(calls, min(rounds, settings.rounds or rounds), tries=tries, clock=clock)
+    session.mark("", "")
+    samples = {
+        p.name: _rounded(seconds[p.name] / per / p.part) for p in wanted if p.name in seconds and p.name not in out
+    }
+    why = restless(samples[ours.name], session.meter.read()) if samples else []
+    rows = [
+        {
+            "operation": operation,
+            "peer": peer.name,
+            "version": "not installed" if peer.name in absent else version(*peer.packages),
+            **figures(samples.get(peer.name), samples.get(ours.name)),
+            "max_error": None if peer.name in absent | out else errors.get(peer.name),
+            "problem": problems.get(peer.name),
+            "noisy": bool(why),
+            "why": why,
+            "load": round(load(), 2),
+            "threads": _threads(),
+            "first_ms": _digits(first.get(peer.name), 3),
+            "peak_mb": peaks.get(peer.name),
+            "bytes": work[0] if work else None,
+            "flops": work[1] if work else None,
+        }
+        for peer in wanted or peers[:1]
+    ]
+    session.emit(rows)
     return rows
+
+
+def figures(samples: Sequence[float] | None, ours: Sequence[float] | None) -> Row:
+    """Median, ratio to ours paired by round with its 20th and 80th percentile, and the samples, all in ms."""
+    if not samples or not ours:
+        return {"ms": None, "ratio": None, "spread": None, "samples": None}
+    ratio = np.asarray(samples) / np.asarray(ours)
+    return {
+        "ms": _digits(float(np.median(samples)), 5),
+        "ratio": round(float(np.median(ratio)), 3),
+        "spread": [round(float(np.percentile(ratio, q)), 3) for q in (20, 80)],
+        "samples": list(samples),
+    }
+
+
+def restless(samples: Sequence[float], machine: tuple[float, float] | None) -> list[str]:
+    """Why the times of an operation are not to be trusted to the last per cent: nothing, or a sentence for each reason.
+
+    Parameters
+    ----------
+    samples : sequence of float
+        Our own times.
+    machine : (float, float) or None
+        Cores that others used meanwhile, and the share of the time that was stolen. Where they are not known, the load of the
+        last minute stands for them, which counts us too.
+    """
+    low, high = np.percentile(samples, (20, 80))
+    found = [f"our own times spread by {high / low:.2f} (p80/p20)"] if high > NOISY_SPREAD * low else []
+    if machine is None:
+        return found + ([f"load {load():.1f} on {usable_cpus()} cores"] if load() > usable_cpus() else [])
+    others, stolen = machine
+    found += [f"other processes used {others:.1f} cores"] if others > NOISY_OTHERS else []
+    return found + ([f"the hypervisor took {stolen:.0%} of the time"] if stolen > NOISY_STOLEN else [])
+
+
+def _threads() -> int:
+    """Threads that a call may use, by what torch was told; 1 where nobody has imported it, which takes two seconds."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch else 1
+
+
+def _rounded(seconds: np.ndarray) -> list[float]:
+    """Ms, with the digits that mean something: ratios are computed from these, so that others get the same ones."""
+    return [float(f"{value * 1e3:.5g}") for value in seconds]
+
+
+def _digits(value: float | None, digits: int) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")
 
 
 def _judge(error: float, limit: float) -> tuple[float | None, str | None]:
@@ -219,30 +385,3 @@ def _judge(error: float, limit: float) -> tuple[float | None, str | None]:
 def _failed(failure: Exception) -> str:
     said = (str(failure).splitlines() or [""])[0][:100]
     return f"failed: {type(failure).__name__}: {said}".rstrip(": ")
-
-
-def rows_against(
-    operation: str,
-    ours: str,
-    times: Mapping[str, np.ndarray],
-    versions: Mapping[str, str],
-    max_error: Mapping[str, float | None],
-) -> list[Row]:
-    """One row a peer: ratio = its time / ours, paired by round; spread is the 20th and 80th percentile of the ratio."""
-    rows: list[Row] = []
-    low, high = np.percentile(times[ours], (20, 80))
-    for name, seconds in times.items():
-        ratio = seconds / times[ours]
-        rows.append(
-            {
-                "operation": operation,
-                "peer": name,
-                "version": versions.get(name, ""),
-                "ms": round(float(np.median(seconds)) * 1e3, 4),
-                "ratio": round(float(np.median(ratio)), 3),
-                "spread": [round(float(np.percentile(ratio, q)), 3) for q in (20, 80)],
-                "max_error": max_error.get(name),
-                "noisy": bool(high > NOISY_SPREAD * low),
-            }
-        )
-    return rows

@@ -18,6 +18,12 @@ COUNT, SIDE = 32, 224
 AMOUNTS = {"gaussian": 0.1, "speckle": 0.1, "poisson": 0.25, "salt_pepper": 0.1}
 QUICK_KINDS = ("gaussian", "poisson")
 FLOAT32_ROUNDING = 2.0**-22  # two last places of results up to 2
+# Operations on 32-bit numbers for each pixel, from the definition of the noise and not from anyone's code. Philox-4x32-10:
+# ten rounds of two products (low and high word), four exclusive ors and two additions of the key make four words: 25 each.
+# Box-Muller for two pixels: logarithm, root, sine, cosine, counted as one each, and four products; then x + sigma z.
+# Poisson and salt and pepper: the uniform word and the comparison; the steps of an inversion depend on the pixel.
+PHILOX, BOX_MULLER, APPLY = 25, 4, 2
+WORK = {"gaussian": PHILOX + BOX_MULLER + APPLY, "speckle": PHILOX + BOX_MULLER + APPLY + 1}
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -73,4 +79,6 @@ def _kind(kind: str, rounds: int) -> list[Row]:
         peers.append(Peer(f"numpy Generator({name})", partial(numpy_draw, generator), ("numpy",)))
     peers.append(Peer("torch", torch_draw, ("torch",)))
     what = f"noise {kind} {amount} {SIDE}x{SIDE} float32, batch {COUNT}, 1 core"
-    return measure(what, peers, error, rounds=rounds, per=COUNT)
+    pixels = SIDE * SIDE
+    work = (8.0 * pixels, WORK.get(kind, PHILOX + APPLY) * float(pixels))  # float32 in and out
+    return measure(what, peers, error, rounds=rounds, per=COUNT, work=work)

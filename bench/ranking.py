@@ -8,23 +8,12 @@ every round and scaled to 2,000, for they would take minutes; ms is per 2,000 re
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
 
-from fastrace.bench.common import (
-    Peer,
-    Row,
-    difference,
-    interleave,
-    measure,
-    rows_against,
-    threads,
-    usable_cpus,
-    version,
-)
+from fastrace.bench.common import Peer, Row, difference, measure, threads, usable_cpus
 from fastrace.kernels.ranking import TOLERANCE, bootstrap_auc, draw_weights, placements
 from fastrace.statistics import bootstrap, rank_images
 
@@ -111,30 +100,33 @@ def _interval(scores: np.ndarray, positive: np.ndarray, patients: np.ndarray, ro
         every = np.stack([weights() for _ in range(PEER_REPLICATES)])
         return np.quantile(_numpy_aucs(scores, positive, every[:, patients]), (0.025, 0.975))
 
-    calls: dict[str, Callable[[], object]] = {
-        "fastrace": lambda: bootstrap(ranking, replicates=REPLICATES, method="percentile"),
-        "sklearn loop": sklearn_loop,
-        "numpy, one sort": numpy_vectorised,
-    }
-    times = interleave(calls, rounds)
-    for name in ("sklearn loop", "numpy, one sort"):
-        times[name] = times[name] * (REPLICATES / PEER_REPLICATES)
+    # Their intervals draw at random; what is compared is the AUCs of the same replicates.
     drawn = draw_weights(owner.astype(int), PEER_REPLICATES, seed=2)[:, patients]
     exact = np.array([roc_auc_score(positive, scores, sample_weight=weight) for weight in drawn])
-    ours = bootstrap_auc(scores, positive, patients, owner.astype(int), PEER_REPLICATES, 2)[0].numpy()
-    errors = {
-        "fastrace": difference(ours, exact),
-        "numpy, one sort": difference(_numpy_aucs(scores, positive, drawn), exact),
-    }
-    versions = {
-        "fastrace": version("fastrace"),
-        "sklearn loop": version("scikit-learn"),
-        "numpy, one sort": version("numpy"),
-    }
+
+    def ours() -> np.ndarray:
+        return bootstrap_auc(scores, positive, patients, owner.astype(int), PEER_REPLICATES, 2)[0].numpy()
+
+    part = PEER_REPLICATES / REPLICATES
+    peers = [
+        Peer(
+            "fastrace",
+            lambda: bootstrap(ranking, replicates=REPLICATES, method="percentile"),
+            limit=TOLERANCE,
+            check=ours,
+        ),
+        Peer("sklearn loop", sklearn_loop, ("scikit-learn",), part=part),
+        Peer(
+            "numpy, one sort",
+            numpy_vectorised,
+            ("numpy",),
+            TOLERANCE,
+            check=lambda: _numpy_aucs(scores, positive, drawn),
+            part=part,
+        ),
+    ]
     what = f"patient-cluster interval, {ROWS:,} rows, B = {REPLICATES}, {cores}"
-    found = rows_against(what, "fastrace", times, versions, errors)
-    found[0]["problem"] = f"wrong result: error {errors['fastrace']:.2g}" if errors["fastrace"] > TOLERANCE else None
-    return found
+    return measure(what, peers, lambda found: difference(found, exact), rounds=rounds)
 
 
 def _numpy_aucs(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -146,14 +138,3 @@ def _numpy_aucs(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -
     down = np.add.reduceat(np.where(mine, 0.0, weight), ties, axis=1)
     below = np.cumsum(down, axis=1) - down / 2
     return (up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
-
-
-def main() -> None:
-    """Measure and print."""
-    from fastrace.bench.__main__ import main as bench
-
-    bench(["ranking"])
-
-
-if __name__ == "__main__":
-    main()

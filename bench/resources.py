@@ -33,10 +33,23 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
+from fastrace.kernels.bandpass import cuda, jit
+
+MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise", "fastrace.kernels.bandpass.folded")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
-CUDA_SOURCES = {"bandpass": ("bandpass.cu", ("bandpass_mask_f32", "bandpass_mask_f64"))}
+_STORED = [f"{result}_{kind}" for result in ("float16", "bfloat16", "float32") for kind in jit.KINDS.values()]
+# File -> kernels in it. The callbacks are compiled as kernels of their own: inside cuFFT nobody can read their registers.
+CUDA_SOURCES: dict[str, tuple[str, ...]] = {
+    "bandpass.cu": ("bandpass_mask_f32", "bandpass_mask_f64"),
+    "callbacks.cu": (
+        "bandpass_begin",
+        "bandpass_cutoffs",
+        *(f"bandpass_load_{pixel}" for pixel in ("uint8", "uint16", "float16", "float32")),
+        *(f"bandpass_gain_{gains.lower()}" for gains in (jit.SHARED, jit.EACH_IDEAL, jit.EACH_SMOOTH)),
+        *(f"bandpass_store_{stored}" for stored in _STORED),
+    ),
+}
 
 Row = dict[str, Any]
 
@@ -156,7 +169,7 @@ def read_cubin(cubin: bytes, log: str, kernel: str = r"\w+") -> Row:
         "spill_load_bytes": int(spills[2]),
         "load_bits": _widest(re.findall(r"\bLDG\.E(\S*)", assembly)),
         "store_bits": _widest(re.findall(r"\bSTG\.E(\S*)", assembly)),
-        "matrix": sorted(set(re.findall(r"\b(HMMA|HGMMA|UTCHMMA|IMMA)\.", assembly))),
+        "matrix": sorted(set(re.findall(r"\b(HMMA|HGMMA|UTCHMMA|IMMA)\b", assembly))),
     }
 
 
@@ -211,16 +224,14 @@ def nvrtc_version() -> str:
     return f"{major}.{minor}"
 
 
-def nvrtc_rows(source: str, target: str) -> list[Row]:
+def nvrtc_rows(file: str, target: str) -> list[Row]:
     """Compile a CUDA C++ source as CuPy would, for one target."""
-    import fastrace.kernels
-
-    file, kernels = CUDA_SOURCES[source]
+    kernels = CUDA_SOURCES[file]
     if not target.startswith("sm_"):
         return [
             {"kernel": k, "target": target, "reason": "CUDA C++ for CuPy on NVIDIA; not built for HIP"} for k in kernels
         ]
-    text = (Path(fastrace.kernels.__file__).parent / "csrc" / file).read_text()
+    text = jit.source(BEGIN=1, PASSES=1) if file == "callbacks.cu" else cuda.SOURCE.read_text()
     cubin, log = compile_nvrtc(text, file, target)
     return [{"kernel": kernel, "target": target, **read_cubin(cubin, log, kernel)} for kernel in kernels]
 
@@ -229,20 +240,21 @@ def compile_nvrtc(text: str, name: str, target: str) -> tuple[bytes, str]:
     """Return the machine code of a source and the log; raise RuntimeError with the log if it does not compile."""
     from cuda.bindings import nvrtc
 
-    options = [b"-std=c++17", f"--gpu-architecture={target}".encode(), b"--ptxas-options=-v"]
+    # -ftz: CuPy adds it to whatever it is given.
+    options = [b"-std=c++17", b"-ftz=true", f"--gpu-architecture={target}".encode(), b"--ptxas-options=-v"]
     _, program = nvrtc.nvrtcCreateProgram(text.encode(), name.encode(), 0, [], [])
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     _, size = nvrtc.nvrtcGetProgramLogSize(program)
-    log = b" " * size
+    log = bytes(size + 1)  # written into: never of length 1, since Python keeps one object for each of those
     nvrtc.nvrtcGetProgramLog(program, log)
     report = log.decode(errors="replace").strip("\0 \n")
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise RuntimeError(f"{name} for {target}: {status.name}\n{report}")
     _, size = nvrtc.nvrtcGetCUBINSize(program)
-    cubin = b" " * size
+    cubin = bytes(size + 1)
     nvrtc.nvrtcGetCUBIN(program, cubin)
     nvrtc.nvrtcDestroyProgram(program)
-    return cubin, report
+    return cubin[:size], report
 
 
 if __name__ == "__main__":

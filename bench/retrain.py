@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from fastrace.audit import Audit, audit
-from fastrace.bench.run import environment
+from fastrace.bench.machine import environment
 from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
 from fastrace.degrade import parse
 from fastrace.phantom import PhantomSpec, images

@@ -1,120 +1,127 @@
-"""Run the benchmarks that were named and describe the machine: what `fastrace bench` and `python -m fastrace.bench` call."""
+"""Run the benchmarks that were named and describe the machine: what `fastrace bench` calls; keeps the committed result."""
 
 from __future__ import annotations
 
-import datetime
-import importlib
 import json
-import os
-import platform
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from fastrace.bench import NAMES, QUICK_NAMES
-from fastrace.bench.common import Row, usable_cpus, version
-from fastrace.bench.table import README_END, README_OPERATIONS, README_START, markdown
+from fastrace.bench import GROUPS, NAMES, QUICK_NAMES
+from fastrace.bench.common import Row, Settings, figures, is_ours
+from fastrace.bench.isolate import run_apart
+from fastrace.bench.machine import ROOT, environment, usable_cpus
+from fastrace.bench.roofline import roofline
+from fastrace.bench.table import README_OPERATIONS, described, markdown
+from fastrace.bench.targets import targets_markdown
 from fastrace.errors import UsageError
 
-ROOT = Path(__file__).resolve().parents[1]  # of the checkout: fastrace/bench is a link there
 RESULT = ROOT / "bench" / "results" / "cpu.json"
-PACKAGES = ("fastrace", "torch", "numpy", "numba", "scipy", "scikit-learn", "imagecodecs", "pydicom")
-# Variables that change how many threads the libraries start.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+SCHEMA = 2  # of the document; 1, without a number, had no samples
 
 
-def run(names: Sequence[str], quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def run(names: Sequence[str], settings: Settings, say: Callable[[str], None], repeat: int = 1) -> dict[str, Any]:
     """Measure.
 
     Parameters
     ----------
     names : sequence of str
-        From `NAMES`; empty means all of them, or with `quick` those that fit into a minute.
-    quick : bool
-        Fewer cases and rounds.
+        Groups or single benchmarks, from `GROUPS` and `NAMES`; empty means all of them, or with ``quick`` those that fit
+        into a minute.
+    settings : Settings
     say : callable
         Takes a line about the progress.
+    repeat : int
+        How often everything is run; the samples of all runs count, and each row has the ratio of each run.
 
     Returns
     -------
     dict
-        "environment" and "rows"; plain JSON.
+        ``schema``, ``environment``, ``roofs`` and ``rows``; plain JSON.
     """
-    unknown = sorted(set(names) - set(NAMES))
+    chosen = tuple(dict.fromkeys(name for given in names for name in GROUPS.get(given, (given,))))
+    unknown = sorted(set(chosen) - set(NAMES))
     if unknown:
-        raise UsageError(f"no benchmark {', '.join(unknown)}; choose from {', '.join(NAMES)}")
-    chosen = tuple(dict.fromkeys(names)) or (QUICK_NAMES if quick else NAMES)
-    if not names and quick:
-        say("--quick leaves out pipeline; name it to run it")
-    described = environment(quick)
-    cores = usable_cpus()
-    if described["load"] >= 1:
+        raise UsageError(
+            f"no benchmark {', '.join(unknown)}; choose from the groups {', '.join(GROUPS)}, or from {', '.join(NAMES)}"
+        )
+    if not names and settings.quick:
+        chosen = QUICK_NAMES
+        say(f"--quick leaves out {', '.join(name for name in NAMES if name not in chosen)}; name what you want to run")
+    machine, cores = environment(settings.quick), usable_cpus()
+    machine |= {"peers": settings.peers, "check_only": settings.check_only, "runs": repeat}
+    if machine["load"] >= 1:
         say(
-            f"this machine is busy (load {described['load']:.2f} on {cores} cores): times will be too long and restless; "
+            f"this machine is busy (load {machine['load']:.2f} on {cores} cores): times will be too long and restless; "
             "ratios, taken in turns, less so"
         )
-    rows: list[Row] = []
-    for number, name in enumerate(chosen, 1):
-        say(f"{name}, {number} of {len(chosen)}")
-        load, started = _load(), time.perf_counter()
-        found = _rows(name, quick)
-        described["seconds"][name] = round(time.perf_counter() - started, 1)
-        rows += [{**row, "noisy": row["noisy"] or load > cores, "load": round(load, 2)} for row in _agree(found)]
-    return {"environment": described, "rows": rows}
+    runs = [_run(chosen or NAMES, settings, say) for _ in range(repeat)]
+    document = merged(runs)
+    if not document["rows"]:
+        raise UsageError(f"--peers {settings.peers}: no peer has such a name; leave it out to see all names")
+    return {"schema": SCHEMA, "environment": machine | {"seconds": document.pop("seconds")}, **document}
 
 
-def _rows(name: str, quick: bool) -> list[Row]:
-    found: list[Row] = importlib.import_module(f"fastrace.bench.{name}").rows(quick=quick)
-    return found
+def _run(chosen: Sequence[str], settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+    found, ceiling = run_apart([f"fastrace.bench.{name}" for name in chosen], settings, say)
+    rows, seconds = [], {}
+    for module, (several, taken) in found.items():
+        name = module.rpartition(".")[2]
+        seconds[name] = round(taken, 1)
+        rows += [{"benchmark": name, **row} for row in several]
+    return {"seconds": seconds, "roofs": ceiling, "rows": rows}
 
 
-def _agree(rows: list[Row]) -> list[Row]:
-    """Give every row the same keys, and all of one operation its mark."""
-    noisy = {row["operation"] for row in rows if row.get("noisy")}
-    measured = ("operation", "peer", "version", "ms", "ratio", "spread", "max_error")
-    return [
-        {
-            **{key: row[key] for key in measured},
-            "noisy": row["operation"] in noisy,
-            "problem": row.get("problem"),
-        }
-        for row in rows
-    ]
+def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One result from several runs: all samples together, and ``ratios``, which has the ratio of each run.
+
+    An operation is noisy where it was in more than half of the runs.
+    """
+    several: dict[tuple[str, str], list[Row | None]] = {}
+    for number, one in enumerate(runs):
+        for row in one["rows"]:
+            several.setdefault((row["operation"], row["peer"]), [None] * len(runs))[number] = row
+    ours: dict[str, list[Row | None]] = {}
+    for (operation, _), found in several.items():
+        if any(row and is_ours(row) for row in found):
+            ours.setdefault(operation, found)
+    rows = []
+    for (operation, _), found in several.items():
+        there = [row for row in found if row]
+        pairs = [
+            (mine["samples"], base["samples"])
+            for mine, base in zip(found, ours.get(operation, found), strict=True)
+            if mine and base and mine["samples"]
+        ]
+        mine, base = ([value for pair in pairs for value in pair[side]] for side in (0, 1))
+        why = {number: row["why"] for number, row in enumerate(found, 1) if row and row["noisy"]}
+        rows.append(
+            there[0]
+            | figures(mine, base)
+            | {
+                "max_error": max((row["max_error"] for row in there if row["max_error"] is not None), default=None),
+                "peak_mb": max((row["peak_mb"] for row in there if row["peak_mb"] is not None), default=None),
+                "problem": next((row["problem"] for row in there if row["problem"]), None),
+                "noisy": len(why) * 2 > len(runs),
+                "why": [f"run {number}: {'; '.join(said)}" for number, said in why.items()]
+                if len(runs) > 1
+                else there[0]["why"],
+                "ratios": [row["ratio"] if row else None for row in found],
+            }
+        )
+    seconds = {name: round(sum(one["seconds"][name] for one in runs), 1) for name in runs[0]["seconds"]}
+    return {"seconds": seconds, "roofs": _best_roofs([one["roofs"] for one in runs if one["roofs"]]), "rows": rows}
+
+
+def _best_roofs(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]] | None:
+    """A roof is what is possible: the highest of all runs."""
+    if not found:
+        return None
+    return {kind: {n: max(one[kind][n] for one in found) for n in found[0][kind]} for kind in found[0]}
 
 
 def ours_wrong(document: dict[str, Any]) -> list[str]:
-    """Our own results that miss their tolerance: there is nothing to be fast about."""
-    return [f"{r['operation']}: {r['problem']}" for r in document["rows"] if r["problem"] and r["peer"] == "fastrace"]
-
-
-def environment(quick: bool) -> dict[str, Any]:
-    """What the numbers depend on."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "cpu": _processor(),
-        "cores": usable_cpus(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
-        "load": round(_load(), 2),
-        "quick": quick,
-        "seconds": {},
-    }
-
-
-def _load() -> float:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or "an unnamed processor")
+    """Our own results that miss their tolerance or did not come: there is nothing to be fast about."""
+    return [f"{r['operation']}: {r['problem']}" for r in document["rows"] if r["problem"] and is_ours(r)]
 
 
 def require_checkout() -> None:
@@ -125,12 +132,43 @@ def require_checkout() -> None:
         )
 
 
+def as_json(document: dict[str, Any]) -> str:
+    """The document, a row a line: samples make it too long otherwise."""
+    rows = ",\n".join("  " + json.dumps(row, allow_nan=False) for row in document["rows"])
+    head = json.dumps({**document, "rows": None}, indent=1, allow_nan=False)
+    return head.replace('"rows": null', f'"rows": [\n{rows}\n ]') + "\n"
+
+
+def page(document: dict[str, Any]) -> str:
+    """bench/results/cpu.md."""
+    return "\n".join(
+        [
+            "# CPU benchmark\n",
+            "\n".join(f"- {line}" for line in described(document)) + "\n",
+            "![achieved against possible](cpu.svg)\n",
+            "## Targets\n",
+            targets_markdown(document),
+            "## All rows\n",
+            markdown(document),
+        ]
+    )
+
+
+def blocks(document: dict[str, Any]) -> dict[str, str]:
+    """What README takes from a result, between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    return {"bench": markdown(document, README_OPERATIONS), "targets": targets_markdown(document)}
+
+
 def write(document: dict[str, Any]) -> None:
-    """Keep the rows and renew the README's table."""
-    RESULT.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    """Keep the result and renew what is made from it: the page, the figure, and the blocks of README that are there."""
+    RESULT.write_text(as_json(document))
+    RESULT.with_suffix(".md").write_text(page(document))
+    RESULT.with_suffix(".svg").write_text(roofline(document))
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(README_START)
-    _, _, after = rest.partition(README_END)
-    RESULT.with_suffix(".md").write_text("# CPU benchmark\n\n" + markdown(document))
-    table = markdown(document, README_OPERATIONS)
-    readme.write_text(f"{before}{README_START}\n{table}{README_END}{after}")
+    text = readme.read_text()
+    for name, block in blocks(document).items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, found, rest = text.partition(start)
+        if found:
+            text = f"{before}{start}\n{block}{end}{rest.partition(end)[2]}"
+    readme.write_text(text)

@@ -1,32 +1,76 @@
-"""The rows as a table: for a terminal, and for README and bench/results. A ratio below 1 is a loss of ours, and says so."""
+"""The rows as a table: terminal, README, bench/results, other programs. A ratio below 1 is a loss, and says so."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from fastrace.bench.common import Row
+import numpy as np
 
-README_START, README_END = "<!-- bench -->", "<!-- /bench -->"
+from fastrace.bench.common import Row, is_ours
+from fastrace.bench.targets import outcomes
 
-# What the README shows: the operations with a target, every peer of each, losses included. The rest is in bench/results.
+# What the README shows beside the targets: where somebody else is as fast or faster, and what has no target. The rest, with
+# every peer, is in bench/results.
 README_OPERATIONS = (
-    "VOI linear, 2 threads",
     "VOI sigmoid (table), 2 threads",
-    "VOI linear + area 1024x512, 2 threads",
-    "VOI linear + area 224x224, 2 threads",
-    "bandpass 0:25 224x224 float32, batch 32, 1 core",
     "bandpass 10:150 224x224 float32, batch 32, 1 core",
     "bandpass 0:25 224x224 float32, one image, 1 core",
     "noise gaussian 0.1 224x224 float32, batch 32, 1 core",
-    "patient-cluster interval, 20,000 rows, B = 2000, 1 core",
-    "patient-cluster interval, 20,000 rows, B = 2000, 2 threads",
     "decode file JPEGLosslessSV1 3328x2560",
     "decode file JPEG2000Lossless 3328x2560",
-    "JPEG Lossless 3328x2560 -> 1024x512, 2 processes",
+    "decode file uncompressed 3328x2560",
     "whole command, 24 such files, start included",
 )
+
+# Columns of Liger-Kernel's benchmark tables, so that its plots and its readers take ours.
+CSV_COLUMNS = (
+    "kernel_name", "kernel_provider", "kernel_operation_mode", "metric_name", "metric_unit", "x_name", "x_label", "x_value",
+    "y_value_50", "y_value_20", "y_value_80", "extra_benchmark_config_str", "gpu_name", "timestamp", "liger_version",
+)  # fmt: skip
+
+
+def described(document: dict[str, Any]) -> list[str]:
+    """The machine in a few lines; what is not known is left out."""
+    machine, found = document["environment"], []
+    virtual = "virtual machine" if machine.get("virtual") else None
+    container = ", ".join(f"{key} {value}" for key, value in machine.get("container", {}).items())
+    caches = ", ".join(f"{name} {size}" for name, size in machine.get("cache", {}).items())
+    memory = f"{machine['memory_gb']:g} GB" if machine.get("memory_gb") else None
+    parts = [
+        machine.get("level"),
+        caches,
+        memory,
+        machine.get("governor"),
+        virtual,
+        container and f"container ({container})",
+    ]
+    found.append(f"{machine['cores']} cores of {machine['cpu']}: " + ", ".join(part for part in parts if part))
+    if roofs := document.get("roofs"):
+        found.append(
+            "possible here: "
+            + "; ".join(
+                f"{n} thread{'s' * (int(n) > 1)} copy {roofs['copy'][n]:g} GB/s ({roofs['cached'][n]:g} in cache), "
+                f"{roofs['peak'][n]:g} GFLOP/s"
+                for n in roofs["copy"]
+            )
+        )
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items() if value != "not installed")
+    found.append(f"{machine['system']}, Python {machine['python']}, {versions}")
+    if commit := machine.get("commit"):
+        found.append(
+            f"commit {commit['sha'][:12]}{' and changes' if commit['modified'] else ''}, seed {machine['seed']}"
+        )
+    variables = ", ".join(f"{name}={value}" for name, value in machine["variables"].items())
+    runs = machine.get("runs", 1)
+    found.append(
+        f"load {machine['load']:.2f} at the start, {runs} run{'s' * (runs > 1)}{', ' * bool(variables)}{variables}"
+    )
+    return found
 
 
 def terminal(document: dict[str, Any]) -> str:
@@ -34,16 +78,56 @@ def terminal(document: dict[str, Any]) -> str:
     machine, rows = document["environment"], document["rows"]
     width = max((len(_name(row)) for row in rows), default=0) + 2
     lines = [
-        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, load {machine['load']:.2f} at the start;"
-        " medians of interleaved rounds",
+        *described(document),
+        "medians of interleaved rounds; first: first call, imports and compilation included; memory: of a later call",
         "",
-        f"{'':{width}}{'time':>11}  {'its time / ours (p20-p80)':27}{'fastrace is':23}max error",
+        f"{'':{width}}{'time':>11}  {'its time / ours (p20-p80)':27}{'fastrace is':23}{'max error':11}{'first':>9}{'memory':>11}",
     ]
     for operation, group in groupby(rows, key=lambda row: row["operation"]):
         block = list(group)
-        lines += [operation + ("   NOISY" if any(row["noisy"] for row in block) else "")]
+        why = (
+            block[0]["why"]
+            if machine.get("runs", 1) == 1
+            else [f"in {len(block[0]['why'])} runs", *block[0]["why"][:1]]
+        )
+        noisy = f"   NOISY: {'; '.join(why)}" if any(row["noisy"] for row in block) else ""
+        lines += ["   ".join(filter(None, (operation, _reached(block[0], document.get("roofs"))))) + noisy]
         lines += [_line(row, width, ours=row is block[0]) for row in block] + [""]
+    lines += [
+        f"target: {o.target.operation}: {o.target.ratio:g}x {o.target.peer}: {o.words()}" for o in outcomes(document)
+    ]
     return "\n".join([*lines, *_summary(rows), f"{sum(machine['seconds'].values()):.0f} s"])
+
+
+def summary(document: dict[str, Any]) -> dict[str, Any]:
+    """What it comes to, in one line of JSON: the last that a run prints."""
+    timed = [row for row in document["rows"] if row["ms"] is not None and not is_ours(row)]
+    targets = outcomes(document)
+    return {
+        "faster": sum(row["ratio"] >= 1 for row in timed),
+        "slower": sum(row["ratio"] < 1 for row in timed),
+        "noisy_operations": len({row["operation"] for row in document["rows"] if row["noisy"]}),
+        "targets_met": sum(outcome.reached for outcome in targets),
+        "targets": len(targets),
+        "problems": sum(bool(row["problem"]) for row in document["rows"]),
+        "seconds": round(sum(document["environment"]["seconds"].values()), 1),
+    }
+
+
+def rate(row: Row, roofs: dict[str, Any] | None) -> tuple[float, float | None] | None:
+    """GB/s of the bytes that must be moved, and their share of a copy's with as many threads; None where not stated."""
+    if not row.get("bytes") or row["ms"] is None:
+        return None
+    speed = row["bytes"] / row["ms"] / 1e6
+    copy = (roofs or {}).get("copy", {}).get(str(row["threads"]))
+    return speed, speed / copy if copy else None
+
+
+def _reached(ours: Row, roofs: dict[str, Any] | None) -> str:
+    found = rate(ours, roofs)
+    if found is None:
+        return ""
+    return f"{ours['bytes'] / 1e6:.3g} MB, {found[0]:.3g} GB/s" + (f" = {found[1]:.0%} of a copy" if found[1] else "")
 
 
 def _name(row: Row) -> str:
@@ -52,17 +136,21 @@ def _name(row: Row) -> str:
 
 
 def _line(row: Row, width: int, ours: bool) -> str:
-    if row["ms"] is None:
-        return f"{_name(row):{width}}{row['problem'] or row['version']}"
     error = "" if row["max_error"] is None else f"{row['max_error']:.2g}"
+    if row["ms"] is None:
+        checked = "runs" if row["max_error"] is None else f"correct, error {error}"
+        return f"{_name(row):{width}}{row['problem'] or ('not installed' if row['version'] == 'not installed' else checked)}"
     low, high = row["spread"]
     ratio = "" if ours else f"{row['ratio']:8.2f} ({low:.2f}-{high:.2f})"
-    line = f"{_name(row):{width}}{_milliseconds(row['ms']):>11}  {ratio:27}{'' if ours else _verdict(row):23}{error}"
-    return f"{line.rstrip()}   {row['problem'].upper()}" if row["problem"] else line.rstrip()
+    first = "" if row["first_ms"] is None else _milliseconds(row["first_ms"])
+    memory = "" if row["peak_mb"] is None else f"{row['peak_mb']:.1f} MB"
+    line = f"{_name(row):{width}}{_milliseconds(row['ms']):>11}  {ratio:27}{'' if ours else _verdict(row):23}"
+    line = f"{line}{error:11}{first:>9}{memory:>11}".rstrip()
+    return f"{line}   {row['problem'].upper()}" if row["problem"] else line
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+    return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.3g} s"
 
 
 def _verdict(row: Row) -> str:
@@ -74,17 +162,18 @@ def _verdict(row: Row) -> str:
 
 def _summary(rows: Sequence[Row]) -> list[str]:
     ours = {row["operation"]: row for row in reversed(rows)}  # the first of each operation stays
-    peers = [row for row in rows if row is not ours[row["operation"]]]
+    peers = [row for row in rows if not is_ours(row)]
     timed = [row for row in peers if row["ms"] is not None]
     slower = sorted((row for row in timed if row["ratio"] < 1), key=lambda row: float(row["ratio"]))
-    lines = [f"fastrace is faster in {len(timed) - len(slower)} comparisons, slower in {len(slower)}"]
+    lines = [f"fastrace is faster in {len(timed) - len(slower)} comparisons, slower in {len(slower)}"] if timed else []
     if slower:
         worst = slower[0]
         lines[0] += f" (most: {worst['ratio']:.2f}, {worst['operation']}, against {worst['peer']})"
     absent = sorted({row["peer"] for row in peers if row["version"] == "not installed"})
     if absent:
         lines.append(f"not installed: {'; '.join(absent)} (most of them: pip install 'fastrace[bench]')")
-    lines += [f"{row['operation']}: {row['peer']} {row['problem']}" for row in rows if row["problem"]]
+    wrong = [row for row in rows if row["problem"] and not row["problem"].startswith("left out")]
+    lines += [f"{row['operation']}: {row['peer']} {row['problem']}" for row in wrong]
     noisy = sum(row["noisy"] for row in ours.values())
     if noisy:
         lines.append(f"NOISY in {noisy} of {len(ours)} operations: run again when nothing else is running")
@@ -93,24 +182,51 @@ def _summary(rows: Sequence[Row]) -> list[str]:
 
 def markdown(result: dict[str, Any], operations: Sequence[str] | None = None) -> str:
     """A table of a committed result: one line a peer, losses in bold; all operations or the given ones."""
-    machine = result["environment"]
+    machine, roofs = result["environment"], result.get("roofs")
+    rows = [row for row in result["rows"] if not operations or row["operation"] in operations]
+    stated = any(rate(row, roofs) for row in rows)
+    columns = ["operation", "peer", "its time / ours", "p20-p80", "ours, ms"] + ["ours, GB/s (of a copy)"] * stated
     lines = [
         f"Measured {machine['date']} on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
         f"torch {machine['versions']['torch']}, imagecodecs {machine['versions']['imagecodecs']}.",
         "",
-        "| operation | peer | its time / ours | p20-p80 | ours, ms |",
-        "|---|---|---|---|---|",
+        f"| {' | '.join(columns)} |",
+        "|" + "---|" * len(columns),
     ]
-    ours = {row["operation"]: row["ms"] for row in result["rows"] if row["peer"].startswith("fastrace")}
-    for row in result["rows"]:
-        if row["peer"].startswith("fastrace") or (operations and row["operation"] not in operations):
+    ours = {row["operation"]: row for row in reversed(rows) if is_ours(row)}
+    for row in rows:
+        if row is ours[row["operation"]]:
             continue
         problem = row.get("problem")
         name = f"{row['peer']} {row['version']}".strip() + (f" ({problem})" if problem else "")
-        if row["ms"] is None:
-            lines.append(f"| {row['operation']} | {name} | | | |")
-            continue
-        ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
-        low, high = row["spread"]
-        lines.append(f"| {row['operation']} | {name} | {ratio} | {low:.2f}-{high:.2f} | {ours[row['operation']]:.3g} |")
+        cells = [row["operation"], name] + [""] * (len(columns) - 2)
+        if row["ms"] is not None:
+            ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
+            low, high = row["spread"]
+            cells[2:5] = [ratio, f"{low:.2f}-{high:.2f}", f"{ours[row['operation']]['ms']:.3g}"]
+            if stated and (found := rate(ours[row["operation"]], roofs)):
+                cells[5] = f"{found[0]:.3g}" + (f" ({found[1]:.0%})" if found[1] else "")
+        lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |"))
     return "\n".join(lines) + "\n"
+
+
+def csv_text(document: dict[str, Any]) -> str:
+    """Times and memory in the columns of Liger-Kernel's tables: what could be timed, a line for each row and metric."""
+    machine, text = document["environment"], io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in document["rows"]:
+        if row["ms"] is None:
+            continue
+        keys = ("version", "ratio", "max_error", "noisy", "threads", "bytes", "flops")
+        extra = json.dumps({key: row[key] for key in keys}, allow_nan=False)
+        low, high = (float(f"{np.percentile(row['samples'], q):.5g}") for q in (20, 80))
+        metrics = [("speed", "ms", row["ms"], low, high)]
+        metrics += (
+            [("memory", "MB", row["peak_mb"], row["peak_mb"], row["peak_mb"])] if row["peak_mb"] is not None else []
+        )
+        for metric, unit, middle, least, most in metrics:
+            name = [row["benchmark"], row["peer"], "forward", metric, unit, "operation", "operation", row["operation"]]
+            about = [extra, machine["cpu"], machine["time"], machine["versions"]["fastrace"]]
+            writer.writerow([*name, middle, least, most, *about])
+    return text.getvalue()

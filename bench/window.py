@@ -4,7 +4,7 @@ The image is a synthetic mammogram, 3328 x 2560 uint16 with 12 bits, windowed to
 with one thread and with as many as there are cores. One thread is timed by the processor time that it used, which a busy
 neighbour does not stretch; several by the clock, the best of three calls in each round. `max_error` is against the float64
 reference in display units: half a step of 8 bits is 0.002. Peers without a window (INTER_AREA) do less work and have no
-error to compare.
+error to compare. Lanczos is there for sensitivity checks and has no figure to reach.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def rows(quick: bool = False) -> list[Row]:
                 found += _resized(f"VOI linear + {name}", words, linear, size, "LINEAR", timing)
                 if not quick:
                     found += _resized(f"VOI sigmoid + {name}", words, sigmoid, size, "SIGMOID", timing)
+            if not quick:
+                found += _lanczos(f"VOI linear + Lanczos 1024x512, {note}", words, linear, SIZES[0], timing)
     return found
 
 
@@ -107,7 +109,11 @@ def _full_size(
     if function == "LINEAR":
         peers.append(Peer("SimpleITK IntensityWindowing", simpleitk, ("SimpleITK",), PEER_LIMIT))
     exact = window_reference([words], [transfer], dtype=None)[0]
-    return measure(operation, peers, _error(exact), **timing)
+    work = (
+        3.0 * words.size,
+        2.0 * words.size if function == "LINEAR" else 0.0,
+    )  # a product and a sum; a table has none
+    return measure(operation, peers, _error(exact), work=work, **timing)
 
 
 def _resized(
@@ -126,12 +132,34 @@ def _resized(
         Peer("pydicom VOI + OpenCV INTER_AREA", lambda: shrink(pydicom_display(words, ds)), ("pydicom",), PEER_LIMIT),
     ]
     exact = window_reference([words], [transfer], size, dtype=None)[0]
+    pixels = size[0] * size[1]
+    work = (2.0 * words.size + pixels, (3.0 if function == "LINEAR" else 1.0) * words.size + pixels)
+    return measure(operation, peers, _error(exact), work=work, **timing)
+
+
+def _lanczos(
+    operation: str, words: np.ndarray, transfer: Transfer, size: tuple[int, int], timing: dict[str, Any]
+) -> list[Row]:
+    shown: list[Any] = []  # the display values as an image of Pillow's, made once: it only resizes
+
+    def pillow() -> Any:
+        from PIL import Image
+
+        if not shown:
+            shown.append(Image.fromarray(window([words], [transfer], dtype=torch.float32)[0].numpy()))
+        return np.asarray(shown[0].resize(size[::-1], Image.Resampling.LANCZOS)).clip(0, 1) * 255
+
+    peers = [
+        _ours(words, transfer, size, "lanczos"),
+        Peer("Pillow LANCZOS on float32, no window", pillow, ("pillow",), PEER_LIMIT),
+    ]
+    exact = window_reference([words], [transfer], size, dtype=None, resize="lanczos")[0]
     return measure(operation, peers, _error(exact), **timing)
 
 
-def _ours(words: np.ndarray, transfer: Transfer, size: tuple[int, int] | None) -> Peer:
+def _ours(words: np.ndarray, transfer: Transfer, size: tuple[int, int] | None, resize: Any = "area") -> Peer:
     def call() -> Any:
-        return window([words], [transfer], size, dtype=torch.uint8)[0].numpy()
+        return window([words], [transfer], size, dtype=torch.uint8, resize=resize)[0].numpy()
 
     return Peer("fastrace", call, limit=OURS_LIMIT)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "degradations",
     type=Degrade(),
     multiple=True,
-    help="Degrade the test images only; repeated: one result each.",
+    help="Degrade the test images only, in the run's variant; repeated: one result each.",
 )
 @click.option(
     "--predictions", type=click.Path(path_type=Path), metavar="FILE", help="A table of scores made elsewhere."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from typing import Any
@@ -61,6 +62,10 @@ def cli(ctx: click.Context, debug: bool) -> None:
       fastrace train --modality mammo
     """
     ctx.obj = debug
+    if ctx.invoked_subcommand != "bench":  # whose other libraries do not get it either
+        # torch then asks for huge pages, if it is set before the first tensor: on a CPU a batch becomes float32 in half the
+        # time or less.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -30,6 +30,13 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
 @click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file says].")
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
+@click.option(
+    "--resize",
+    type=click.Choice(["area", "lanczos"]),
+    default="area",
+    show_default=True,
+    help="Exact area averages; lanczos is a check of how much hangs on them.",
+)
 @click.option("--salt", type=_FILE, help="Key for the hashes, 16 to 64 bytes; reuse one to compare patients.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")
 @click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, show_default=True, help="Largest frame read.")
@@ -43,6 +50,7 @@ def preprocess(
     size: tuple[int, int] | None,
     voi: str | None,
     dtype: Any,
+    resize: Any,
     dry_run: bool,
     strict: bool,
     as_json: bool,
@@ -68,7 +76,7 @@ def preprocess(
     job = Job(
         sources=sources,
         out=out or workspace(modality) / "data",
-        recipe=Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype),
+        recipe=Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize),
         preset=preset,
         jobs=jobs or usable_cpus(),
         **options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,13 @@ class Degrade(click.ParamType):
     multiple=True,
     help="Train and test on degraded images; repeated: a model each.",
 )
+@click.option(
+    "--variant",
+    type=click.Choice(["corrected", "released-code"]),
+    default="corrected",
+    show_default=True,
+    help="Degrade as the study's text says, or as its released code did.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="At most so many [the recipe's].")
 @click.option("--batch-size", type=click.IntRange(2), help="[the recipe's]")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="[the recipe's]")
@@ -82,6 +90,7 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
     Example:
       fastrace train --modality mammo --target race
       fastrace train DATA --model small --degrade lowpass:25 --degrade highpass:25
+      fastrace train DATA --variant released-code --degrade highpass:100
     """
     from fastrace.dataset import Dataset
     from fastrace.degrade import CLEAN
@@ -92,7 +101,7 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     dataset = Dataset.open(data or workspace(given["modality"]) / "data")
-    wanted = degradations or (CLEAN,)
+    wanted = [replace(one, variant=given["variant"]) for one in degradations or (CLEAN,)]
     plan = [_options(dataset, degradation, len(wanted) > 1, given) for degradation in dict.fromkeys(wanted)]
     outcomes = []
     for options in plan:
@@ -107,6 +116,7 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
 
 
 def _options(dataset: Dataset, degradation: Degradation, several: bool, given: dict[str, Any]) -> Options:
+    from fastrace.degrade import CLEAN
     from fastrace.errors import UsageError
     from fastrace.presets import get_preset
     from fastrace.train import Options
@@ -120,7 +130,7 @@ def _options(dataset: Dataset, degradation: Degradation, several: bool, given: d
     if made_for not in (None, "any", modality):
         raise UsageError(f"--modality {modality}: {dataset.path} was made for {made_for}; leave the option out")
     target = choose_target(dataset, given["target"])
-    name = target if not degradation.steps else f"{target}-{degradation.slug}"
+    name = target if degradation == CLEAN else f"{target}-{degradation.slug}"
     out = given["out"] or workspace(modality) / "runs" / name
     if given["out"] and several:
         out = given["out"] / degradation.slug
@@ -157,5 +167,7 @@ def _text(outcome: Outcome) -> str:
     head = (
         f"{metrics['target']}: {', '.join(metrics['classes'])} · test patients · degradation {metrics['degradation']}"
     )
+    if metrics.get("variant", "corrected") != "corrected":  # runs of before do not say it
+        head += f" ({metrics['variant']})"
     best = f"best epoch {metrics['best_epoch']} of {metrics['epochs']}"
     return f"{head}\n\n{table(rows(metrics), HEADS)}\n\n{best} · run {outcome.folder}"

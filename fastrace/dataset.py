@@ -13,21 +13,29 @@ Patients, studies and images are named by BLAKE2b keyed with the salt. Nothing e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from fastrace.errors import DatasetError
+from fastrace.errors import DatasetError, UsageError
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 2  # 1 hashed pixels by SHA-256: identical images of two datasets would not be found
 SCALE = {"uint16": 65535, "uint8": 255}
+LOOK_SECONDS = 1.0  # between two looks at a shard's size: 4 us each, a tenth of what it takes to copy an image
 
 # What every index holds, in this order; label columns follow. An allow-list: nothing else leaves the source.
 INDEX_COLUMNS = (
@@ -91,6 +99,16 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     sync_folder(path.parent)
 
 
+@dataclass
+class _Map:
+    """A shard as `fastrace.kernels.gather` reads it; its file has to have ``end`` bytes, and had when it was looked at."""
+
+    pixels: Tensor
+    file: str
+    end: int
+    looked: float = -math.inf
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset folder, opened for reading.
@@ -107,7 +125,8 @@ class Dataset:
     path: Path
     meta: dict[str, Any]
     index: pd.DataFrame
-    _shards: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _shards: dict[int, np.memmap] = field(default_factory=dict, repr=False, compare=False)
+    _maps: dict[int, _Map] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path | str) -> Dataset:
@@ -172,7 +191,7 @@ class Dataset:
         """Names of the label columns."""
         return list(self.meta["labels"])
 
-    def shard(self, number: int) -> np.ndarray:
+    def shard(self, number: int) -> np.memmap:
         """The memory-mapped pixels of one shard, [n, H, W]."""
         if number not in self._shards:
             file = self.path / shard_name(number)
@@ -182,18 +201,60 @@ class Dataset:
                 raise DatasetError(f"{file}: cannot be read ({error}); check with `fastrace verify`") from error
         return self._shards[number]
 
-    def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Pixels of the given index rows, [n, H, W], in the stored integer type."""
+    def images(self, rows: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Pixels of the given index rows, [n, H, W], in the stored integer type.
+
+        Parameters
+        ----------
+        rows : sequence of int
+        out : ndarray [n, H, W], optional
+            Where to put them; contiguous, of the stored type.
+
+        Raises
+        ------
+        DatasetError
+            A shard that is missing, cut short or not what the index says.
+        """
+        from fastrace.kernels.gather import as_shard, gather  # torch is imported by those who read pixels
+
         rows = np.asarray(rows, dtype=np.int64)
-        out = np.empty((len(rows), *self.size), dtype=self.meta["recipe"]["dtype"])
+        if out is None:
+            out = np.empty((len(rows), *self.size), dtype=self.meta["recipe"]["dtype"])
+        if not len(rows):
+            return out
         shards, places = self._places
-        for position, (shard, place) in enumerate(zip(shards[rows], places[rows], strict=True)):
-            out[position] = self.shard(int(shard))[place]
+        used, numbers = np.unique(shards[rows], return_inverse=True)
+        opened = [self._mapped(number) for number in used.tolist()]
+        try:
+            gather(opened, numbers, places[rows], out=as_shard(out))
+        except (IndexError, UsageError) as error:
+            raise DatasetError(
+                f"{self.path}: index and shards disagree ({error}; its shards are {used.tolist()} here); check with "
+                "`fastrace verify`"
+            ) from error
         return out
 
-    @property
+    def _mapped(self, number: int) -> Tensor:
+        """A shard's memory, after a look at its file: reading a map beyond the end of its file ends the process."""
+        from fastrace.kernels.gather import as_shard
+
+        if number not in self._maps:
+            pixels = self.shard(number)
+            end = pixels.offset + pixels.nbytes
+            self._maps[number] = _Map(as_shard(pixels), str(self.path / shard_name(number)), end)
+        one, now = self._maps[number], time.monotonic()
+        if now - one.looked > LOOK_SECONDS:
+            one.looked = now
+            with contextlib.suppress(FileNotFoundError):  # what is mapped stays whole when its file is deleted or moved
+                if (size := os.stat(one.file).st_size) < one.end:
+                    raise DatasetError(
+                        f"{one.file}: was cut to {size} of {one.end} bytes while in use; check with `fastrace verify`"
+                    )
+        return one.pixels
+
+    @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.index["shard"].to_numpy(), self.index["row"].to_numpy()
+        return self.index["shard"].to_numpy(dtype=np.int64), self.index["row"].to_numpy(dtype=np.int64)
 
 
 def shard_name(number: int) -> str:

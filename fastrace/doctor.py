@@ -116,7 +116,10 @@ def _gpu() -> list[Finding]:
     try:
         import cupy
 
-        findings.append(Finding("bandpass on CUDA", f"CuPy {cupy.__version__}"))
+        from fastrace.kernels.bandpass import cuda
+
+        choice = cuda.choose(torch.cuda.current_device())
+        findings.append(Finding("bandpass on CUDA", f"CuPy {cupy.__version__}, {choice.path}: {choice.reason}"))
     except ImportError:
         extra = "cuda" if str(torch.version.cuda).startswith("13") else "cuda12"
         findings.append(Finding("bandpass on CUDA", "CuPy is missing", False, f"pip install 'fastrace[{extra}]'"))

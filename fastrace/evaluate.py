@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from fastrace.dataset import Dataset
-from fastrace.degrade import CLEAN, Degradation, parse
+from fastrace.degrade import CLEAN, Degradation
 from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import SCHEMA, RunFolder, set_threads
 from fastrace.statistics import hidden as _hidden
@@ -41,7 +41,7 @@ class Question:
     ----------
     run, data : Path
     degradation : Degradation
-        Done to the test images only, before the model's own: is this model robust?
+        Done to the test images only, before the model's own and in its variant: is this model robust?
     batch_size : int
     device : "auto" | "cpu" | "cuda"
     """
@@ -87,12 +87,13 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
             f"model's classes; at least {MIN_PATIENTS} are needed, since results are about groups, never about persons"
         )
     cohort, overlap = _independent(folder, cohort, dataset, checkpoint, internal)
-    question.degradation.check(dataset.size, cohort.mm_per_pixel)
-    parse(checkpoint.degradation).check(dataset.size, cohort.mm_per_pixel)
+    asked = replace(question.degradation, variant=checkpoint.variant)
+    for degradation in (asked, checkpoint.degrades, asked + checkpoint.degrades):
+        degradation.check(dataset.size, cohort.mm_per_pixel)
     device = choose_device(question.device)
     set_threads()
     pipeline = checkpoint.pipeline(device, dataset.scale)
-    pipeline.degradation = question.degradation + pipeline.degradation
+    pipeline.degradation = asked + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
         talk.line(line)
     positions = np.arange(len(cohort.rows))
@@ -106,6 +107,7 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
         "data_fingerprint": dataset.fingerprint,
         "overlap": overlap,
         "trained_on": checkpoint.degradation,
+        "variant": checkpoint.variant,
         "degradation": str(question.degradation),
         "mode": "test" if question.degradation.steps else "train+test",
         "described": pipeline.degradation.describe(dataset.size),

@@ -28,13 +28,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp", "csrc/bandpass.cpp")
+SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp", "csrc/bandpass.cpp", "csrc/gather.cpp")
 HEADERS = (
     "csrc/threads.h",
     "csrc/pages.h",
     "csrc/fft_plan.h",
     "csrc/fft_lanes.h",
     "csrc/bandpass_lanes.h",
+    "csrc/window_x86.h",
 )
 FLAGS = (
     "-std=c++17",

@@ -252,7 +252,7 @@ def test_sdist_to_wheel_holds_the_compiled_kernels_and_runs_without_a_compiler(s
         cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("bench: --write renews the committed results of a checkout")
+    assert done.stderr.startswith("fastrace: --write renews the committed results of a checkout")
 
 
 @pytest.mark.slow

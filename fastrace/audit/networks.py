@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fastrace.audit.probe import Fold, Partition
 from fastrace.audit.subjects import Subjects
 from fastrace.dataset import Dataset
-from fastrace.degrade import CLEAN, Degradation, apply
+from fastrace.degrade import CLEAN, Degradation, NetworkInput, apply
 from fastrace.errors import UsageError
 from fastrace.models import SMALL, Initial, build, check_name, find_imagenet
 from fastrace.train import Options, train
@@ -67,7 +67,7 @@ class Network:
         out = []
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
-            ready = ((batch - mean) / std)[:, None].to(self.device).contiguous(memory_format=torch.channels_last)
+            ready = NetworkInput(mean, std).of(batch).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 out.append(_features(self.model, ready).float().cpu())
         return torch.cat(out).numpy()

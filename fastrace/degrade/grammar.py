@@ -13,6 +13,9 @@ The same string is used on the command line, in run folders and in reports::
     blur:2+noise:gaussian:0.1                             one after the other, from left to right
 
 Regions (``roi:``) need masks and are not built.
+
+A degradation also carries its variant: ``corrected`` does what the study's text says, ``released-code`` what its code did
+(`released`), which takes one filter in cycles per image, then one patch, then one clip.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from fastrace.errors import UsageError
+
+Variant: TypeAlias = Literal["corrected", "released-code"]
 
 BLUR_TRUNCATE = 4.0  # sigmas; what is cut off weighs 6e-5
 GRID = 3
@@ -143,24 +148,29 @@ Step: TypeAlias = Filter | Blur | Noise | Resolution | Clip | Patch
 
 @dataclass(frozen=True)
 class Degradation:
-    """A sequence of steps; ``str`` gives the string that `parser.parse` reads back to an equal value."""
+    """A sequence of steps; ``str`` gives the string that `parser.parse` reads back to an equal value, given the variant."""
 
     steps: tuple[Step, ...] = ()
+    variant: Variant = "corrected"
 
     def __str__(self) -> str:
         return "+".join(map(str, self.steps)) or "none"
 
     def __add__(self, other: Degradation) -> Degradation:
-        return Degradation(self.steps + other.steps)
+        if self.variant != other.variant:
+            raise UsageError(f"--degrade {self}+{other}: {self.variant} and {other.variant} cannot follow one another")
+        return Degradation(self.steps + other.steps, self.variant)
 
     def describe(self, size: tuple[int, int] | None = None) -> str:
         """In words: ``band 10:50 cycles/image = 0.045-0.223 cycles/pixel at 224``."""
-        return ", then ".join(step.describe(size) for step in self.steps) or "none"
+        text = ", then ".join(step.describe(size) for step in self.steps) or "none"
+        return text if self.variant == "corrected" else f"{text}, as in the released code (values normalised before)"
 
     @property
     def slug(self) -> str:
-        """The string as a folder name: ``band-10-50``."""
-        return re.sub(r"[^a-z0-9.+_]+", "-", str(self).replace("lp/mm", "lpmm"))
+        """The string as a folder name: ``band-10-50``, ``released-code-band-10-50``."""
+        name = re.sub(r"[^a-z0-9.+_]+", "-", str(self).replace("lp/mm", "lpmm"))
+        return name if self.variant == "corrected" else f"{self.variant}-{name}"
 
     @property
     def needs_spacing(self) -> bool:
@@ -181,6 +191,8 @@ class Degradation:
         ------
         UsageError
         """
+        if self.variant == "released-code":
+            self._check_released(size)
         for step in self.steps:
             if isinstance(step, Resolution) and step.side_pixels > max(size):
                 raise UsageError(
@@ -195,6 +207,21 @@ class Degradation:
                     f"--degrade {self}: lp/mm needs the mm per pixel of every image, unknown for {unknown}{total}; "
                     "give the edges in cycles/image (leave lp/mm out)"
                 )
+
+    def _check_released(self, size: tuple[int, int]) -> None:
+        known = (Filter, Patch, Clip)
+        order = [known.index(type(step)) if isinstance(step, known) else -1 for step in self.steps]
+        if order != sorted(set(order)) or -1 in order or self.needs_spacing:
+            raise UsageError(
+                f"--variant released-code --degrade {self}: the released code has one filter in cycles/image (lowpass, "
+                "highpass, band, notch), then one patch, then one clip, and nothing else; use --variant corrected"
+            )
+        if size[0] != size[1] or size[0] % 2:
+            raise UsageError(
+                f"--variant released-code: images of {size[0]}x{size[1]}, but the released code takes 224x224, and its "
+                "circles have their centre on the mean only where images are square with an even side; preprocess with "
+                "--size 224x224"
+            )
 
 
 CLEAN = Degradation()

@@ -2,50 +2,139 @@
 
 Everything acts on display values in [0, 1], before the normalisation of the network, image by image. Results are not clipped
 to [0, 1]: a high-pass has mean zero. The study's released code departed from its text in several of these (a blur across
-patients, tiles that miss two rows, a filter after normalisation); what is here is what the text says.
+patients, tiles that miss two rows, a filter after normalisation); what is here is what the text says, `released` what it did.
+
+One call takes stored integers to the input of a network. Its passes over memory, in bytes read + written for each pixel from
+uint16 to bfloat16 (float32: no cast, 4 written), as `tests/test_degrade_compiled.py` counts them: eager operation by operation,
+compiled in what Inductor schedules, for the CPU and for CUDA:
+
+================================  ========================  ================================================================
+part                              eager                     compiled
+================================  ========================  ================================================================
+scale to [0, 1]                   2 + 4, 4 + 4              2 + 4
+lowpass, highpass, band, notch    4 + 4 (and its own)       4 + 4 (and its own): an operation that Inductor calls
+noise                             4 + 4                     4 + 4; on CUDA a Triton kernel that Inductor sees
+blur, resolution                  4 + 4 for rows, columns   the same: two matrix products
+clip, patch                       4 + 4 each                0: in the pass of a neighbour
+normalise and cast                4 + 4, 4 + 4, 4 + 2       4 + 2
+nothing but clip, patch and ends  the sum of those          2 + 2: one kernel for all
+================================  ========================  ================================================================
+
+So bandpass, noise, clip, normalise and cast take 28 bytes in 4 kernels instead of 60 in 8. The band-pass is a Fourier transform
+forth and back and passes over its own spectrum besides. No part copies: what a kernel gets is contiguous already. Each run of
+scale, clip, patch, normalise and cast is one kernel, before, between and after the others. No step breaks the graph, at any
+batch size: lp/mm computes its cut-offs from [N] numbers, and blur and resolution make an [n, n] matrix for each axis, anew in
+each call.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fastrace.degrade.grammar import BLUR_TRUNCATE, GRID, Blur, Clip, Degradation, Filter, Noise, Patch, Resolution
+from fastrace.degrade.released import apply_released
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import bandpass
 from fastrace.kernels.noise import noise, noise_stream
 
 
+@dataclass(frozen=True)
+class NetworkInput:
+    """What a network takes: ``(x - mean) / std``, one channel, and the type.
+
+    Attributes
+    ----------
+    mean, std : float
+        Of the degraded training images.
+    dtype : torch.dtype
+        float32, float16 or bfloat16.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    dtype: torch.dtype = torch.float32
+
+    def of(self, images: Tensor) -> Tensor:  # [N, H, W] float32 -> [N, 1, H, W]
+        """Normalise and cast. The result is contiguous in either memory format, there being one channel."""
+        return ((images - self.mean) / self.std).to(self.dtype)[:, None]
+
+
+def display(stored: Tensor, scale: int | None = None) -> Tensor:  # [N, H, W] -> float32
+    """Stored integers as display values; images of floats are display values already.
+
+    Parameters
+    ----------
+    stored : Tensor, uint8, uint16 or floating
+    scale : int, optional
+        Stored value of display value 1 [the largest integer of the type].
+
+    Raises
+    ------
+    UsageError
+        Another type.
+    """
+    if stored.dtype.is_floating_point:
+        return stored.float()
+    if stored.dtype not in (torch.uint8, torch.uint16):
+        raise UsageError(f"degradations take images of uint8, uint16 or floats, not {stored.dtype}")
+    # In place: a second fresh tensor would cost its page faults, half of the time on a CPU.
+    return stored.float().div_(scale or torch.iinfo(stored.dtype).max)
+
+
 def apply(
     degradation: Degradation,
-    images: Tensor,  # [N, H, W] float32
+    images: Tensor,  # [N, H, W] uint8, uint16 or floating
     ids: Tensor,  # [N] int64
     mm_per_pixel: Tensor | None = None,  # [N] float
     *,
     seed: int,
     epoch: int = 0,
-) -> Tensor:  # [N, H, W] float32
-    """Degrade a batch.
+    network: NetworkInput | None = None,
+) -> Tensor:  # [N, H, W] float32, or [N, 1, H, W] for a network
+    """Degrade a batch: stored or display values in, display values or the input of a network out.
 
     Parameters
     ----------
     degradation : Degradation
-    images : Tensor [N, H, W] float32
-        Display values in [0, 1], on any device. Not under autocast: half precision would blur the edges of a band.
+        Of the variant ``released-code``: images have passed `Degradation.check`, and results are normalised values.
+    images : Tensor [N, H, W] uint8, uint16 or floating
+        Stored values, of which the largest integer is display value 1, or display values in [0, 1]; on any device. Computed in
+        float32, also under autocast: half precision would blur the edges of a band.
     ids : Tensor [N] int64
         First 64 bits of each image key: the noise of an image does not depend on its batch.
     mm_per_pixel : Tensor [N] float or None
         Of these images (not of the detector), on the CPU; needed for lp/mm.
     seed, epoch : int
         Epoch 0 in tests.
+    network : NetworkInput, optional
+        Normalise and cast for this network.
 
     Returns
     -------
-    Tensor [N, H, W] float32
+    Tensor [N, H, W] float32, or [N, 1, H, W] of the network's type
+        Display values are returned as they are where nothing is to be done.
+
+    Raises
+    ------
+    UsageError
+        Integers of another type; lp/mm without spacing.
     """
+    images = display(images)
+    if degradation.variant == "released-code":
+        images = apply_released(degradation, images)
+    else:
+        images = _apply(degradation, images, ids, mm_per_pixel, seed, epoch)
+    return images if network is None else network.of(images)
+
+
+def _apply(
+    degradation: Degradation, images: Tensor, ids: Tensor, mm_per_pixel: Tensor | None, seed: int, epoch: int
+) -> Tensor:
     longest = max(images.shape[-2:])
     for operation, step in enumerate(degradation.steps):
         if isinstance(step, Filter):

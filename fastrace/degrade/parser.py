@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastrace.degrade.grammar import (
     CLEAN,
@@ -17,6 +17,7 @@ from fastrace.degrade.grammar import (
     Patch,
     Resolution,
     Step,
+    Variant,
     number,
 )
 from fastrace.errors import UsageError
@@ -25,13 +26,15 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+")
 _LARGEST = 1e6  # beyond any image; keeps printed numbers free of "e+", since "+" composes
 
 
-def parse(text: str) -> Degradation:
+def parse(text: str, variant: Variant = "corrected") -> Degradation:
     """Read a degradation.
 
     Parameters
     ----------
     text : str
         See `grammar`. Numbers print back in their shortest form (``50.0`` as ``50``).
+    variant : "corrected" | "released-code"
+        What it cannot do is refused by `Degradation.check`, which knows the images.
 
     Raises
     ------
@@ -39,13 +42,13 @@ def parse(text: str) -> Degradation:
         With the place and what was expected there.
     """
     if text.strip() == "none":
-        return CLEAN
+        return replace(CLEAN, variant=variant)
     steps = []
     start = 0
     for part in text.split("+"):
         steps.append(_Words(text, part, start).step())
         start += len(part) + 1
-    return Degradation(tuple(steps))
+    return Degradation(tuple(steps), variant)
 
 
 _USAGE = {

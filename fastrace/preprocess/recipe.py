@@ -25,8 +25,10 @@ class Recipe:
         ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or what ``--voi`` said.
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
-    fit, crop, resize : str
-        Geometry: see `fastrace.presets.Preset`; ``resize`` is ``area``.
+    fit, crop : str
+        Geometry: see `fastrace.presets.Preset`.
+    resize : "area" | "lanczos"
+        Exact area averages of display values, or Lanczos-3 to see whether a result hangs on them.
     """
 
     modality: str
@@ -36,7 +38,7 @@ class Recipe:
     window: tuple[float, float] | None = None
     fit: str = "pad"
     crop: str = "none"
-    resize: str = "area"
+    resize: Literal["area", "lanczos"] = "area"
 
     @classmethod
     def from_preset(
@@ -46,6 +48,7 @@ class Recipe:
         size: tuple[int, int] | None = None,
         voi: str | None = None,
         dtype: Literal["uint16", "uint8"] = "uint16",
+        resize: Literal["area", "lanczos"] = "area",
     ) -> Recipe:
         """The preset with the user's changes."""
         return cls(
@@ -56,6 +59,7 @@ class Recipe:
             window=None if voi else preset.window,
             fit=preset.fit,
             crop=preset.crop,
+            resize=resize,
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -227,7 +227,7 @@ class _Writer:
         patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
         # Without a UID: two SRC may hold different images of one name, so the name alone is not enough.
         uid = facts["image_uid"]
-        names = (uid,) if uid else ("file", source.relative, facts["pixel_sha256"])
+        names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
         if image in self.seen:
             same = "SOP Instance UID (0008,0018) and frame" if uid else "path below its SRC and the same pixels"
@@ -247,7 +247,7 @@ class _Writer:
             patient_key=patient,
             # Without a study, an image is a study of its own: averaging over studies then changes nothing.
             study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
-            pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_sha256"]),
+            pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_digest"]),
             frame=result.frame,
         )
         return row

@@ -17,7 +17,7 @@ from fastrace.train.options import Recipe
 
 @dataclass(frozen=True)
 class Changes:
-    """One row per image of a batch.
+    """One row per image.
 
     Attributes
     ----------
@@ -33,6 +33,10 @@ class Changes:
     angle: Tensor
     zoom: Tensor
 
+    def take(self, first: int, last: int) -> Changes:
+        """Those of rows ``first`` to ``last - 1``."""
+        return Changes(self.flip[first:last], self.shift[first:last], self.angle[first:last], self.zoom[first:last])
+
 
 def draw(n: int, seed: int, epoch: int) -> np.ndarray:  # [n, 5] float64 in [-1, 1)
     """Random numbers of an epoch for every image of a cohort."""
@@ -40,7 +44,7 @@ def draw(n: int, seed: int, epoch: int) -> np.ndarray:  # [n, 5] float64 in [-1,
 
 
 def changes(recipe: Recipe, drawn: np.ndarray, device: torch.device) -> Changes:
-    """Scale the rows of `draw` that belong to a batch."""
+    """Scale the rows of `draw` that belong to some images."""
     reach = recipe.shift_pixels
     whole = np.clip(np.floor((drawn[:, 1:3] + 1) / 2 * (2 * reach + 1)).astype(np.int64) - reach, -reach, reach)
     return Changes(
@@ -56,19 +60,17 @@ def augment(recipe: Recipe, images: Tensor, change: Changes) -> Tensor:  # [N, H
     if recipe.flip:
         images = torch.where(change.flip[:, None, None], images.flip(-1), images)
     if recipe.shift_pixels:
-        images = _shift(_shift(images, change.shift[:, 0], 1), change.shift[:, 1], 2)
+        images = _shift(images, change.shift, recipe.shift_pixels)
     if recipe.rotate_degrees or recipe.zoom:
         images = _rotate(images, change.angle, change.zoom)
     return images
 
 
-def _shift(images: Tensor, by: Tensor, axis: int) -> Tensor:
-    n = images.shape[axis]
-    source = torch.arange(n, device=images.device) - by[:, None]  # [N, n]
-    view = (len(images), n, 1) if axis == 1 else (len(images), 1, n)
-    place = source.clamp(0, n - 1).view(view).expand_as(images)
-    inside = ((source >= 0) & (source < n)).view(view)
-    return torch.where(inside, images.gather(axis, place), 0.0)
+def _shift(images: Tensor, by: Tensor, reach: int) -> Tensor:
+    """Pick each image's window from a frame of background ``reach`` pixels wide."""
+    height, width = images.shape[-2:]
+    windows = functional.pad(images, (reach, reach, reach, reach)).unfold(1, height, 1).unfold(2, width, 1)
+    return windows[torch.arange(len(images), device=images.device), reach - by[:, 0], reach - by[:, 1]]
 
 
 def _rotate(images: Tensor, angle: Tensor, zoom: Tensor) -> Tensor:

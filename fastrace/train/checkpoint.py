@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastrace.degrade import parse
+from fastrace.degrade import Degradation, Variant, parse
 from fastrace.errors import RunError
 from fastrace.models import build
 from fastrace.run_folder import SCHEMA, RunFolder
@@ -47,6 +47,8 @@ class Checkpoint:
         Version.
     weights : mapping
         State dict.
+    variant : "corrected" | "released-code"
+        Of the degradation.
     """
 
     model: str
@@ -63,6 +65,12 @@ class Checkpoint:
     restricted: str
     fastrace: str
     weights: Mapping[str, Tensor]
+    variant: Variant = "corrected"  # checkpoints of before do not say it
+
+    @property
+    def degrades(self) -> Degradation:
+        """What is done to its images before they are normalised."""
+        return parse(self.degradation, self.variant)
 
     def save(self, folder: RunFolder) -> None:
         """Write ``checkpoint.pt``."""
@@ -89,7 +97,7 @@ class Checkpoint:
         """The trained model, ready to score images stored with ``scale``."""
         network = build(self.model, len(self.classes))
         network.load_state_dict(dict(self.weights))
-        return Pipeline(network_for(network, device), parse(self.degradation), scale, self.seed, self.mean, self.std)
+        return Pipeline(network_for(network, device), self.degrades, scale, self.seed, self.mean, self.std)
 
     def check_preprocessing(self, recipe: Mapping[str, Any], where: Path) -> None:
         """Refuse images made otherwise than those it was trained on.

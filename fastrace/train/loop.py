@@ -108,13 +108,15 @@ def _train_epoch(
     pipeline.model.train()
     plan = epoch_order(reader.cohort.of("train"), recipe.batch_size, seed, epoch)
     drawn = draw(len(reader.cohort.rows), seed, epoch)
+    # On the device once an epoch: a copy of pageable memory in each step would make the host wait for the step before.
+    change = changes(recipe, drawn[np.concatenate(plan)], reader.device)
     total, images = torch.zeros((), device=reader.device), 0
     talk.begin(f"epoch {epoch}/{recipe.epochs}", len(plan))
     for step, batch in enumerate(reader.batches(plan)):
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, done, epoch - 1 + step / len(plan))
-        change = changes(recipe, drawn[batch.positions], reader.device)
-        logits = pipeline.logits(batch, epoch=epoch, recipe=recipe, change=change)
+        mine = change.take(images, images + len(batch.positions))
+        logits = pipeline.logits(batch, epoch=epoch, recipe=recipe, change=mine)
         loss = nn.functional.cross_entropy(logits, batch.labels, weight=weights)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

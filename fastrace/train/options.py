@@ -128,7 +128,7 @@ class Options:
     init : str
         ``auto``, ``imagenet``, ``random`` or a file.
     degradation : Degradation
-        Applied in training, validation and test.
+        Applied in training, validation and test; carries the variant.
     seed : int
     split : "patient" | "official"
     leave_out_shared : bool
@@ -162,11 +162,13 @@ class Options:
             "classes": list(self.classes),
             "recipe": asdict(self.recipe),
             "degradation": str(self.degradation),
+            "variant": self.degradation.variant,
         }
 
     def differences(self, before: Mapping[str, Any]) -> list[str]:
         """What a stored run had otherwise; place and device do not matter."""
         mine = self.to_json()
+        before = {"variant": "corrected", **before}  # runs of before do not say it
         skipped = {"data", "out", "device", "compile", "recipe"}
         pairs = [(key, before.get(key), mine[key]) for key in mine if key not in skipped]
         recipe = before.get("recipe", {})

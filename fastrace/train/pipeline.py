@@ -1,8 +1,8 @@
 """From stored words to logits: scale, augment, degrade, normalise, network. One function, which `torch.compile` can take whole.
 
-Degradation and normalisation are float32 on every device; only the network runs in bfloat16 on CUDA. Normalisation is by mean
-and standard deviation of the *degraded* training images (a high-pass leaves tiny values around zero), fixed in
-the checkpoint.
+Degradation and normalisation are float32 on every device; only the network runs in bfloat16 on CUDA, and its input is written in
+that type. Normalisation is by mean and standard deviation of the *degraded* training images (a high-pass leaves tiny values
+around zero), fixed in the checkpoint; the released code's variant has its own and none after it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fastrace.degrade import Degradation, apply
+from fastrace.degrade import Degradation, NetworkInput, apply, display
 from fastrace.errors import BackendMissing
 from fastrace.train.augment import Changes, augment
 from fastrace.train.batches import Batch, Reader, in_order
@@ -80,8 +80,8 @@ class Pipeline:
         recipe: Recipe | None,
         change: Changes | None,
     ) -> Tensor:
-        images = self.degraded(pixels, ids, mm_per_pixel, epoch, recipe, change)
-        images = ((images - self.mean) / self.std)[:, None].contiguous(memory_format=torch.channels_last)
+        network = NetworkInput(self.mean, self.std, torch.bfloat16 if pixels.is_cuda else torch.float32)
+        images = self.degraded(pixels, ids, mm_per_pixel, epoch, recipe, change, network)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
             return self.model(images).float()
 
@@ -93,15 +93,18 @@ class Pipeline:
         epoch: int = 0,
         recipe: Recipe | None = None,
         change: Changes | None = None,
-    ) -> Tensor:  # [N, H, W] float32
+        network: NetworkInput | None = None,
+    ) -> Tensor:  # [N, H, W] float32, or what the network takes
         """Display values in [0, 1], augmented, then degraded."""
-        images = pixels.float() / self.scale
+        images = display(pixels, self.scale)
         if recipe is not None and change is not None:
             images = augment(recipe, images, change)
-        return apply(self.degradation, images, ids, mm_per_pixel, seed=self.seed, epoch=epoch)
+        return apply(self.degradation, images, ids, mm_per_pixel, seed=self.seed, epoch=epoch, network=network)
 
     def measure(self, reader: Reader, positions: np.ndarray, batch_size: int) -> None:
         """Set mean and standard deviation from the first training images of the shuffled order."""
+        if self.degradation.variant == "released-code":
+            return  # it does not normalise what its filter left
         chosen = np.random.default_rng([self.seed, 0]).permutation(positions)[:MOMENTS_FROM]
         count, total, squares = 0, 0.0, 0.0
         for batch in reader.batches(in_order(chosen, batch_size)):

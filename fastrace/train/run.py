@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.models import build, choose_initial
 from fastrace.run_folder import SCHEMA, RunFolder, environment, set_threads
-from fastrace.train.batches import Reader
+from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.cohort import Cohort, select
 from fastrace.train.loop import Progress, fit
@@ -63,10 +63,11 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
     paper = options.recipe.name == "paper" and options.init == "auto"
     initial = choose_initial(options.model, "imagenet" if paper else options.init)
     device = choose_device(options.device)
+    placement = place(dataset, cohort, device)
     set_threads()
     folder.create()
     with folder.locked():
-        for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}"):
+        for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}", str(placement)):
             talk.line(line)
         folder.write_json(
             "run.json",
@@ -84,13 +85,14 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
                 "split": _write_split(folder, cohort, options),
                 "left_out": cohort.left_out,
                 "environment": environment(device.type),
+                "images": asdict(placement),
             },
         )
         torch.manual_seed(options.seed)
         compiled = device.type == "cuda" if options.compile is None else options.compile
         network = network_for(build(options.model, len(cohort.classes), initial), device)
         pipeline = Pipeline(network, options.degradation, dataset.scale, options.seed, compiled=compiled)
-        reader = Reader(dataset, cohort, device)
+        reader = Reader(dataset, cohort, device, resident=placement.resident)
         try:
             with talk, _deterministic():
                 pipeline.measure(reader, cohort.of("train"), options.recipe.batch_size)
@@ -179,6 +181,7 @@ def _finish(
         restricted=str(dataset.meta.get("restricted") or ""),
         fastrace=__version__,
         weights=done.weights,
+        variant=options.degradation.variant,
     ).save(folder)
     folder.write_table("history.parquet", pd.DataFrame(done.history))
     test = cohort.of("test")
@@ -190,6 +193,7 @@ def _finish(
         "target": cohort.target,
         "classes": list(cohort.classes),
         "degradation": str(options.degradation),
+        "variant": options.degradation.variant,
         "part": "test",
         **found,
         "counts": cohort.counts(),

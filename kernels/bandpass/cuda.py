@@ -1,18 +1,29 @@
-"""Band-pass on the GPU: cuFFT through CuPy on torch's memory and stream, and one mask kernel (``csrc/bandpass.cu``).
+"""Band-pass on the GPU: cuFFT through CuPy on torch's memory and stream, with callbacks or with passes of their own.
+
+Two paths, and `choose` says openly which one a device takes and why:
+
+``callbacks``   cast, gain, noise, clamp and cast run inside cuFFT's load and store (``jit``, ``csrc/callbacks.cu``);
+                float32 transforms. Taken where a trial on the device itself has given the right numbers.
+``plain``       cuFFT between kernels of our own: a cast, the mask (``csrc/bandpass.cu``), noise and cast. Also float64.
+
+A path is chosen before anything runs and never changed by a failure; FASTRACE_BANDPASS=plain chooses the second.
 
 A cuFFT plan owns a work area, so a plan in use on two streams at once would corrupt both: plans are kept per image
-shape, batch, precision, device *and* stream. They are made at the first call, which allocates and must therefore not
-happen while a CUDA graph is captured: call once on the stream of the capture before it. A plan that a capture has used
-is never dropped, since the graph goes on using its work area. Cut-offs per image are copied from the host at each call, so they
-cannot be captured either.
+shape, batch, types, device *and* stream. They are made at the first call, which allocates and must therefore not
+happen while a CUDA graph is captured: call once, or `warm_up`, on the stream of the capture before it. A plan that a capture
+has used is never dropped, since the graph goes on using its work area. Without callbacks, cut-offs per image are copied from
+the host at each call, so they cannot be captured either; with callbacks they travel as arguments of a kernel, and can.
 
-The inverse transform is scaled inside the mask kernel, and overwrites the spectrum, which is scratch.
+The inverse transform is scaled with the gain, and overwrites the spectrum, which is scratch.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +32,9 @@ import torch
 from torch import Tensor
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass.gain import IDEAL, NO_EDGE, inverse_square, scaled_edge
+from fastrace.kernels.bandpass import jit
+from fastrace.kernels.bandpass.gain import IDEAL, NO_EDGE, gain, inverse_square, scaled_edge
+from fastrace.kernels.bandpass.jit import AS_IS, Epilogue
 
 SOURCE = Path(__file__).resolve().parent.parent / "csrc" / "bandpass.cu"
 KERNELS = {torch.float32: "bandpass_mask_f32", torch.float64: "bandpass_mask_f64"}
@@ -31,10 +44,12 @@ IMAGES_PER_THREAD = 8
 MAX_PLANS = 32
 # cuFFT's plans count elements in 32 bits.
 MAX_ELEMENTS = 2**31 - 1
+CALLBACKS, PLAIN = "callbacks", "plain"
+VARIABLE = "FASTRACE_BANDPASS"
 
 
 class PlanKey(NamedTuple):
-    """What a plan depends on."""
+    """What a plan without callbacks depends on."""
 
     batch: int
     height: int
@@ -44,10 +59,19 @@ class PlanKey(NamedTuple):
     stream: int
 
 
-_plans: OrderedDict[PlanKey, tuple[Any, Any]] = OrderedDict()
-_captured: set[PlanKey] = set()
-_lock = threading.Lock()
-_modules: dict[int, Any] = {}
+class Choice(NamedTuple):
+    """Which path a device takes, and why; `fastrace doctor` prints both."""
+
+    path: str
+    reason: str
+
+
+_plans: OrderedDict[Any, Any] = OrderedDict()
+_captured: set[Any] = set()
+_choices: dict[int, Choice] = {}
+_modules: dict[Any, Any] = {}
+# Held by whoever uses a plan; reentrant, because the trial of `choose` runs under it.
+_lock = threading.RLock()
 
 
 def import_cupy() -> Any:
@@ -61,6 +85,10 @@ def import_cupy() -> Any:
     return cupy
 
 
+def _device(index: int) -> torch.device:
+    return torch.device("cuda", index)
+
+
 def _stream(cupy: Any, device: int) -> Any:
     stream = torch.cuda.current_stream(device)
     # CuPy 14 deprecates ExternalStream in favour of a protocol that streams of newer torch speak.
@@ -69,14 +97,63 @@ def _stream(cupy: Any, device: int) -> Any:
     return cupy.cuda.ExternalStream(stream.cuda_stream, device)
 
 
-def _kernel(cupy: Any, dtype: torch.dtype, device: int) -> Any:
-    if device not in _modules:
-        _modules[device] = cupy.RawModule(code=SOURCE.read_text(), options=("-std=c++17",), backend="nvrtc")
-    return _modules[device].get_function(KERNELS[dtype])
+def _kernel(cupy: Any, device: int, part: str, name: str) -> Any:
+    """Return a kernel of bandpass.cu (``mask``) or of callbacks.cu (``BEGIN``, ``PASSES``), compiled at first use."""
+    if (device, part) not in _modules:
+        if torch.cuda.is_current_stream_capturing():
+            raise UsageError("band-pass is not compiled for this device yet: call it once before a CUDA graph capture")
+        text = SOURCE.read_text() if part == "mask" else jit.source(**{part: 1})
+        _modules[device, part] = cupy.RawModule(code=text, options=jit.OPTIONS, backend="nvrtc")
+    return _modules[device, part].get_function(name)
 
 
-def _plan(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
-    """Return the forward and the inverse plan; the caller holds the lock."""
+def choose(device: int) -> Choice:
+    """Return which path `device` takes and why; the first time on a device this runs a small filter on it."""
+    with _lock:
+        if device not in _choices:
+            if torch.cuda.is_current_stream_capturing():
+                raise UsageError("band-pass has not run on this device yet: call it once before a CUDA graph capture")
+            _choices[device] = _choice(device)
+        return _choices[device]
+
+
+def _choice(device: int) -> Choice:
+    asked = os.environ.get(VARIABLE, "")
+    if asked not in ("", PLAIN):
+        raise UsageError(f"{VARIABLE} is {asked!r}; the only path to ask for is {PLAIN!r}")
+    if asked:
+        return Choice(PLAIN, f"{VARIABLE}={asked}")
+    cupy = import_cupy()
+    reason = jit.missing(cupy)
+    if reason is None:
+        try:
+            reason = _trial(device)
+        except Exception as error:  # whatever the compiler, the linker or cuFFT says about this device
+            said = [type(error).__name__, *str(error).strip().splitlines()]
+            reason = f"a trial failed: {said[0]}: {said[-1]}"
+    if reason is not None:
+        return Choice(PLAIN, f"no JIT callbacks: {reason}")
+    return Choice(
+        CALLBACKS, f"CuPy {cupy.__version__}, cuFFT {cupy.cuda.cufft.getVersion()}; a trial gave the right numbers"
+    )
+
+
+def _trial(device: int) -> str | None:
+    """Filter two small images with every callback in it; return what is wrong with the result, or None."""
+    size, lows, highs = (2, 6, 10), [0.0, 1.5], [2.5, 4.0]
+    stored = (np.arange(120, dtype=np.uint32).reshape(size) * 40503 % 65536).astype(np.uint16)
+    images = torch.from_numpy(stored).to(_device(device))
+    epilogue = Epilogue(torch.float16, -0.25, 0.25)
+    got = launch_fused(images, lows, highs, False, IDEAL, 2, epilogue, full_scale=65535.0, path=CALLBACKS)
+    spectra = np.fft.fft2(stored / 65535.0) * np.stack(
+        [gain(*size[1:], low, high) for low, high in zip(lows, highs, strict=True)]
+    )
+    wrong = float(np.abs(got.cpu().numpy() - np.fft.ifft2(spectra).real.clip(-0.25, 0.25)).max())
+    return None if wrong < 1e-3 else f"a trial gave numbers that are off by {wrong:.3g}"
+
+
+def _plan(key: Any, make: Callable[[], Any]) -> Any:
+    """Return a plan, made if it has to be; the caller holds the lock."""
     capturing = torch.cuda.is_current_stream_capturing()
     if key not in _plans:
         if capturing:
@@ -84,19 +161,7 @@ def _plan(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
                 f"band-pass of {key.batch} images {key.height} x {key.width} has no cuFFT plan for this stream yet and "
                 "none can be made during a CUDA graph capture: call it once on the same stream before the capture"
             )
-        cufft = cupy.cuda.cufft
-        double = key.dtype == torch.float64
-        forward = cufft.CUFFT_D2Z if double else cufft.CUFFT_R2C
-        inverse = cufft.CUFFT_Z2D if double else cufft.CUFFT_C2R
-        size, half = (key.height, key.width), (key.height, key.width // 2 + 1)
-        pixels, coefficients = key.height * key.width, key.height * (key.width // 2 + 1)
-        # PlanNd directly: get_fft_plan refuses arrays that count as Fortran-ordered, such as one row of pixels.
-        layout = (size, 1, pixels, half, 1, coefficients)
-        back = (half, 1, coefficients, size, 1, pixels)
-        _plans[key] = (
-            cufft.PlanNd(size, *layout, forward, key.batch, "C", 2, half[1]),
-            cufft.PlanNd(size, *back, inverse, key.batch, "C", 2, key.width),
-        )
+        _plans[key] = make()
         spare = [old for old in _plans if old != key and old not in _captured]
         for old in spare[: max(0, len(_plans) - MAX_PLANS)]:
             del _plans[old]
@@ -106,6 +171,29 @@ def _plan(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
     return _plans[key]
 
 
+def _make_plain(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
+    cufft = cupy.cuda.cufft
+    double = key.dtype == torch.float64
+    size, (there, back) = (key.height, key.width), jit.layouts(key)
+    # PlanNd directly: get_fft_plan refuses arrays that count as Fortran-ordered, such as one row of pixels.
+    return (
+        cufft.PlanNd(
+            size, *there, cufft.CUFFT_D2Z if double else cufft.CUFFT_R2C, key.batch, "C", 2, key.width // 2 + 1
+        ),
+        cufft.PlanNd(size, *back, cufft.CUFFT_Z2D if double else cufft.CUFFT_C2R, key.batch, "C", 2, key.width),
+    )
+
+
+def _make_callbacks(cupy: Any, key: jit.Key, on: torch.device) -> jit.Plan:
+    try:
+        return jit.make(cupy, key, on)
+    except Exception as error:
+        raise BackendMissing(
+            f"cuFFT makes no plan with callbacks for {key.batch} images {key.height} x {key.width} ({error}); "
+            f"{VARIABLE}={PLAIN} chooses plans without"
+        ) from error
+
+
 def launch(
     images: Tensor,  # [N, H, W] float32 or float64, contiguous
     lows: list[float],
@@ -113,38 +201,172 @@ def launch(
     complement: bool,
     shape: int,
     order: int,
+    *,
+    path: str | None = None,
 ) -> Tensor:
-    """Filter images with one filter (lists of length one) or one for each."""
+    """Filter images with one filter (lists of length one) or one for each; `path` overrides `choose` for float32."""
+    if images.dtype == torch.float32:
+        return launch_fused(images, lows, highs, complement, shape, order, path=path)
     out = torch.empty_like(images)
-    count, height, width = images.shape
-    step = max(1, MAX_ELEMENTS // max(1, height * width))
-    for start in range(0, count, step) if out.numel() > 0 else ():
-        chunk = slice(start, min(start + step, count))
-        each = chunk if len(lows) > 1 else slice(0, 1)
-        _launch(images[chunk], out[chunk], lows[each], highs[each], complement, shape, order)
+    for part, each, _ in _parts(images, len(lows)):
+        _mask_between(images[part], out[part], lows[each], highs[each], complement, shape, order)
     return out
 
 
-def _launch(
+def launch_fused(
+    images: Tensor,  # [N, H, W] of jit.PIXELS, contiguous
+    lows: list[float],
+    highs: list[float],
+    complement: bool,
+    shape: int,
+    order: int,
+    epilogue: Epilogue = AS_IS,
+    *,
+    full_scale: float = 1.0,
+    path: str | None = None,
+) -> Tensor:  # [N, H, W] of jit.RESULTS, contiguous
+    """Cast, filter, add noise, clamp and cast; stored integers are divided by `full_scale`."""
+    out = torch.empty(images.shape, dtype=epilogue.dtype, device=images.device)
+    if out.numel() == 0:
+        return out
+    chosen = path or choose(images.device.index).path
+    run = _with_callbacks if chosen == CALLBACKS else _with_passes
+    for part, each, first in _parts(images, len(lows)):
+        chosen_filter = (lows[each], highs[each], complement, shape, order)
+        run(images[part], out[part], chosen_filter, epilogue, full_scale, first)
+    return out
+
+
+def warm_up(
+    size: tuple[int, int, int],
+    device: torch.device,
+    *,
+    pixel: torch.dtype = torch.float32,
+    epilogue: Epilogue = AS_IS,
+    shape: int = IDEAL,
+    per_image: bool = False,
+) -> Choice:
+    """Make, load and run once, on the current stream, all that a call of this size and kind needs in a CUDA graph."""
+    images = torch.zeros(size, dtype=pixel, device=device)
+    cutoffs = size[0] if per_image else 1
+    launch_fused(images, [1.0] * cutoffs, [2.0] * cutoffs, False, shape, 2, epilogue)
+    return choose(images.device.index)
+
+
+def _parts(images: Tensor, filters: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield the images that fit into a plan, their filters, and the number of the first."""
+    count, height, width = images.shape
+    step = max(1, MAX_ELEMENTS // max(1, height * width))
+    for start in range(0, count, step) if images.numel() > 0 else ():
+        part = slice(start, min(start + step, count))
+        yield part, part if filters > 1 else slice(0, 1), start
+
+
+def _aligned(images: Tensor, to: int) -> Tensor:
+    return images.clone() if images.data_ptr() % to else images
+
+
+def _address(cupy: Any, tensor: Tensor) -> Any:
+    """Return memory as CuPy takes it: bytes, since it has no bfloat16."""
+    return cupy.asarray(tensor.detach().view(torch.uint8))
+
+
+def _spectrum(images: Tensor) -> Tensor:
+    count, height, width = images.shape
+    dtype = torch.complex128 if images.dtype == torch.float64 else torch.complex64
+    return torch.empty((count, height, width // 2 + 1), dtype=dtype, device=images.device)
+
+
+def _with_callbacks(
+    images: Tensor,
+    out: Tensor,
+    chosen_filter: tuple[list[float], list[float], bool, int, int],
+    epilogue: Epilogue,
+    full_scale: float,
+    first: int,
+) -> None:
+    cupy = import_cupy()
+    lows, highs, _, shape, _ = chosen_filter
+    count, height, width = images.shape
+    device = images.device.index
+    images = _aligned(images, 16)
+    spectrum = _spectrum(images)
+    # cuFFT's own idea of the output; see jit.
+    target = out if out.dtype == torch.float32 else torch.empty(out.shape, device=out.device)
+    constants = jit.record(*chosen_filter, (height, width))
+    jit.finish(constants, out, full_scale, epilogue, first)
+    result = None if epilogue.plain else epilogue.dtype
+    with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
+        gains = jit.gains_of(len(lows), shape)
+        key = jit.Key(count, height, width, images.dtype, result, epilogue.kind, gains, device, stream.ptr)
+        kernel = partial(_kernel, cupy, device, "BEGIN")
+        # A plan belongs to one stream, but two host threads may share that stream.
+        with _lock:
+            plan = _plan(key, partial(_make_callbacks, cupy, key, images.device))
+            if plan.table is not None:
+                constants["table"] = plan.table.data_ptr()
+            if plan.each is not None:
+                constants["each"] = plan.each.data_ptr()
+                jit.send(kernel, plan.each, jit.words(lows, highs, shape, height, width))
+            jit.begin(kernel, plan.call, constants, 1 if plan.table is None else plan.table.numel())
+            middle = _address(cupy, spectrum)
+            plan.forward.fft(_address(cupy, images), middle, cupy.cuda.cufft.CUFFT_FORWARD)
+            plan.inverse.fft(middle, _address(cupy, target), cupy.cuda.cufft.CUFFT_INVERSE)
+
+
+def _with_passes(
+    images: Tensor,
+    out: Tensor,
+    chosen_filter: tuple[list[float], list[float], bool, int, int],
+    epilogue: Epilogue,
+    full_scale: float,
+    first: int,
+) -> None:
+    if images.dtype == torch.float32 and epilogue.plain:
+        _mask_between(images, out, *chosen_filter)
+        return
+    cupy = import_cupy()
+    device = images.device.index
+    constants = jit.record(*chosen_filter, (images.shape[1], images.shape[2]))
+    jit.finish(constants, out, full_scale, epilogue, first)
+    call = torch.empty(jit.CALL.itemsize, dtype=torch.uint8, device=images.device)
+    real = images if images.dtype == torch.float32 else torch.empty(images.shape, device=images.device)
+    # The filter may overwrite what was cast for it, and nothing else.
+    filtered = out if epilogue.plain else real if real is not images else torch.empty_like(real)
+    grid, count = (-(-images.numel() // jit.THREADS),), np.int64(images.numel())
+
+    def run(name: str, *arguments: Any) -> None:
+        pointers = (np.uint64(a.data_ptr()) for a in arguments)
+        _kernel(cupy, device, "PASSES", name)(grid, (jit.THREADS,), (*pointers, count, np.uint64(call.data_ptr())))
+
+    with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device):
+        jit.begin(partial(_kernel, cupy, device, "BEGIN"), call, constants, 1)
+        if real is not images:
+            run(f"bandpass_load_{str(images.dtype).removeprefix('torch.')}", images, real)
+        _mask_between(real, filtered, *chosen_filter)
+        if not epilogue.plain:
+            run(f"bandpass_store_{str(out.dtype).removeprefix('torch.')}_{jit.KINDS[epilogue.kind]}", filtered)
+
+
+def _mask_between(
     images: Tensor, out: Tensor, lows: list[float], highs: list[float], complement: bool, shape: int, order: int
 ) -> None:
+    """Forward transform, mask, inverse transform; `images` and `out` may be the same."""
     cupy = import_cupy()
     count, height, width = images.shape
     device = images.device.index
     # cuFFT reads pairs of reals.
-    if images.data_ptr() % (2 * images.element_size()):
-        images = images.clone()
-    complex_dtype = torch.complex128 if images.dtype == torch.float64 else torch.complex64
-    spectrum = torch.empty((count, height, width // 2 + 1), dtype=complex_dtype, device=images.device)
+    images = _aligned(images, 2 * images.element_size())
+    spectrum = _spectrum(images)
     edges, cutoffs, scalars = _parameters(lows, highs, height, width, shape, images.device)
     blocks = (-(-(width // 2 + 1) // THREADS[0]), -(-height // THREADS[1]), min(-(-count // IMAGES_PER_THREAD), 65535))
     with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
         key = PlanKey(count, height, width, images.dtype, device, stream.ptr)
-        kernel = _kernel(cupy, images.dtype, device)
         real, middle, result = (cupy.asarray(t.detach()) for t in (images, spectrum, out))
         # A plan belongs to one stream, but two host threads may share that stream.
         with _lock:
-            forward, inverse = _plan(cupy, key)
+            forward, inverse = _plan(key, partial(_make_plain, cupy, key))
+            kernel = _kernel(cupy, device, "mask", KERNELS[images.dtype])
             forward.fft(real, middle, cupy.cuda.cufft.CUFFT_FORWARD)
             kernel(
                 blocks,

@@ -2,6 +2,7 @@
 //
 // CuPy compiles this file at run time (RawModule); it includes nothing. The index and gain arithmetic is plain C++ in
 // host/device functions, so that a test compiles the same text with a host compiler and holds it against the reference.
+// callbacks.cu is compiled behind it and uses those functions; it defines FASTRACE_GAIN_ONLY, which leaves the mask out.
 //
 // Frequency: f = hypot(ky / H, kx / W) cycles/pixel, radius = f max(H, W) cycles/image. With P = min(H, W) the square of
 // the radius is q / P^2 with the integer q = (ky W)^2 + (kx H)^2; ideal edges compare q with integers, exactly.
@@ -55,7 +56,7 @@ FASTRACE_BOTH double gain(long long q, const Filter& filter) {
 
 }  // namespace fastrace
 
-#if defined(__CUDACC__)
+#if defined(__CUDACC__) && !defined(FASTRACE_GAIN_ONLY)
 
 // Multiply the half spectra [count, height, width / 2 + 1] by gain * scale. One thread keeps one coefficient position and
 // walks over images, so that a filter which all images share is evaluated once for several of them. `edges` (ideal) or

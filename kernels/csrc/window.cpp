@@ -1,10 +1,11 @@
-// fastrace::window on the CPU: stored words -> display values -> exact area averages, in one pass over the input.
+// fastrace::window on the CPU: stored words -> display values -> area averages or Lanczos sums, in one pass.
 //
 // kernels/window/ holds the formula, the float64 reference and the contract; this file holds what makes it fast:
-//   * area averages add whole rows first: eight rows at a time are mapped and summed into one float row that stays in
+//   * resizing adds whole rows first: eight rows at a time are mapped and summed into one float row that stays in
 //     the first-level cache, and only that row is reduced horizontally, eight outputs at a time;
 //   * a table is expanded to one entry per possible word, so that a pixel costs two loads and no arithmetic; at full
 //     size its entries are already rounded to the output type;
+//   * windowing to bytes, which most images want, has its own loops (window_x86.h);
 //   * threads draw units of about equal cost (threads.h).
 // Compiled with -ffp-contract=off: every sum has one fixed order and no fused multiply-add, so the SSE2, AVX2 and
 // AVX-512 clones give the same bits, and a dataset does not depend on the machine that wrote it. With
@@ -17,26 +18,25 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "pages.h"
 #include "threads.h"
+#include "window_x86.h"
 
 #if !defined(__x86_64__) || !defined(__GNUC__) || defined(__clang__) || defined(FASTRACE_BASELINE)
 #define FASTRACE_CLONES
 #define FASTRACE_LOOKUP_CLONES
-#elif __GNUC__ >= 12
+#elif __GNUC__ >= 12 && !defined(FASTRACE_NO_AVX512)
 #define FASTRACE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 // Look-ups are scalar loads; gcc builds 512-bit vectors from them more slowly than 256-bit ones (3.1 against 2.3 ms).
 #define FASTRACE_LOOKUP_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else  // the levels have no names yet, and AVX-512 cannot be asked for
+#else  // before gcc 12 the levels have no names, and AVX-512 cannot be asked for
 #define FASTRACE_CLONES __attribute__((target_clones("avx2", "default")))
 #define FASTRACE_LOOKUP_CLONES __attribute__((target_clones("avx2", "default")))
 #endif
@@ -58,12 +58,14 @@ constexpr int64_t kLanes = 8;            // outputs reduced together; also the p
 constexpr int64_t kExactTerms = 32;      // float32 sums are flushed to float64 after so many terms
 constexpr int64_t kUnitWords = 1 << 17;  // input words per unit of work: about 20 us
 constexpr int64_t kUnitsPerThread = 4;   // a thread for less would cost more than it gives
+constexpr int64_t kStreamBytes = int64_t{1} << 22;  // outputs from here on are written around the caches
+constexpr int64_t kLanczos = 8;                     // in `hints`: the flag of kernels/window/plan.py
 
 struct Image {
   const uint8_t* words;
   int64_t word_size;  // 1 or 2 bytes
   int64_t stride, height, width, top, left, box_height, box_width;
-  bool flip;
+  bool flip, lanczos;
   int32_t shift, mask, sign, origin;  // value = (((word >> shift) & mask) ^ sign) - sign
   float scale, residual;              // display = clip(scale * (value - origin) + residual)
   const float* table;                 // display = table[(word >> shift) & mask]; null: affine
@@ -79,6 +81,7 @@ struct Unit {
 struct Scratch {
   int64_t image = -1;
   std::vector<uint8_t> lookup;  // one entry per possible word: float display values, or the output type at full size
+  std::vector<float> shares;    // of the source rows in an output row
   std::vector<int32_t> first;   // [box width, padded] first source column of each output column
   std::vector<float> weights;   // [box width, padded; chunks; 8] share of each source column
   int64_t chunks = 0;
@@ -91,6 +94,10 @@ struct Scratch {
 // ---- one pixel -----------------------------------------------------------------------------------------------------
 
 struct Half {
+  uint16_t bits;
+};
+
+struct Brain {  // bfloat16
   uint16_t bits;
 };
 
@@ -114,6 +121,12 @@ FASTRACE_INLINE void store(float y, Half* out) {
   std::memcpy(&small, &shifted, 4);
   const uint32_t normal = (bits + 0xfffu + ((bits >> 13) & 1u) - 0x38000000u) >> 13;
   out->bits = static_cast<uint16_t>(y < 6.103515625e-5f ? small - 0x3f000000u : normal);
+}
+
+FASTRACE_INLINE void store(float y, Brain* out) {  // nearest even; y is no NaN
+  uint32_t bits;
+  std::memcpy(&bits, &y, 4);
+  out->bits = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 template <typename Out> constexpr float full_scale() { return 1.0f; }
@@ -147,7 +160,7 @@ FASTRACE_INLINE void clean_words(const Image& im, const void* bytes, void* resul
 // ---- rows ----------------------------------------------------------------------------------------------------------
 
 template <typename Word, typename Out>
-FASTRACE_INLINE void map_affine(const Image& im, const void* bytes, void* result) {
+FASTRACE_INLINE void map_affine(const Image& im, const void* bytes, int64_t begin, void* result) {
   const Word* words = static_cast<const Word*>(bytes);
   Out* __restrict out = static_cast<Out*>(result);
   const Word mask = static_cast<Word>(im.mask);
@@ -155,7 +168,7 @@ FASTRACE_INLINE void map_affine(const Image& im, const void* bytes, void* result
   const float full = full_scale<Out>(), half = half_step<Out>();
   const float scale = im.scale * full, residual = im.residual * full + half;
   const int64_t n = im.width;  // not in the loop: a byte stored could be a byte of it
-  for (int64_t x = 0; x < n; ++x)
+  for (int64_t x = begin; x < n; ++x)
     store(clamp(centred(words[x], mask, base) * scale + residual, half, full + half), out + x);
 }
 
@@ -202,8 +215,16 @@ struct Rows {
   int64_t stride;  // in bytes
 };
 
-// row += weight[0] * (displayed first row) + ... ; eight rows at a time are half as dear as one by one.
-template <typename Word, int Count, bool Table>
+template <int Count>
+FASTRACE_INLINE float weigh(const float* weight, const float* display) {
+  float sum = 0.0f;
+  for (int k = 0; k < Count; ++k) sum += weight[k] * display[k];
+  return sum;
+}
+
+// row = weight[0] * (displayed first row) + ..., or row += the same. Eight rows at a time are half as dear as one by
+// one. What is over is summed in fours, twos and ones, each apart: the order in which single passes would add them.
+template <typename Word, int Count, bool First, bool Table>
 FASTRACE_INLINE void add_rows(const Image& im, const float* table, Rows rows, const float* share, float* __restrict row) {
   const Word mask = static_cast<Word>(im.mask);
   const int32_t base = im.sign + im.origin;
@@ -215,22 +236,37 @@ FASTRACE_INLINE void add_rows(const Image& im, const float* table, Rows rows, co
     weight[k] = share[k];
   }
   for (int64_t x = 0; x < im.width; ++x) {
-    float sum = 0.0f;
+    float display[Count];
     for (int k = 0; k < Count; ++k)
-      sum += weight[k] * (Table ? table[words[k][x]]
-                                : clamp(centred(words[k][x], mask, base) * scale + residual, 0.0f, 1.0f));
-    row[x] += sum;
+      display[k] = Table ? table[words[k][x]]
+                         : clamp(centred(words[k][x], mask, base) * scale + residual, 0.0f, 1.0f);
+    float total = First ? 0.0f : row[x];
+    if (Count & 8) total += weigh<Count & 8>(weight, display);
+    if (Count & 4) total += weigh<Count & 4>(weight, display);
+    if (Count & 2) total += weigh<Count & 2>(weight + (Count & 4), display + (Count & 4));
+    if (Count & 1) total += weigh<Count & 1>(weight + (Count & 6), display + (Count & 6));
+    row[x] = total;
   }
 }
 
 template <typename Word, bool Table>
 FASTRACE_INLINE void add_all_rows(const Image& im, const float* table, Rows rows, int64_t count, const float* share,
                                   float* row) {
-  for (; count >= 8; count -= 8, rows.at += 8 * rows.stride, share += 8)
-    add_rows<Word, 8, Table>(im, table, rows, share, row);
-  if (count >= 4) add_rows<Word, 4, Table>(im, table, rows, share, row), rows.at += 4 * rows.stride, share += 4;
-  if (count & 2) add_rows<Word, 2, Table>(im, table, rows, share, row), rows.at += 2 * rows.stride, share += 2;
-  if (count & 1) add_rows<Word, 1, Table>(im, table, rows, share, row);
+  switch (std::min<int64_t>(count, 8)) {
+    case 1: return add_rows<Word, 1, true, Table>(im, table, rows, share, row);
+    case 2: return add_rows<Word, 2, true, Table>(im, table, rows, share, row);
+    case 3: return add_rows<Word, 3, true, Table>(im, table, rows, share, row);
+    case 4: return add_rows<Word, 4, true, Table>(im, table, rows, share, row);
+    case 5: return add_rows<Word, 5, true, Table>(im, table, rows, share, row);
+    case 6: return add_rows<Word, 6, true, Table>(im, table, rows, share, row);
+    case 7: return add_rows<Word, 7, true, Table>(im, table, rows, share, row);
+    default: add_rows<Word, 8, true, Table>(im, table, rows, share, row);
+  }
+  for (count -= 8, rows.at += 8 * rows.stride, share += 8; count >= 8; count -= 8, rows.at += 8 * rows.stride, share += 8)
+    add_rows<Word, 8, false, Table>(im, table, rows, share, row);
+  if (count & 4) add_rows<Word, 4, false, Table>(im, table, rows, share, row), rows.at += 4 * rows.stride, share += 4;
+  if (count & 2) add_rows<Word, 2, false, Table>(im, table, rows, share, row), rows.at += 2 * rows.stride, share += 2;
+  if (count & 1) add_rows<Word, 1, false, Table>(im, table, rows, share, row);
 }
 
 typedef float Lanes __attribute__((vector_size(32)));
@@ -255,9 +291,12 @@ FASTRACE_INLINE Lanes add_fours(Lanes a, Lanes b) {
   return FASTRACE_PICK(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + FASTRACE_PICK(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
-FASTRACE_CLONES
-void average_columns(const float* row, const int32_t* first, const float* weights, int64_t chunks, int64_t n,
-                     float* line) {
+// Count is `chunks` where the compiler knows it, else 0: with it the usual single chunk takes 0.24 ms per mammogram to
+// 1024 x 512 instead of 0.59.
+template <int64_t Count>
+FASTRACE_INLINE void sum_columns(const float* row, const int32_t* first, const float* weights, int64_t chunks, int64_t n,
+                                 float* line) {
+  if (Count) chunks = Count;
   for (int64_t j = 0; j < n; j += kLanes) {
     Lanes sum[kLanes];
     for (int64_t k = 0; k < kLanes; ++k) {
@@ -271,6 +310,14 @@ void average_columns(const float* row, const int32_t* first, const float* weight
     const Lanes high = add_twos(add_ones(sum[4], sum[5]), add_ones(sum[6], sum[7]));
     *reinterpret_cast<LooseLanes*>(line + j) = add_fours(low, high);
   }
+}
+
+FASTRACE_CLONES
+void average_columns(const float* row, const int32_t* first, const float* weights, int64_t chunks, int64_t n,
+                     float* line) {
+  if (chunks == 1) sum_columns<1>(row, first, weights, chunks, n, line);
+  else if (chunks == 2) sum_columns<2>(row, first, weights, chunks, n, line);
+  else sum_columns<0>(row, first, weights, chunks, n, line);
 }
 
 // So many columns per output that float32 would drift.
@@ -292,22 +339,53 @@ void clean_row(const Image& im, const void* words, void* out) {
 }
 
 FASTRACE_CLONES
-void map_affine_row(const Image& im, const void* words, ScalarType dtype, void* out) {
+void map_affine_row(const Image& im, const void* words, ScalarType dtype, int64_t begin, void* out) {
   const bool wide = im.word_size == 2;
   if (dtype == ScalarType::Byte)
-    wide ? map_affine<uint16_t, uint8_t>(im, words, out) : map_affine<uint8_t, uint8_t>(im, words, out);
+    wide ? map_affine<uint16_t, uint8_t>(im, words, begin, out) : map_affine<uint8_t, uint8_t>(im, words, begin, out);
   else if (dtype == ScalarType::UInt16)
-    wide ? map_affine<uint16_t, uint16_t>(im, words, out) : map_affine<uint8_t, uint16_t>(im, words, out);
+    wide ? map_affine<uint16_t, uint16_t>(im, words, begin, out) : map_affine<uint8_t, uint16_t>(im, words, begin, out);
   else if (dtype == ScalarType::Half)
-    wide ? map_affine<uint16_t, Half>(im, words, out) : map_affine<uint8_t, Half>(im, words, out);
+    wide ? map_affine<uint16_t, Half>(im, words, begin, out) : map_affine<uint8_t, Half>(im, words, begin, out);
+  else if (dtype == ScalarType::BFloat16)
+    wide ? map_affine<uint16_t, Brain>(im, words, begin, out) : map_affine<uint8_t, Brain>(im, words, begin, out);
   else
-    wide ? map_affine<uint16_t, float>(im, words, out) : map_affine<uint8_t, float>(im, words, out);
+    wide ? map_affine<uint16_t, float>(im, words, begin, out) : map_affine<uint8_t, float>(im, words, begin, out);
+}
+
+// How many pixels of a row were mapped to bytes by the loops of window_x86.h; the rest is for the plain ones.
+int64_t map_affine_bytes(const Image& im, const void* words, bool stream, void* out) {
+#ifdef FASTRACE_X86
+  using fastrace::Simd;
+  const fastrace::Affine map{static_cast<uint16_t>(im.mask), im.sign + im.origin, im.scale * 255.0f,
+                             im.residual * 255.0f + 0.5f};
+  // Beyond the 32-bit integers a conversion saturates downwards; words less the base are below 2^18.
+  const bool small = std::fabs(map.scale) * 262144.0f + std::fabs(map.residual) < 2e9f;
+  if (im.word_size == 2 && small && fastrace::simd() != Simd::kNone) {
+    const auto narrow = fastrace::simd() == Simd::kAvx512 ? fastrace::narrow_avx512 : fastrace::narrow_avx2;
+    return narrow(static_cast<const uint16_t*>(words), im.width, map, static_cast<uint8_t*>(out), stream);
+  }
+#endif
+  (void)im, (void)words, (void)stream, (void)out;
+  return 0;
+}
+
+int64_t map_table_bytes(const Image& im, const void* words, const void* table, void* out) {
+#ifdef FASTRACE_X86
+  if (im.word_size == 2 && fastrace::simd() != fastrace::Simd::kNone)
+    return fastrace::look_up_bytes(static_cast<const uint16_t*>(words), im.width, static_cast<const uint8_t*>(table),
+                                   static_cast<uint8_t*>(out));
+#endif
+  (void)im, (void)words, (void)table, (void)out;
+  return 0;
 }
 
 FASTRACE_LOOKUP_CLONES
-void map_table_row(const Image& im, const void* words, const void* table, int64_t size, void* out) {
+void map_table_row(const Image& im, const void* row, int64_t begin, const void* table, int64_t size, void* result) {
   const bool wide = im.word_size == 2;
-  const int64_t n = im.width;
+  const int64_t n = im.width - begin;
+  const void* words = static_cast<const uint8_t*>(row) + begin * im.word_size;
+  void* out = static_cast<uint8_t*>(result) + begin * size;
   if (size == 1)
     wide ? map_table<uint16_t, uint8_t, uint32_t>(words, table, n, out)
          : map_table<uint8_t, uint8_t, uint32_t>(words, table, n, out);
@@ -335,6 +413,7 @@ void round_values(const float* line, int64_t n, ScalarType dtype, void* out) {
   if (dtype == ScalarType::Byte) round_line<uint8_t>(line, n, out);
   else if (dtype == ScalarType::UInt16) round_line<uint16_t>(line, n, out);
   else if (dtype == ScalarType::Half) round_line<Half>(line, n, out);
+  else if (dtype == ScalarType::BFloat16) round_line<Brain>(line, n, out);
   else round_line<float>(line, n, out);
 }
 
@@ -363,21 +442,75 @@ void expand_table(const Image& im, ScalarType dtype, Scratch& scratch) {
       std::memcpy(scratch.lookup.data() + i * size, rounded.data() + ((i >> im.shift) & im.mask) * size, size);
 }
 
-void plan_columns(const Image& im, Scratch& scratch) {
-  // Edges are in units of 1 / box_width source columns: exact integers.
-  const int64_t unit = im.box_width, padded = (unit + kLanes - 1) / kLanes * kLanes;
-  const int64_t taps = im.width % unit == 0 ? im.width / unit : im.width / unit + 2;
-  scratch.chunks = (taps + kLanes - 1) / kLanes;
-  scratch.first.assign(padded, 0);
-  scratch.weights.assign(padded * scratch.chunks * kLanes, 0.0f);
-  for (int64_t j = 0; j < unit; ++j) {
-    const int64_t begin = j * im.width, end = begin + im.width, x0 = begin / unit;
-    scratch.first[j] = static_cast<int32_t>(x0);
-    for (int64_t x = x0; x * unit < end; ++x)
-      scratch.weights[j * scratch.chunks * kLanes + (x - x0)] = static_cast<float>(
-          static_cast<double>(std::min(end, (x + 1) * unit) - std::max(begin, x * unit)) /
-          static_cast<double>(im.width));
+// Which source pixels the output pixel i of an axis takes: their shares, from the first of them, which is returned.
+// Area: edges are in units of 1 / target source pixels, exact integers.
+int64_t area_shares(int64_t i, int64_t source, int64_t target, std::vector<float>& shares) {
+  const int64_t begin = i * source, end = begin + source, first = begin / target;
+  shares.clear();
+  for (int64_t x = first; x * target < end; ++x)
+    shares.push_back(static_cast<float>(
+        static_cast<double>(std::min(end, (x + 1) * target) - std::max(begin, x * target)) /
+        static_cast<double>(source)));
+  return first;
+}
+
+// sin(pi * x) for |x| <= 1/2, to 3e-16. The series and not the library's: that differs between processors.
+double sine(double x) {
+  const double angle = 3.14159265358979323846 * x, square = angle * angle;
+  double term = angle, sum = angle;
+  for (int k = 2; k < 26; k += 2) sum += term *= -square / (k * (k + 1));
+  return sum;
+}
+
+// sinc(x) * sinc(x / 3) with x = n / d, and 0 from |x| = 3 on. The angles are reduced in integers.
+double lanczos3(int64_t n, int64_t d) {
+  n = std::abs(n);
+  if (n == 0) return 1.0;
+  if (n >= 3 * d) return 0.0;
+  const auto reduced = [n](int64_t half_turn) {  // sin(pi * n / half_turn)
+    const int64_t turns = (2 * n + half_turn) / (2 * half_turn);
+    const double value = sine(static_cast<double>(n - turns * half_turn) / static_cast<double>(half_turn));
+    return turns % 2 ? -value : value;
+  };
+  const double x = 3.14159265358979323846 * static_cast<double>(n) / static_cast<double>(d);
+  return 3.0 * reduced(d) * reduced(3 * d) / (x * x);
+}
+
+// Lanczos: the kernel is stretched by source / target where that shrinks; shares of pixels outside the image are dealt
+// out among those inside. In units of 1 / (2 * target) source pixels, the centres of pixels are integers.
+int64_t lanczos_shares(int64_t i, int64_t source, int64_t target, std::vector<float>& shares) {
+  if (source == target) {
+    shares.assign(1, 1.0f);
+    return i;
   }
+  const int64_t centre = (2 * i + 1) * source, unit = 2 * std::max(source, target), reach = 3 * unit;
+  const int64_t first = std::max<int64_t>(0, (centre - reach) / (2 * target));
+  const int64_t last = std::min(source - 1, (centre + reach) / (2 * target));
+  double sum = 0.0;
+  for (int64_t x = first; x <= last; ++x) sum += lanczos3((2 * x + 1) * target - centre, unit);
+  shares.clear();
+  for (int64_t x = first; x <= last; ++x)
+    shares.push_back(static_cast<float>(lanczos3((2 * x + 1) * target - centre, unit) / sum));
+  return first;
+}
+
+int64_t shares_of(const Image& im, int64_t i, int64_t source, int64_t target, std::vector<float>& shares) {
+  return (im.lanczos ? lanczos_shares : area_shares)(i, source, target, shares);
+}
+
+void plan_columns(const Image& im, Scratch& scratch) {
+  const int64_t padded = (im.box_width + kLanes - 1) / kLanes * kLanes;
+  std::vector<std::vector<float>> columns(im.box_width);
+  std::size_t taps = 0;
+  scratch.first.assign(padded, 0);
+  for (int64_t j = 0; j < im.box_width; ++j) {
+    scratch.first[j] = static_cast<int32_t>(shares_of(im, j, im.width, im.box_width, columns[j]));
+    taps = std::max(taps, columns[j].size());
+  }
+  scratch.chunks = (static_cast<int64_t>(taps) + kLanes - 1) / kLanes;
+  scratch.weights.assign(padded * scratch.chunks * kLanes, 0.0f);
+  for (int64_t j = 0; j < im.box_width; ++j)
+    std::copy(columns[j].begin(), columns[j].end(), scratch.weights.begin() + j * scratch.chunks * kLanes);
   // The last weights reach up to a chunk past the last column; they are zero, and what they meet must be finite.
   if (static_cast<int64_t>(scratch.row.size()) < im.width + scratch.chunks * kLanes)
     scratch.row.resize(im.width + scratch.chunks * kLanes);
@@ -402,27 +535,22 @@ Rows clean_rows(const Image& im, int64_t y, int64_t count, Scratch& scratch) {
   return clean;
 }
 
-// scratch.row = average over the source rows that row i of the box covers, for every source column.
+// scratch.row = the weighted source rows of row i of the box, for every source column.
 void average_rows(const Image& im, int64_t i, Scratch& scratch) {
-  const int64_t unit = im.box_height, begin = i * im.height, end = begin + im.height;  // in 1 / box_height rows
-  const int64_t last = (end + unit - 1) / unit;
+  const int64_t first = shares_of(im, i, im.height, im.box_height, scratch.shares);
+  const int64_t rows = static_cast<int64_t>(scratch.shares.size());
   float* row = scratch.row.data();
   double* total = scratch.total.data();
-  const bool many = last - begin / unit > kExactTerms;
+  const bool many = rows > kExactTerms;
   if (many) std::fill(total, total + im.width, 0.0);
-  for (int64_t y = begin / unit; y < last; y += kExactTerms) {
-    const int64_t count = std::min(kExactTerms, last - y);
-    float share[kExactTerms];
-    for (int64_t k = 0; k < count; ++k)
-      share[k] = static_cast<float>(
-          static_cast<double>(std::min(end, (y + k + 1) * unit) - std::max(begin, (y + k) * unit)) /
-          static_cast<double>(im.height));
-    const Rows rows = clean_rows(im, y, count, scratch);
-    std::fill(row, row + im.width, 0.0f);
+  for (int64_t k = 0; k < rows; k += kExactTerms) {
+    const int64_t count = std::min(kExactTerms, rows - k);
+    const float* shares = scratch.shares.data() + k;
+    const Rows words = clean_rows(im, first + k, count, scratch);
     if (im.table)
-      add_table_rows(im, reinterpret_cast<const float*>(scratch.lookup.data()), rows, count, share, row);
+      add_table_rows(im, reinterpret_cast<const float*>(scratch.lookup.data()), words, count, shares, row);
     else
-      add_affine_rows(im, rows, count, share, row);
+      add_affine_rows(im, words, count, shares, row);
     if (many)
       for (int64_t x = 0; x < im.width; ++x) total[x] += row[x];
   }
@@ -430,8 +558,10 @@ void average_rows(const Image& im, int64_t i, Scratch& scratch) {
     for (int64_t x = 0; x < im.width; ++x) row[x] = static_cast<float>(total[x]);
 }
 
-void fill_row(const Image& im, int64_t i, ScalarType dtype, Scratch& scratch, uint8_t* out) {
+void fill_row(const Image& im, int64_t i, ScalarType dtype, bool stream, Scratch& scratch, uint8_t* out) {
   uint8_t* forward = im.flip ? scratch.mirror.data() : out;
+  // Only whole 64-byte lines can be streamed.
+  stream = stream && !im.flip && reinterpret_cast<uintptr_t>(out) % 64 == 0;
   if (!im.same()) {
     average_rows(im, i, scratch);
     const auto columns = scratch.chunks <= kExactTerms ? average_columns : average_many_columns;
@@ -439,14 +569,20 @@ void fill_row(const Image& im, int64_t i, ScalarType dtype, Scratch& scratch, ui
             scratch.chunks <= kExactTerms ? scratch.chunks : scratch.chunks * kLanes, im.box_width, scratch.line.data());
     round_values(scratch.line.data(), im.box_width, dtype, forward);
   } else if (im.table) {
-    map_table_row(im, im.words + i * im.stride * im.word_size, scratch.lookup.data(), bytes_of(dtype), forward);
+    const void* words = im.words + i * im.stride * im.word_size;
+    const void* table = scratch.lookup.data();
+    const int64_t done = dtype == ScalarType::Byte ? map_table_bytes(im, words, table, forward) : 0;
+    map_table_row(im, words, done, table, bytes_of(dtype), forward);
   } else {
-    map_affine_row(im, clean_rows(im, i, 1, scratch).at, dtype, forward);
+    const void* words = clean_rows(im, i, 1, scratch).at;
+    const int64_t done = dtype == ScalarType::Byte ? map_affine_bytes(im, words, stream, forward) : 0;
+    if (done < im.width) map_affine_row(im, words, dtype, done, forward);
   }
   if (im.flip) mirror(forward, im.box_width, bytes_of(dtype), out);
 }
 
-void fill_unit(const Image& im, const Unit& unit, int64_t width, ScalarType dtype, Scratch& scratch, uint8_t* canvas) {
+void fill_unit(const Image& im, const Unit& unit, int64_t width, ScalarType dtype, bool stream, Scratch& scratch,
+               uint8_t* canvas) {
   const int64_t size = bytes_of(dtype), right = im.left + im.box_width;
   if (scratch.image != unit.image) prepare(im, unit.image, dtype, scratch);
   for (int64_t y = unit.begin; y < unit.end; ++y) {
@@ -458,15 +594,18 @@ void fill_unit(const Image& im, const Unit& unit, int64_t width, ScalarType dtyp
     }
     std::memset(out, 0, im.left * size);
     std::memset(out + right * size, 0, (width - right) * size);
-    fill_row(im, i, dtype, scratch, out + im.left * size);
+    fill_row(im, i, dtype, stream, scratch, out + im.left * size);
   }
+#ifdef FASTRACE_X86
+  if (stream) _mm_sfence();  // before another thread is told that the unit is done
+#endif
 }
 
 // ---- the batch -----------------------------------------------------------------------------------------------------
 
 // The op can be called with any geometry, and nothing else looks at bounds.
 Image read_image(const int64_t* g, const float* affine, const std::vector<Tensor>& words, const Tensor& tables,
-                 int64_t height, int64_t width) {
+                 int64_t height, int64_t width, int64_t hints) {
   STD_TORCH_CHECK(g[SOURCE] >= 0 && g[SOURCE] < static_cast<int64_t>(words.size()), "window: no such source");
   const Tensor& source = words[g[SOURCE]];
   const bool wide = source.scalar_type() == ScalarType::UInt16;
@@ -493,6 +632,7 @@ Image read_image(const int64_t* g, const float* affine, const std::vector<Tensor
   im.stride = g[STRIDE], im.height = g[CROP_HEIGHT], im.width = g[CROP_WIDTH];
   im.top = g[BOX_TOP], im.left = g[BOX_LEFT], im.box_height = g[BOX_HEIGHT], im.box_width = g[BOX_WIDTH];
   im.flip = g[FLIP] != 0;
+  im.lanczos = (hints & kLanczos) != 0;
   im.shift = static_cast<int32_t>(shift);
   im.mask = static_cast<int32_t>((int64_t{1} << bits) - 1);
   im.sign = g[SIGNED] ? int32_t{1} << (bits - 1) : 0;
@@ -501,25 +641,11 @@ Image read_image(const int64_t* g, const float* affine, const std::vector<Tensor
   return im;
 }
 
-// A fresh output of a mammogram is 2000 page faults, which can cost more than the kernel (3.4 ms against 1.3 measured);
-// with huge pages it is a few. The first page is included although it begins with the allocator's header: without it
-// the first huge page would be lost.
-void ask_for_huge_pages(void* begin, int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t page = 4096;
-  const uintptr_t from = reinterpret_cast<uintptr_t>(begin) / page * page;
-  const uintptr_t to = reinterpret_cast<uintptr_t>(begin) + static_cast<uintptr_t>(bytes);
-  if (bytes >= int64_t{1} << 22) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
-#else
-  (void)begin, (void)bytes;
-#endif
-}
-
 Tensor window(std::vector<Tensor> words, Tensor geometry, Tensor affine, Tensor tables, int64_t height, int64_t width,
-              ScalarType dtype) {
+              ScalarType dtype, int64_t hints) {
   STD_TORCH_CHECK(dtype == ScalarType::Byte || dtype == ScalarType::UInt16 || dtype == ScalarType::Half ||
-                      dtype == ScalarType::Float,
-                  "window: dtype must be uint8, uint16, float16 or float32");
+                      dtype == ScalarType::BFloat16 || dtype == ScalarType::Float,
+                  "window: dtype must be uint8, uint16, float16, bfloat16 or float32");
   STD_TORCH_CHECK(geometry.dim() == 2 && geometry.size(1) == COLUMNS && geometry.is_contiguous(),
                   "window: geometry must be contiguous, [N, 14]");
   const int64_t n = geometry.size(0);
@@ -534,24 +660,26 @@ Tensor window(std::vector<Tensor> words, Tensor geometry, Tensor affine, Tensor 
   std::vector<Unit> units;
   images.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
-    const Image im = read_image(rows + i * COLUMNS, maps + i * 3, words, tables, height, width);
-    const int64_t cost = std::max(width, im.width * ((im.height + im.box_height - 1) / im.box_height));
+    const Image im = read_image(rows + i * COLUMNS, maps + i * 3, words, tables, height, width, hints);
+    const int64_t rows_each = (im.height + im.box_height - 1) / im.box_height * (im.lanczos && !im.same() ? 6 : 1);
+    const int64_t cost = std::max(width, im.width * rows_each);
     const int64_t step = std::max<int64_t>(1, kUnitWords / cost);
     for (int64_t y = 0; y < height; y += step) units.push_back({i, y, std::min(height, y + step)});
     images.push_back(im);
   }
   const int64_t bytes = height * width * bytes_of(dtype);
-  ask_for_huge_pages(out.mutable_data_ptr(), n * bytes);
+  fastrace::ask_for_huge_pages(out.mutable_data_ptr(), n * bytes);
   uint8_t* canvas = static_cast<uint8_t*>(out.mutable_data_ptr());
   const int64_t count = static_cast<int64_t>(units.size());
   const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), 1 + count / kUnitsPerThread);
+  const bool stream = n * bytes >= kStreamBytes;
   static std::atomic<int64_t> calls{0};
   const int64_t call = ++calls;  // what a thread's scratch holds may belong to another call's images
   fastrace::for_units(count, threads, [=, &images, &units](int64_t u) {
     thread_local Scratch scratch;
     thread_local int64_t prepared = 0;
     if (prepared != call) scratch.image = -1, prepared = call;
-    fill_unit(images[units[u].image], units[u], width, dtype, scratch, canvas + units[u].image * bytes);
+    fill_unit(images[units[u].image], units[u], width, dtype, stream, scratch, canvas + units[u].image * bytes);
   });
   return out;
 }
@@ -566,8 +694,8 @@ extern "C" __attribute__((used, visibility("default"))) const char fastrace_mark
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastrace, m) {
   m.def(
-      "window_cpu(Tensor[] words, Tensor geometry, Tensor affine, Tensor tables, int height, int width, ScalarType dtype)"
-      " -> Tensor");
+      "window_cpu(Tensor[] words, Tensor geometry, Tensor affine, Tensor tables, int height, int width, ScalarType dtype,"
+      " int hints) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastrace, CPU, m) {

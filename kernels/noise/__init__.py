@@ -51,7 +51,7 @@ except ImportError:  # a torch build without triton: the CPU kernel still works
     noise_kernel = None
 
 __all__ = ["COUNT_FLIPS", "KINDS", "MAX_PHOTONS", "NORMAL_ERROR", "PHOTONS_AT_WHITE"]
-__all__ += ["noise", "noise_reference", "noise_stream", "offline_cases"]
+__all__ += ["noise", "noise_reference", "noise_stream", "offline_cases", "prepared"]
 
 KINDS = {"gaussian": cpu.GAUSSIAN, "poisson": cpu.POISSON, "speckle": cpu.SPECKLE, "salt_pepper": cpu.SALT_PEPPER}
 # Quantum noise of 3 % of display white at full dose: a convention of ours, not a property of any detector.
@@ -111,10 +111,7 @@ def noise(
             f"noise takes one int64 id per image on {images.device}: [{images.shape[0]}], not {list(ids.shape)} "
             f"{ids.dtype} on {ids.device}"
         )
-    a, b, threshold = _parameters(kind, amount, photons)
-    result: Tensor = torch.ops.fastrace.noise(
-        images, ids, KINDS[kind], a, b, threshold, _signed64(seed), _checked_stream(stream)
-    )
+    result: Tensor = torch.ops.fastrace.noise(images, ids, *prepared(kind, amount, seed, stream, photons))
     return result
 
 
@@ -152,6 +149,14 @@ def noise_stream(operation: int, epoch: int, draw: int) -> int:
         if not 0 <= value < 1 << bits:
             raise UsageError(f"noise stream: {name} {value} is outside 0 .. {(1 << bits) - 1}")
     return operation << 24 | epoch << 8 | draw
+
+
+def prepared(
+    kind: str, amount: float, seed: int, stream: int = 0, photons: float = PHOTONS_AT_WHITE
+) -> tuple[int, float, float, int, int, int]:
+    """Check what says which noise; return it as kernels take it: kind, factor, inverse, threshold, seed, stream."""
+    a, b, threshold = _parameters(kind, amount, photons)
+    return KINDS[kind], a, b, threshold, _signed64(seed), _checked_stream(stream)
 
 
 def _parameters(kind: str, amount: float, photons: float) -> tuple[float, float, int]:

@@ -1,11 +1,12 @@
 """The CUDA kernels of `window`, in Triton: one launch for a batch of images of different sizes.
 
-Two programs, because they are bound by different things. `_same_kernel` maps pixels one to one: 16-byte loads and stores,
+Three programs, because they are bound by different things. `_same_kernel` maps pixels one to one: 16-byte loads and stores,
 nothing else. `_area_kernel` owns 32 x 16 outputs: it adds weighted source rows into a 32 x 64 tile (wide loads, all
 arithmetic in float32) and multiplies that tile by the 64 x 16 matrix of column shares. The product is a matrix product
 because that is Triton's only cheap way to sum runs of uneven length across lanes; as three TF32 products it costs a few
 per cent of the tile and keeps float32's accuracy (2^-21), which `input_precision="ieee"` would reach with 500 shared
-loads per thread instead.
+loads per thread instead. `_lanczos_kernel` is the area kernel with other weights and more rows; it stands apart so that
+the sine costs the area kernel no register.
 
 Numbers come from `geometry` (one row per image), so that sizes never recompile. Offsets into the batch are 64 bit.
 """
@@ -20,16 +21,17 @@ import triton.language as tl
 from torch import Tensor
 from torch.library import wrap_triton
 
-from fastrace.kernels.window.plan import COLUMNS, SAME, WHOLE, WIDE
+from fastrace.kernels.window.plan import COLUMNS, LANCZOS, SAME, WHOLE, WIDE
 
 # 4096 pixels, 32 per thread of 4 warps: four 16-byte loads in flight each, which is what hides HBM latency.
 SAME_PIXELS = 4096
 SAME_BLOCK = 1024
 # 32 x 64 words are two 16-byte loads per thread and row; 16 outputs are the least a matrix product takes.
 AREA = {"ROWS": 32, "COLUMNS": 16, "CHUNK": 64, "UNROLL": 4}
+LANCZOS_AREA = {**AREA, "UNROLL": 2}  # its weights take registers: four rows at a time would spill
 WARPS = 4
 
-_FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
+_FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}  # of the others: 1
 
 
 @triton.jit
@@ -160,6 +162,100 @@ def _area_kernel(
     _store(canvas + (i + tl.load(row + 5))[:, None] * width + (j + tl.load(row + 6))[None, :], average, keep, FULL)
 
 
+@triton.jit
+def _sine(x):
+    """sin(pi * x) for |x| <= 1/2: the series, because tl.sin keeps a slow path with a stack for large angles."""
+    u = x * x
+    sum = -0.0073704309 + u * 0.00046630281
+    sum = 0.082145887 + u * sum
+    sum = -0.59926453 + u * sum
+    sum = 2.5501640 + u * sum
+    sum = -5.1677128 + u * sum
+    return x * (3.1415927 + u * sum)
+
+
+@triton.jit
+def _lanczos(n, d):
+    """sinc(t) * sinc(t / 3) with t = n / d, integers; 0 from |t| = 3 on. Angles are reduced before float32 rounds them."""
+    n = tl.abs(n)
+    turns, thirds = (2 * n + d) // (2 * d), (2 * n + 3 * d) // (6 * d)
+    inner = _sine((n - turns * d).to(tl.float32) / d)
+    outer = _sine((n - thirds * 3 * d).to(tl.float32) / (3 * d))
+    t = tl.maximum(n, 1).to(tl.float32) / d
+    value = tl.where((turns + thirds) % 2 == 1, -inner, inner) * outer * (0.30396355 / (t * t))  # 3 / pi^2
+    return tl.where(n == 0, 1.0, tl.where(n < 3 * d, value, 0.0))
+
+
+@triton.jit
+def _lanczos_kernel(
+    words, geometry, affine, tables, out, height, width,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr, UNROLL: tl.constexpr, FULL: tl.constexpr,
+    TABLES: tl.constexpr, WIDE: tl.constexpr, FIELDS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    across = tl.cdiv(width, COLUMNS)
+    down = tl.cdiv(height, ROWS)
+    tile = tl.program_id(0)
+    image = tile // (across * down)
+    row = geometry + image * FIELDS
+    offset, stride = tl.load(row + 1), tl.load(row + 2)
+    phase = (offset % 8).to(tl.int32)  # loads start at a multiple of 8 words, as in the area kernel
+    base = offset // 8 * 8
+    if WIDE:
+        stride = tl.multiple_of(stride, 8)
+    crop_height, crop_width = tl.load(row + 3).to(tl.int32), tl.load(row + 4).to(tl.int32)
+    box_height, box_width = tl.load(row + 7).to(tl.int32), tl.load(row + 8).to(tl.int32)
+    bits, shift = tl.load(row + 10).to(tl.int32), tl.load(row + 11).to(tl.int32)
+    signed, table = tl.load(row + 12).to(tl.int32), tl.load(row + 13)
+
+    # Centres of pixels in units of 1 / (2 * box_height) source rows (columns alike): exact integers.
+    i = (tile // across % down) * ROWS + tl.arange(0, ROWS)
+    first_column = (tile % across) * COLUMNS
+    j = first_column + tl.arange(0, COLUMNS)
+    unit_y, unit_x = 2 * tl.maximum(crop_height, box_height), 2 * tl.maximum(crop_width, box_width)
+    centre_y, centre_x = (2 * i + 1) * crop_height, (2 * j + 1) * crop_width
+    top = tl.maximum(centre_y - 3 * unit_y, 0) // (2 * box_height)
+    bottom = tl.minimum((centre_y + 3 * unit_y) // (2 * box_height) + 1, crop_height)
+    rows = tl.max(tl.where(i < box_height, bottom - top, 0), axis=0)
+    left = tl.maximum((2 * first_column + 1) * crop_width - 3 * unit_x, 0) // (2 * box_width)
+    last_column = tl.minimum(first_column + COLUMNS, box_width) - 1
+    right = tl.minimum(((2 * last_column + 1) * crop_width + 3 * unit_x) // (2 * box_width) + 1, crop_width)
+    right = tl.where(first_column < box_width, right, 0)
+
+    average = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    across_sum = tl.zeros((COLUMNS,), dtype=tl.float32)
+    for start in range((left + phase) // 8 * 8, right + phase, CHUNK):
+        at = start + tl.arange(0, CHUNK)
+        x = at - phase
+        inside = (x >= left) & (x < right)
+        loaded = at < (right + phase + 7) // 8 * 8 if WIDE else inside
+        sums = tl.zeros((ROWS, CHUNK), dtype=tl.float32)
+        down_sum = tl.zeros((ROWS,), dtype=tl.float32)
+        for k in range(0, rows, UNROLL):
+            part = tl.zeros((ROWS, CHUNK), dtype=tl.float32)
+            for u in tl.static_range(UNROLL):
+                y = top + k + u
+                used = (i < box_height) & (y < bottom)
+                weight = tl.where(used, _lanczos((2 * y + 1) * box_height - centre_y, unit_y), 0.0)
+                keep = used[:, None] & loaded[None, :]
+                source = words + base + y.to(tl.int64)[:, None] * stride + at[None, :]
+                stored = tl.load(source, mask=keep, other=0)
+                display = _display(stored, affine, tables, image, bits, shift, signed, table, keep, TABLES)
+                part += weight[:, None] * display
+                down_sum += weight
+            sums += part
+        sums /= tl.where(i < box_height, down_sum, 1.0)[:, None]
+        share = _lanczos((2 * x + 1)[:, None] * box_width - centre_x[None, :], unit_x)
+        share = tl.where(inside[:, None], share, 0.0)
+        across_sum += tl.sum(share, axis=0)
+        average += tl.dot(sums, share, input_precision=PRECISION)
+    average = tl.maximum(average / tl.where(j < box_width, across_sum, 1.0)[None, :], 0.0)
+
+    keep = (i < box_height)[:, None] & (j < box_width)[None, :]
+    j = tl.where(tl.load(row + 9) != 0, box_width - 1 - j, j)
+    canvas = out + image.to(tl.int64) * height * width
+    _store(canvas + (i + tl.load(row + 5))[:, None] * width + (j + tl.load(row + 6))[None, :], average, keep, FULL)
+
+
 def launch(
     words: Tensor,  # [M] uint8 or uint16, the packed batch
     geometry: Tensor,  # [N, 14] int64
@@ -183,6 +279,7 @@ def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: T
     """Write every box of the canvas [N, H, W] with the kernel that the hints promise is enough."""
     n, height, width = out.shape
     arguments = (words, geometry, affine, tables, out, height, width)
+    full = _FULL_SCALE.get(out.dtype, 1.0)
     flags: dict[str, Any] = {
         "TABLES": tables.numel() > 0,
         "WIDE": bool(hints & WIDE),
@@ -194,25 +291,38 @@ def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: T
         rows = SAME_PIXELS // block
         grid = (n * triton.cdiv(height, rows) * triton.cdiv(width, block),)
         flags |= {"ROWS": rows, "BLOCK": block, "WHOLE": bool(hints & WHOLE)}
-        _bind(_same_kernel)[grid](*arguments, FULL=_FULL_SCALE[out.dtype], **flags)
+        _bind(_same_kernel)[grid](*arguments, FULL=full, **flags)
     else:
-        grid = (n * triton.cdiv(height, AREA["ROWS"]) * triton.cdiv(width, AREA["COLUMNS"]),)
-        flags |= {**AREA, "PRECISION": "ieee" if torch.version.hip else "tf32x3"}
-        _bind(_area_kernel)[grid](*arguments, FULL=_FULL_SCALE[out.dtype], **flags)
+        kernel, tile = (_lanczos_kernel, LANCZOS_AREA) if hints & LANCZOS else (_area_kernel, AREA)
+        grid = (n * triton.cdiv(height, tile["ROWS"]) * triton.cdiv(width, tile["COLUMNS"]),)
+        flags |= {**tile, "PRECISION": "ieee" if torch.version.hip else "tf32x3"}
+        _bind(kernel)[grid](*arguments, FULL=full, **flags)
 
 
 def offline_cases() -> list[dict[str, Any]]:
     """Return the configurations that launches choose, for compilation without a GPU; see ``bench/resources.py``."""
     same = {"ROWS": SAME_PIXELS // SAME_BLOCK, "BLOCK": SAME_BLOCK, "WHOLE": True}
     tensor_cores, plain = {**AREA, "PRECISION": "tf32x3"}, {**AREA, "PRECISION": "ieee"}
+    lanczos = {**LANCZOS_AREA, "PRECISION": "tf32x3"}
     return [
         _case("window same uint16 float16", _same_kernel, "u16", "fp16", 1.0, same),
         _case("window same uint16 uint8", _same_kernel, "u16", "u8", 255.0, same),
+        _case("window same uint16 bfloat16", _same_kernel, "u16", "bf16", 1.0, same),
         _case("window same uint16 uint16 table", _same_kernel, "u16", "u16", 65535.0, same, tables=True),
         _case("window area uint16 uint16", _area_kernel, "u16", "u16", 65535.0, tensor_cores),
         _case("window area uint16 uint16 table", _area_kernel, "u16", "u16", 65535.0, tensor_cores, tables=True),
         _case("window area uint8 float16", _area_kernel, "u8", "fp16", 1.0, tensor_cores),
         _case("window area uint16 uint16 ieee", _area_kernel, "u16", "u16", 65535.0, plain),
+        _case("window lanczos uint16 uint16", _lanczos_kernel, "u16", "u16", 65535.0, lanczos),
+        _case("window lanczos uint16 bfloat16 table", _lanczos_kernel, "u16", "bf16", 1.0, lanczos, tables=True),
+        _case(
+            "window lanczos uint16 uint16 ieee",
+            _lanczos_kernel,
+            "u16",
+            "u16",
+            65535.0,
+            {**lanczos, "PRECISION": "ieee"},
+        ),
     ]
 
 

@@ -42,9 +42,12 @@ COLUMNS = (
 SAME = 1  # every crop has the size of its box: nothing is resized
 WHOLE = 2  # every box is the whole canvas: nothing is left to be zeroed
 WIDE = 4  # rows (and, with SAME, crops) begin at multiples of 16 bytes
+# What is asked for the whole batch; the C++ kernel reads this flag and none of the others.
+LANCZOS = 8  # resize by Lanczos-3 instead of area averages
 
 PITCH_WORDS = 8
-_DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.float32)
+_DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32)
+_RESIZES = ("area", "lanczos")
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,16 @@ def make_plan(
     flips: Sequence[bool] | None,
     dtype: torch.dtype,
     *,
+    resize: str = "area",
     one_buffer: bool | None = None,
 ) -> Plan:
     """Check everything that `window` was given and lay it out, on a GPU in one buffer; see `window` for the errors."""
     if dtype not in _DTYPES:
-        raise ValueError(f"dtype is {dtype}; uint8, uint16, float16 and float32 are written")
+        raise ValueError(f"dtype is {dtype}; uint8, uint16, float16, bfloat16 and float32 are written")
+    if resize not in _RESIZES:
+        raise ValueError(f"resize is {resize!r}; choose one of {', '.join(_RESIZES)}")
+    # What the kernels count in: pixels of the box times pixels of the crop, for Lanczos half ones and three to each side.
+    margin, most = (32, 2**28) if resize == "lanczos" else (0, 2**31)
     for name, given in (("transfers", transfers), ("crops", crops), ("boxes", boxes), ("flips", flips)):
         if given is not None and len(given) != len(images):
             raise ValueError(f"{len(given)} {name} for {len(images)} images; one each is needed")
@@ -104,7 +112,7 @@ def make_plan(
             raise ValueError(
                 f"image {n}: {transfer.bits} bits at shift {transfer.shift} do not fit its {8 * tensor.element_size()}-bit words"
             )
-        if max(crop.height * (box.height + 32), crop.width * (box.width + 32)) >= 2**31:
+        if max((crop.height + margin) * (box.height + 32), (crop.width + margin) * (box.width + 32)) >= most:
             raise ValueError(f"image {n}: {crop} to {box} is more than the kernels can count in 32 bits")
         source, start, stride = places[n]
         crop_at = start + crop.top * stride + crop.left
@@ -121,7 +129,8 @@ def make_plan(
         height=height,
         width=width,
         dtype=dtype,
-        hints=hints_of(geometry, [len(buffer) for buffer in words], height, width),
+        hints=hints_of(geometry, [len(buffer) for buffer in words], height, width)
+        | (LANCZOS if resize == "lanczos" else 0),
     )
 
 

@@ -32,6 +32,20 @@ def area_shares(source: int, target: int) -> NDArray[np.float64]:  # [target, so
     return np.maximum(overlap, 0) / source
 
 
+def lanczos_shares(source: int, target: int) -> NDArray[np.float64]:  # [target, source]
+    """Weight of every source pixel in every target pixel along one axis; each row sums to 1.
+
+    Lanczos-3, sinc(t) sinc(t / 3) with t the distance of the centres; where the axis shrinks the kernel is stretched by
+    source / target, which is what antialiases. Pixels beyond the border take no part: the others' weights are scaled up.
+    """
+    if source == target:
+        return np.eye(target)
+    centre = (np.arange(target) + 0.5)[:, None] * source / target
+    t = (np.arange(source) + 0.5 - centre) / max(1.0, source / target)
+    weights = np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
 def window_reference(
     images: Sequence[Image],  # [h, w] each
     transfers: Sequence[Transfer],
@@ -41,8 +55,13 @@ def window_reference(
     boxes: Sequence[Box | None] | None = None,
     flips: Sequence[bool] | None = None,
     dtype: torch.dtype | None = torch.uint16,
+    resize: str = "area",
 ) -> NDArray[np.generic]:  # [N, H, W]
-    """What `window` computes, in float64; ``dtype=None`` returns the display values before rounding."""
+    """What `window` computes, in float64; ``dtype=None`` returns the display values before rounding.
+
+    numpy has no bfloat16: with it the display values come back as float32 that bfloat16 holds.
+    """
+    shares = {"area": area_shares, "lanczos": lanczos_shares}[resize]
     height, width = canvas_size(images, crops, size)
     canvas = np.zeros((len(images), height, width))
     for n, (image, transfer) in enumerate(zip(images, transfers, strict=True)):
@@ -54,13 +73,23 @@ def window_reference(
             display = display[:, ::-1]
         average = display
         if crop.height != box.height:
-            average = area_shares(crop.height, box.height) @ average
+            average = shares(crop.height, box.height) @ average
         if crop.width != box.width:
-            average = average @ area_shares(crop.width, box.width).T
+            average = average @ shares(crop.width, box.width).T
+        if resize == "lanczos":
+            average = np.clip(average, 0.0, 1.0)  # its negative lobes overshoot at edges
         canvas[n, box.top : box.top + box.height, box.left : box.left + box.width] = average
     if dtype is None:
         return canvas
     if dtype in (torch.uint8, torch.uint16):  # round half up
         kind = np.uint8 if dtype == torch.uint8 else np.uint16
         return np.floor(canvas * np.iinfo(kind).max + 0.5).astype(kind)
+    if dtype == torch.bfloat16:
+        return nearest_bfloat16(canvas)
     return canvas.astype(np.float16 if dtype == torch.float16 else np.float32)
+
+
+def nearest_bfloat16(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The nearest number with 8 significant bits, halves to even, of normal numbers."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.rint(fraction * 256) / 256, exponent).astype(np.float32)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from bench_documents import document, timed
 from click.testing import CliRunner
 
-from fastrace.bench import NAMES, QUICK_NAMES, common, pipeline, run, table
-from fastrace.bench.__main__ import main as module_main
-from fastrace.bench.common import Peer, Row, measure, rows_against
+from fastrace.bench import GROUPS, NAMES, QUICK_NAMES, common, machine, pipeline, run, table
+from fastrace.bench.common import Peer, Row, Settings, figures, measure, restless
+from fastrace.bench.machine import version
 from fastrace.cli.main import cli, main
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE as BANDPASS_TOLERANCE
@@ -26,52 +30,83 @@ from fastrace.kernels.ranking import TOLERANCE as RANKING_TOLERANCE
 from fastrace.kernels.window import TOLERANCE as WINDOW_TOLERANCE
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = ["operation", "peer", "version", "ms", "ratio", "spread", "max_error", "noisy", "problem", "load"]
+MEASURED = ["ms", "ratio", "spread", "samples"]
+KEYS = [
+    "benchmark",
+    "operation",
+    "peer",
+    "version",
+    *MEASURED,
+    "max_error",
+    "problem",
+    "noisy",
+    "why",
+    "load",
+    "threads",
+]
+KEYS += ["first_ms", "peak_mb", "bytes", "flops", "ratios"]
 HIDDEN = ("SimpleITK", "dicomsdl")
 
 
-def one_round(patch: pytest.MonkeyPatch) -> None:
-    """Nothing here looks at a time."""
-    interleave = common.interleave
-    patch.setattr(common, "interleave", lambda calls, rounds, **rest: interleave(calls, 1, **(rest | {"tries": 1})))
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> common.Session:
+    """A session of this process alone, whose settings a test may change."""
+    monkeypatch.setattr(common, "SESSION", common.Session())
+    return common.SESSION
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The document of `fastrace bench --quick --json` where two peers cannot be imported."""
-    out = tmp_path_factory.mktemp("bench") / "bench.json"
+    """The document of `fastrace bench --quick --json` where two peers cannot be imported; nothing here looks at a time."""
+    folder = tmp_path_factory.mktemp("bench")
+    for name in HIDDEN:  # before the installed ones on the path of the process that measures
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('hidden', name={name!r})")
+    out = folder / "bench.json"
     with pytest.MonkeyPatch.context() as patch:
-        one_round(patch)
-        for name in HIDDEN:
-            patch.setitem(sys.modules, name, None)
+        patch.syspath_prepend(folder)
+        patch.setattr(common.Settings, "__init__", partialmethod(common.Settings.__init__, rounds=1))
         result = CliRunner().invoke(cli, ["bench", "--quick", "--json", "--out", str(out)], standalone_mode=False)
     assert result.exception is None, result.output
-    assert result.return_value == 0
+    assert result.return_value == 0, result.output
     document: dict[str, Any] = json.loads(out.read_text())
-    assert json.loads(result.output.splitlines()[-1]) == document
+    assert json.loads(result.stdout) == document
     return document
 
 
 @pytest.mark.slow
 def test_quick_prints_one_document_with_the_machine_and_a_row_for_each_peer(quick: dict[str, Any]) -> None:
-    assert set(quick) == {"environment", "rows"}
+    assert list(quick) == ["schema", "environment", "roofs", "rows"]
+    assert quick["schema"] == run.SCHEMA
     machine = quick["environment"]
     assert machine["quick"] is True
     assert machine["cores"] >= 1
-    assert machine["versions"]["torch"] == common.version("torch")
+    assert machine["versions"]["torch"] == version("torch")
     assert set(machine["seconds"]) == set(QUICK_NAMES)
+    assert {"copy", "cached", "peak"} == set(quick["roofs"])
     for row in quick["rows"]:
         assert list(row) == KEYS
-        assert isinstance(row["noisy"], bool)
+        assert row["noisy"] == bool(row["why"])
         if row["ms"] is None:
             assert row["version"] == "not installed" or row["problem"].startswith("failed"), row
             continue
         assert row["ms"] > 0
         assert row["ratio"] > 0
+        assert row["ratios"] == [row["ratio"]]
         assert row["spread"][0] <= row["spread"][1]
+        assert row["first_ms"] > 0
     assert len({(row["operation"], row["peer"]) for row in quick["rows"]}) == len(quick["rows"])
     for word in ("VOI", "bandpass", "noise", "decode", "AUC", "patient-cluster interval"):
         assert any(row["operation"].startswith(word) for row in quick["rows"]), word
+
+
+@pytest.mark.slow
+def test_the_samples_give_the_medians_ratios_and_percentiles(quick: dict[str, Any]) -> None:
+    ours: dict[str, Row] = {}
+    for row in quick["rows"]:
+        base = ours.setdefault(row["operation"], row)
+        if row["ms"] is not None:
+            again = figures(row["samples"], base["samples"])
+            assert {key: row[key] for key in MEASURED} == again
 
 
 @pytest.mark.slow
@@ -84,12 +119,14 @@ def test_peers_that_are_missing_stay_in_the_table(quick: dict[str, Any]) -> None
 
 @pytest.mark.slow
 def test_our_own_errors_are_below_the_tolerances_of_the_kernels(quick: dict[str, Any]) -> None:
-    ours = {row["operation"]: row for row in quick["rows"] if row["peer"] == "fastrace"}
+    ours = {row["operation"]: row for row in quick["rows"] if common.is_ours(row)}
     bounds = {
         "VOI": 0.5 / 255 + WINDOW_TOLERANCE,  # rounding to 8 bits
         "bandpass": BANDPASS_TOLERANCE[torch.float32],
         "noise gaussian": 0.1 * NORMAL_ERROR + 2.0**-22,  # and the rounding of a float32 between 1 and 2
         "decode": 0.0,
+        "gather": 0.0,
+        "one image, 20 cut-offs": BANDPASS_TOLERANCE[torch.float32],
         "AUC": RANKING_TOLERANCE,
         "patient-cluster interval": RANKING_TOLERANCE,
     }
@@ -102,8 +139,8 @@ def test_our_own_errors_are_below_the_tolerances_of_the_kernels(quick: dict[str,
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_on_a_small_archive(monkeypatch: pytest.MonkeyPatch) -> None:
-    one_round(monkeypatch)
+def test_the_pipeline_runs_on_a_small_archive(monkeypatch: pytest.MonkeyPatch, session: common.Session) -> None:
+    session.settings = Settings(rounds=1)
     monkeypatch.setattr(pipeline, "HEIGHT", 332)
     monkeypatch.setattr(pipeline, "WIDTH", 256)
     rows = pipeline.rows(quick=True)
@@ -130,7 +167,9 @@ def late() -> Callable[[], float]:
     return lambda: next(answers)
 
 
-def test_a_peer_that_is_absent_fails_or_is_wrong_is_named_and_does_not_stop_the_others() -> None:
+def test_a_peer_that_is_absent_fails_or_is_wrong_is_named_and_does_not_stop_the_others(
+    session: common.Session,
+) -> None:
     peers = [
         Peer("fastrace", lambda: 1.0, limit=0.0),
         Peer("gone", absent_peer, ("nobody-has-this",)),
@@ -164,6 +203,74 @@ def test_a_failure_of_ours_is_raised() -> None:
         measure("op", [Peer("fastrace", failing), Peer("other", lambda: 1)], rounds=1)
 
 
+def answer(value: float, name: str = "other", **more: Any) -> Peer:
+    return Peer(name, lambda: value, ("numpy",), 0.5, **more)
+
+
+def off_by(result: float) -> float:
+    return abs(result - 1.0)
+
+
+def test_check_only_judges_and_times_nothing(session: common.Session) -> None:
+    session.settings = Settings(check_only=True)
+    calls: list[int] = []
+    peers = [answer(1.0, "fastrace"), answer(3.0, "wrong"), Peer("counted", lambda: calls.append(1) or 1.25, limit=0.5)]
+    rows = measure("op", peers, off_by, rounds=9)
+    assert [row["ms"] for row in rows] == [None] * 3
+    assert [row["max_error"] for row in rows] == [0.0, 2.0, 0.25]
+    assert rows[1]["problem"].startswith("wrong result")
+    assert calls == [1]
+    assert "correct, error 0.25" in table.terminal(document(rows))
+
+
+def test_fast_leaves_out_the_slow_and_says_so(session: common.Session) -> None:
+    session.settings = Settings(peers="fast")
+    calls: list[int] = []
+
+    def slow() -> float:
+        calls.append(1)
+        time.sleep(0.2)
+        return 1.0
+
+    peers = [
+        Peer("fastrace", lambda: time.sleep(0.002) or 1.0, limit=0.5),
+        answer(1.0, "quick"),
+        Peer("slow", slow, limit=0.5),
+    ]
+    rows = measure("op", peers, off_by, rounds=9)
+    assert rows[2]["problem"].startswith("left out (slow): a second call took ")
+    assert rows[2]["ms"] is None
+    assert rows[1]["ms"] is not None
+    assert len(calls) == 2
+    text = table.terminal(document(rows))
+    assert "left out (slow)" in next(line for line in text.splitlines() if line.startswith("  slow"))
+
+
+def test_named_peers_are_alone_with_ours(session: common.Session) -> None:
+    session.settings = Settings(peers="OPENCV, numpy")
+    peers = [answer(1.0, "fastrace"), answer(1.0, "OpenCV LUT"), answer(1.0, "torch"), answer(1.0, "numpy.fft")]
+    assert [row["peer"] for row in measure("op", peers, rounds=1)] == ["fastrace", "OpenCV LUT", "numpy.fft"]
+    assert measure("other", [peers[0], peers[2]], rounds=1) == []
+
+
+def test_a_share_of_the_operation_counts_as_a_share_and_a_check_stands_for_a_draw(session: common.Session) -> None:
+    clock = iter(range(1000))  # every call takes a second
+    peers = [answer(1.0, "fastrace"), answer(9.0, "a tenth", part=0.1, check=lambda: 1.25)]
+    rows = measure("op", peers, off_by, rounds=3, clock=lambda: float(next(clock)))
+    assert rows[0]["ms"] == 1000.0
+    assert rows[1]["ms"] == 10000.0
+    assert rows[1]["ratio"] == 10.0
+    assert rows[1]["max_error"] == 0.25
+
+
+def test_the_work_of_an_operation_becomes_a_rate(session: common.Session) -> None:
+    clock = iter(range(1000))
+    rows = measure("op", [answer(1.0, "fastrace")], rounds=2, clock=lambda: float(next(clock)), work=(2e9, 6e9))
+    speed, share = table.rate(rows[0], {"copy": {str(rows[0]["threads"]): 8.0}}) or (0.0, None)
+    assert (speed, share) == (2.0, 0.25)
+    assert table.rate(rows[0] | {"bytes": None}, None) is None
+
+
 def test_threads_are_given_back() -> None:
     before = torch.get_num_threads()
     with common.threads(before + 1):
@@ -172,15 +279,6 @@ def test_threads_are_given_back() -> None:
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
-
-
-def document(rows: list[Row]) -> dict[str, Any]:
-    return {"environment": run.environment(quick=True), "rows": run._agree(rows)}
-
-
-def timed(**seconds: list[float]) -> list[Row]:
-    times = {name: np.array(values) for name, values in seconds.items()}
-    return rows_against("op", "fastrace", times, dict.fromkeys(times, "1.0"), {})
 
 
 def test_a_loss_is_a_word_and_not_only_a_number() -> None:
@@ -198,53 +296,106 @@ def test_restless_times_of_ours_are_marked() -> None:
     assert not any(row["noisy"] for row in timed(fastrace=[1.0, 1.0, 1.1, 1.2, 1.2], peer=[1.0, 9.0, 1.0, 9.0, 1.0]))
     rows = timed(fastrace=[1.0, 1.0, 1.2, 1.4, 1.4], peer=[1.0] * 5)
     assert all(row["noisy"] for row in rows)
-    assert "op   NOISY" in table.terminal(document(rows))
+    assert "op   NOISY: our own times spread by 1.40 (p80/p20)" in table.terminal(document(rows))
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (None, []),
+        ((0.1, 0.01), []),
+        ((0.6, 0.0), ["other processes used 0.6 cores"]),
+        ((0.0, 0.07), ["the hypervisor took 7% of the time"]),
+    ],
+)
+def test_a_restless_machine_is_a_reason(
+    machine: tuple[float, float] | None, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "load", lambda: 0.5)
+    assert restless([1.0, 1.0, 1.0], machine) == words
+
+
+def test_the_load_stands_for_what_others_use_where_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "load", lambda: 99.0)
+    assert restless([1.0], None)[0].startswith("load 99.0 on ")
+    assert restless([1.0], (0.0, 0.0)) == []
 
 
 @pytest.fixture
-def stubs(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """Every benchmark gives one row at once; which were called, and whether quick."""
-    called: dict[str, bool] = {}
+def stubs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every benchmark gives one row at once; which were called."""
+    called: list[str] = []
 
-    def rows(name: str, quick: bool) -> list[Row]:
-        called[name] = quick
-        return timed(fastrace=[1.0], other=[2.0])
+    def apart(modules: Sequence[str], settings: Settings, say: Callable[[str], None]) -> Any:
+        called.extend(module.removeprefix("fastrace.bench.") for module in modules)
+        return {module: (timed(fastrace=[1.0], other=[2.0]), 0.1) for module in modules}, None
 
-    monkeypatch.setattr(run, "_rows", rows)
+    monkeypatch.setattr(run, "run_apart", apart)
     return called
 
 
-def test_a_busy_machine_is_not_refused_but_said(stubs: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_not_refused_but_said(stubs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(run, "_load", lambda: 99.0)
-    result = run.run(["noise"], False, said.append)
-    assert stubs == {"noise": False}
-    assert all(row["noisy"] for row in result["rows"])
+    monkeypatch.setattr(machine, "load", lambda: 99.0)
+    run.run(["noise"], Settings(), said.append)
+    assert stubs == ["noise"]
     assert any("busy (load 99.00" in line for line in said)
 
 
-def test_without_names_all_run_and_quick_leaves_out_what_takes_long(stubs: dict[str, bool]) -> None:
-    run.run([], False, lambda line: None)
+def test_without_names_all_run_and_quick_leaves_out_what_takes_long(stubs: list[str]) -> None:
+    run.run([], Settings(), lambda line: None)
     assert tuple(stubs) == NAMES
     stubs.clear()
     said: list[str] = []
-    run.run([], True, said.append)
-    assert stubs == dict.fromkeys(QUICK_NAMES, True)
+    run.run([], Settings(quick=True), said.append)
+    assert tuple(stubs) == QUICK_NAMES
     assert any("leaves out pipeline" in line for line in said)
     stubs.clear()
-    run.run(["pipeline"], True, said.append)
-    assert stubs == {"pipeline": True}
+    run.run(["pipeline"], Settings(quick=True), said.append)
+    assert stubs == ["pipeline"]
+
+
+def test_a_group_stands_for_its_benchmarks(stubs: list[str]) -> None:
+    run.run(["stats", "kernels", "noise"], Settings(), lambda line: None)
+    assert stubs == ["ranking", *GROUPS["kernels"]]
+    assert {"window", "bandpass", "noise"} <= set(GROUPS["kernels"])
 
 
 def test_a_wrong_result_of_ours_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [{**row, "problem": "wrong result: error 1"} for row in timed(fastrace=[1.0], other=[2.0])]
-    monkeypatch.setattr(run, "_rows", lambda name, quick: wrong)
+    monkeypatch.setattr(run, "run_apart", lambda modules, settings, say: ({modules[0]: (wrong, 0.1)}, None))
     with pytest.raises(SystemExit) as stop:
         main(["bench", "noise"])
     assert stop.value.code == 1
     assert "fastrace itself gives a wrong result: op: wrong result: error 1" in capsys.readouterr().err
+
+
+def test_several_runs_are_pooled_and_each_keeps_its_ratio() -> None:
+    first = timed(fastrace=[1.0, 1.0], other=[2.0, 2.0])
+    second = timed(fastrace=[1.0, 1.0], other=[4.0, 4.0])
+    third = timed(fastrace=[1.0, 2.0])  # the peer crashed
+    several = run.merged([{"seconds": {"noise": 1.0}, "roofs": None, "rows": rows} for rows in (first, second, third)])
+    ours, other = several["rows"]
+    assert ours["samples"] == [1.0] * 5 + [2.0]
+    assert other["samples"] == [2.0, 2.0, 4.0, 4.0]
+    assert other["ratios"] == [2.0, 4.0, None]
+    assert other["ratio"] == 3.0
+    assert not ours["noisy"]  # in one run of three
+    assert ours["why"] == ["run 3: our own times spread by 1.50 (p80/p20)"]
+    assert several["seconds"] == {"noise": 3.0}
+
+
+def test_the_csv_has_a_line_for_each_time_and_memory() -> None:
+    lines = list(csv.DictReader(table.csv_text(document(timed(fastrace=[1.0, 2.0], other=[4.0, 4.0]))).splitlines()))
+    assert [(line["kernel_provider"], line["metric_name"]) for line in lines] == [
+        ("fastrace", "speed"), ("fastrace", "memory"), ("other", "speed"), ("other", "memory")
+    ]  # fmt: skip
+    assert [float(lines[0][f"y_value_{q}"]) for q in (20, 50, 80)] == [1.2, 1.5, 1.8]
+    assert lines[2]["kernel_name"] == "noise"
+    assert lines[2]["x_value"] == "op"
+    assert json.loads(lines[2]["extra_benchmark_config_str"])["ratio"] == pytest.approx(3.0)
 
 
 # ---- how it is asked -----------------------------------------------------------------------------------------------
@@ -255,7 +406,7 @@ def test_a_wrong_result_of_ours_fails_the_command(
     [(["nonsense"], "'nonsense' is not one of"), (["--out", "no/such/folder/x.json"], "a folder that exists")],
 )
 def test_what_cannot_be_done_is_a_usage_error_before_anything_is_measured(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], stubs: dict[str, bool]
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], stubs: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["bench", *arguments])
@@ -264,43 +415,61 @@ def test_what_cannot_be_done_is_a_usage_error_before_anything_is_measured(
     assert not stubs
 
 
-def test_the_module_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str], stubs: dict[str, bool]) -> None:
-    for arguments, words in (
-        (["nonsense"], "no benchmark nonsense; choose from window"),
-        (["--fast"], "no option --fast"),
-        (["--quick", "--write"], "leave out --quick"),
-    ):
-        assert module_main(arguments) == 2
-        assert words in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--write", "--quick"], "--write keeps a full run"),
+        (["--write", "noise"], "--write keeps a full run"),
+        (["--compare", "x", "--check-only"], "--compare needs times"),
+        (["--compare", "no-such-file.json"], "--compare no-such-file.json: cannot be read"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], stubs: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *arguments])
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
     assert not stubs
+
+
+def test_peers_that_nobody_is_called_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "run_apart", lambda modules, settings, say: ({modules[0]: ([], 0.1)}, None))
+    with pytest.raises(UsageError, match="--peers nobody: no peer has such a name"):
+        run.run(["noise"], Settings(peers="nobody"), lambda line: None)
 
 
 def test_the_module_runs_by_its_name() -> None:
     command = [sys.executable, "-m", "fastrace.bench", "nonsense"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("bench: no benchmark nonsense")
+    assert "'nonsense' is not one of" in done.stderr
 
 
 def test_write_renews_result_and_readme_of_a_checkout_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubs: dict[str, bool], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setattr(run, "RESULT", tmp_path / "cpu.json")
     with pytest.raises(UsageError, match="not run from one"):
         run.require_checkout()
-    assert module_main(["--write"]) == 2
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--write"])
+    assert stop.value.code == 2
     assert not stubs
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copy(ROOT / "bench" / "results" / "cpu.json", tmp_path)
-    monkeypatch.setattr(table, "README_OPERATIONS", ("op",))
     monkeypatch.setattr(run, "README_OPERATIONS", ("op",))
-    assert module_main(["noise", "--write"]) == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--write"])
+    assert stop.value.code == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["faster"] == 1
     result = json.loads((tmp_path / "cpu.json").read_text())
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result["rows"]
+    start, end = "<!-- bench -->", "<!-- /bench -->"
     readme = (tmp_path / "README.md").read_text()
-    shown = readme.split(table.README_START)[1].split(table.README_END)[0]
+    shown = readme.split(start)[1].split(end)[0]
     assert shown.strip() == table.markdown(result, ("op",)).strip()
     assert "| op | other 1.0 | 2.00 |" in shown
-    assert readme.split(table.README_END)[1] == (ROOT / "README.md").read_text().split(table.README_END)[1]
-    assert (tmp_path / "cpu.md").read_text().startswith("# CPU benchmark")
+    assert (tmp_path / "cpu.md").read_text() == run.page(result)
+    assert (tmp_path / "cpu.svg").read_text().startswith("<?xml")

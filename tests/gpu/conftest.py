@@ -1,4 +1,4 @@
-"""How a kernel is tried on a GPU beyond its numbers: two streams at once, inside a CUDA graph."""
+"""How a kernel is tried on a GPU beyond its numbers: two streams at once, inside a CUDA graph, on each path."""
 
 from __future__ import annotations
 
@@ -56,3 +56,15 @@ def in_a_graph() -> Callable[[Kernel, Tensor, Tensor], None]:
             assert torch.equal(result, expected)
 
     return check
+
+
+@pytest.fixture(params=["plain", "callbacks"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each path of the band-pass in turn; callbacks only where a trial has chosen them, else with the reason."""
+    cuda = pytest.importorskip("fastrace.kernels.bandpass.cuda")
+    chosen = cuda.choose(0)
+    if request.param == cuda.CALLBACKS and chosen.path != cuda.CALLBACKS:
+        pytest.skip(chosen.reason)
+    monkeypatch.setitem(cuda._choices, 0, cuda.Choice(request.param, "as tested here"))
+    name: str = request.param
+    return name

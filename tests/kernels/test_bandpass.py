@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
@@ -418,6 +419,15 @@ def test_the_gradient_is_the_filter_itself(shape: str) -> None:
     upstream = images(4, 7, 10, dtype=torch.float64)[2:]
     (gradient,) = torch.autograd.grad(bandpass(image, 1, 3, shape=shape), image, upstream)
     assert torch.equal(gradient, bandpass(upstream, 1, 3, shape=shape))
+
+
+def test_the_short_way_is_taken_only_where_nobody_looks() -> None:
+    image = images(1, 9, 10)
+    with FakeTensorMode() as mode:
+        assert bandpass(mode.from_tensor(image), 1, 3).shape == image.shape
+    with torch.no_grad():
+        assert torch.equal(bandpass(image.clone().requires_grad_(), 1, 3), bandpass(image, 1, 3))
+    assert bandpass(image.clone().requires_grad_(), 1, 3).requires_grad
 
 
 def test_torch_compile_traces_through_without_a_break() -> None:

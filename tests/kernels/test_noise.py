@@ -100,6 +100,27 @@ def test_id_low_id_high_stream_and_seed_halves_are_separate_counters() -> None:
         assert not np.array_equal(base, reference.words(image_id, 64, seed, stream))
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_words_of_every_place_in_a_block_are_uniform(place: int) -> None:
+    word = reference.words(3, 1 << 20, 5, 0)[place::4]
+    assert stats.kstest(word / 2.0**32, "uniform").pvalue > 0.001
+    # Neighbouring blocks: 16 x 16 cells of (word, next word).
+    cells = np.bincount((word[:-1] >> 28) * 16 + (word[1:] >> 28), minlength=256)
+    assert stats.chisquare(cells).pvalue > 0.001
+
+
+@pytest.mark.parametrize(
+    "other", [(4, 5, 0), (3 + 2**32, 5, 0), (3, 4, 0), (3, 5 + 2**32, 0), (3, 5, 1 << 24), (3, 5, 1 << 8), (3, 5, 1)]
+)
+def test_the_next_image_seed_operation_epoch_or_draw_changes_half_of_the_bits(other: tuple[int, int, int]) -> None:
+    n = 1 << 16
+    changed = reference.words(3, n, 5, 0) ^ reference.words(*([other[0], n, *other[1:]]))
+    bits = np.unpackbits(changed.view(np.uint8).reshape(n, 4), axis=1)
+    assert abs(bits.mean() - 0.5) < 4 * 0.5 / bits.size**0.5
+    # Each of the 32 bits by itself, too.
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 5 * 0.5 / n**0.5
+
+
 # ---- agreement ----------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +170,13 @@ def test_cpu_kernel_agrees_for_any_seed_id_and_stream(
     got = noise(images, ids, kind, amount, seed=seed, stream=stream).numpy()
     expected = noise_reference(images.numpy(), ids.numpy(), kind, amount, seed=seed, stream=stream)
     assert_agrees(got, images.numpy(), expected, kind, amount)
+
+
+def test_normals_stay_within_the_stated_bound_over_millions_of_words() -> None:
+    n = 1 << 22
+    for seed in (1, 2):
+        exact = reference.normals(reference.words(3, n, seed, 0))
+        assert np.abs(standard_normals(n, seed=seed) - exact).max() <= NORMAL_ERROR
 
 
 @pytest.mark.skipif(cuda is None, reason="triton comes with the CUDA build of torch")
@@ -276,6 +304,15 @@ def test_noise_is_independent_across_pixels_images_streams_and_seeds() -> None:
     for x, y in pairs:
         assert abs(np.corrcoef(x, y)[0, 1]) < 4 / len(x) ** 0.5
         assert abs(np.corrcoef(x**2, y**2)[0, 1]) < 4 / len(x) ** 0.5
+
+
+def test_images_in_an_epoch_and_epochs_of_an_image_are_pairwise_independent() -> None:
+    n = 1 << 14
+    drawn = [standard_normals(n, image_id=i, stream=noise_stream(0, e, 0)) for i in range(12) for e in range(5)]
+    correlation = np.corrcoef(drawn)[np.triu_indices(60, 1)]
+    assert np.abs(correlation).max() < 5 / n**0.5
+    # Together they scatter as correlations of independent samples do.
+    assert stats.kstest(correlation * n**0.5, "norm").pvalue > 0.001
 
 
 @pytest.mark.parametrize("mean", [0.02, 0.7, 4.0, 9.9, 10.1, 25.0, 300.0])

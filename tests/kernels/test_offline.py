@@ -2,20 +2,17 @@
 
 Every Triton kernel and CUDA source is compiled for every target in another process and compared with the committed table;
 csrc/bandpass.cu is also compiled by the host's compiler, with threads and blocks as loops, and run by the real launcher
-on a stand-in for CuPy.
+on a stand-in for CuPy (csrc/callbacks.cu likewise in test_callbacks.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cuda_on_host import Plan, compile_text, install
 
-import fastrace.kernels
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
 from fastrace.kernels.bandpass.gain import IDEAL, SHAPES, gain, inverse_square, scaled_edge, scaled_squares
@@ -77,12 +74,14 @@ def test_the_table_lists_every_kernel_configuration_for_every_target(
     kernels = {name for name, _ in by_name(today)}
     assert {(name, target) for name in kernels for target in TARGETS} == by_name(today).keys()
     assert {"noise gaussian", "noise poisson", "noise speckle", "noise salt_pepper", "bandpass_mask_f32"} <= kernels
+    assert {"bandpass_load_uint16", "bandpass_gain_each_ideal", "bandpass_store_float16_gaussian"} <= kernels
+    assert {"folded 128 coefficients uint16", "folded 32 coefficients uint16", "unfold float16"} <= kernels
 
 
 def test_the_table_is_what_the_sources_give_today(committed: dict[str, Any], today: dict[str, Any]) -> None:
     now = by_name(today)
     for key, row in by_name(committed).items():
-        compiler = "nvrtc" if key[0].startswith("bandpass") else "triton"
+        compiler = "nvrtc" if key[0].startswith("bandpass_") else "triton"
         if committed["versions"][compiler] == today["versions"][compiler]:
             assert row == now[key], f"{key[0]} for {key[1]} has changed: {REMEDY}"
         else:  # another compiler counts other registers, but what the kernels are meant to have stays
@@ -102,6 +101,14 @@ def test_loads_and_stores_are_as_wide_as_meant(today: dict[str, Any]) -> None:
         for access in ("load", "store"):
             meant, got = row.get(f"meant_{access}_bits", 0), row.get(f"{access}_bits", 0)
             assert "reason" in row or got >= meant, f"{key[0]} for {key[1]}: widest {access} {got} bits, meant {meant}"
+
+
+def test_matrix_products_run_on_tensor_cores(today: dict[str, Any]) -> None:
+    units = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "mfma"}
+    folded = {key: row for key, row in by_name(today).items() if key[0].startswith("folded")}
+    assert {key[1] for key in folded} == set(TARGETS)
+    for key, row in folded.items():
+        assert units[key[1]] in row["matrix"], key
 
 
 def test_a_target_that_holds_no_kernel_says_why(today: dict[str, Any]) -> None:
@@ -153,70 +160,15 @@ def test_the_compiled_graph_holds_the_triton_kernel_itself_and_copies_only_its_o
 
 # ---- csrc/bandpass.cu on the host ---------------------------------------------------------------------------------
 
-DRIVER = """
-#include <cmath>
-using std::exp;
-#define __CUDACC__ 1
-#define __host__
-#define __device__
-#define __global__
-#define __forceinline__ inline
-struct Index { int x, y, z; };
-static Index blockIdx, threadIdx, blockDim, gridDim;
-struct float2 { float x, y; };
-struct double2 { double x, y; };
-#include "bandpass.cu"
 
-extern "C" void gains(int height, int width, long long low_edge, long long high_edge, double low, double high, int shape,
-                      int order, int complement, double* out, long long* squares) {
-  const fastrace::Filter filter{low_edge, high_edge, low, high, shape, order, complement};
-  for (int row = 0; row < height; ++row)
-    for (int column = 0; column < width / 2 + 1; ++column) {
-      const long long q = fastrace::scaled_square(row, column, height, width);
-      *squares++ = q;
-      *out++ = fastrace::gain(q, filter);
-    }
-}
-
-template <typename Kernel, typename... Arguments>
-static void every_thread(const int* grid, const int* block, Kernel kernel, Arguments... arguments) {
-  gridDim = {grid[0], grid[1], grid[2]};
-  blockDim = {block[0], block[1], block[2]};
-  for (int b = 0; b < grid[0] * grid[1] * grid[2]; ++b) {
-    blockIdx = {b % grid[0], b / grid[0] % grid[1], b / grid[0] / grid[1]};
-    for (int t = 0; t < block[0] * block[1]; ++t) {
-      threadIdx = {t % block[0], t / block[0], 0};
-      kernel(arguments...);
-    }
-  }
-}
-
-#define LAUNCH(NAME, COMPLEX)                                                                                          \\
-  extern "C" void launch_##NAME(const int* grid, const int* block, COMPLEX* spectrum, int count, int height,           \\
-                                int width, const long long* edges, const double* cutoffs, long long low_edge,         \\
-                                long long high_edge, double low, double high, int shape, int order, int complement,   \\
-                                double scale) {                                                                        \\
-    every_thread(grid, block, NAME, spectrum, count, height, width, edges, cutoffs, low_edge, high_edge, low, high,    \\
-                 shape, order, complement, scale);                                                                     \\
-  }
-LAUNCH(bandpass_mask_f32, float2)
-LAUNCH(bandpass_mask_f64, double2)
-"""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cuda")
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to compile csrc/bandpass.cu for the host")
-    folder = tmp_path_factory.mktemp("bandpass")
-    (folder / "driver.cpp").write_text(DRIVER)
-    sources = Path(fastrace.kernels.__file__).resolve().parent / "csrc"
-    flags = ["-O1", "-ffp-contract=off", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    command = [compiler, *flags, f"-I{sources}", str(folder / "driver.cpp"), "-o", str(folder / "driver.so")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(folder / "driver.so"))
+def host(folder: Path) -> ctypes.CDLL:
+    return compile_text(cuda.SOURCE.read_text(), folder)
 
 
 SIZES = [
@@ -264,75 +216,12 @@ def test_the_cuda_source_has_the_references_radii_and_gains(host: ctypes.CDLL, h
                     assert np.abs(values - expected).max() < 2e-14
 
 
-class Plan:
-    """cufft.PlanNd's contract, in NumPy: batched 2-D transforms by the layout given, unscaled, C2R ruins its input."""
-
-    made = 0
-
-    def __init__(self, size: Any, *layout: Any) -> None:
-        inembed, istride, idist, onembed, ostride, odist, kind, batch, order, last_axis, last_size = layout
-        assert (istride, ostride, order, last_axis) == (1, 1, "C", 2)
-        assert idist == math.prod(inembed)
-        assert odist == math.prod(onembed)
-        assert last_size == onembed[1]
-        self.size, self.shapes, self.kind = size, ((batch, *inembed), (batch, *onembed)), kind
-        Plan.made += 1
-
-    def fft(self, source: np.ndarray, target: np.ndarray, direction: str) -> None:
-        assert (source.shape, target.shape) == self.shapes
-        assert direction == ("forward" if self.kind in ("R2C", "D2Z") else "inverse")
-        if direction == "forward":
-            target[...] = np.fft.rfft2(source.astype(np.float64))
-        else:
-            target[...] = np.fft.irfft2(source.astype(np.complex128), s=self.size) * math.prod(self.size)
-            source[...] = np.nan
-
-
 @pytest.fixture
-def cupy_on_the_host(host: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The parts of CuPy that the launcher uses, on NumPy arrays; the kernel is the real source."""
-
-    class Stream:
-        ptr = 0
-
-        def __enter__(self) -> Stream:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    def function(name: str) -> Any:
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-            spectrum, *rest = arguments
-            assert math.prod(block) <= 1024
-            arrays = np.array(grid, np.int32), np.array(block, np.int32), spectrum
-            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
-            types = {
-                np.int32: ctypes.c_int,
-                np.int64: ctypes.c_longlong,
-                np.uint64: ctypes.c_void_p,
-                np.float64: ctypes.c_double,
-            }
-            getattr(host, f"launch_{name}")(*pointers, *(types[type(value)](value.item()) for value in rest))
-
-        return launch
-
-    names = ("CUFFT_R2C", "CUFFT_C2R", "CUFFT_D2Z", "CUFFT_Z2D")
-    cufft = SimpleNamespace(PlanNd=Plan, CUFFT_FORWARD="forward", CUFFT_INVERSE="inverse", **{n: n[6:] for n in names})
-    module = SimpleNamespace(get_function=function)
-    fake = SimpleNamespace(
-        cuda=SimpleNamespace(cufft=cufft, Device=lambda index: contextlib.nullcontext()),
-        RawModule=lambda code, options, backend: module,
-        asarray=lambda tensor: tensor.numpy(),
-    )
-    monkeypatch.setattr(cuda, "import_cupy", lambda: fake)
-    monkeypatch.setattr(cuda, "_stream", lambda cupy, device: Stream())
-    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    for cache in (cuda._plans, cuda._captured, cuda._modules):
-        cache.clear()
-    yield fake
-    for cache in (cuda._plans, cuda._captured, cuda._modules):
-        cache.clear()
+def cupy_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The parts of CuPy that the launcher uses, on the host's memory; the kernel is the real source."""
+    fake = install(monkeypatch, folder)
+    monkeypatch.setattr(cuda, "choose", lambda device: cuda.Choice(cuda.PLAIN, "as tested here"))
+    return fake
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (3, 7, 7), (19, 33, 40), (2, 65, 130)])

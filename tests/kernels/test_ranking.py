@@ -15,7 +15,6 @@ from scipy.stats import binom, chi2, mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from torch.library import opcheck
 
-from fastrace.kernels import _extension
 from fastrace.kernels.ranking import (
     TOLERANCE,
     bootstrap_auc,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +15,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
-from fastrace.kernels.window import CUDA_TOLERANCE, TOLERANCE, Box, Transfer, window, window_reference
+from fastrace.kernels.window import (
+    CUDA_TOLERANCE,
+    LANCZOS_TOLERANCE,
+    TOLERANCE,
+    Box,
+    Transfer,
+    window,
+    window_reference,
+)
 from fastrace.kernels.window.plan import make_plan
 
 FULL = {torch.uint8: 255, torch.uint16: 65535}
-DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.float32)
+DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32)
 BOUND = {"cpp": TOLERANCE, "interpreted": TOLERANCE, "cuda": CUDA_TOLERANCE}
+LANCZOS_BOUND = {"cpp": LANCZOS_TOLERANCE, "interpreted": LANCZOS_TOLERANCE, "cuda": 2 * CUDA_TOLERANCE}
 VARIANTS = ("cpp", "interpreted", pytest.param("cuda", marks=pytest.mark.gpu))
 
 
@@ -28,26 +41,38 @@ def run(
     variant: str, images: Sequence[Any], transfers: Sequence[Transfer], size: Any = None, **rest: Any
 ) -> np.ndarray:
     if variant == "cpp":
-        return window(images, transfers, size, **rest).numpy()
+        return plain(window(images, transfers, size, **rest))
     if variant == "cuda":
-        return window([torch.as_tensor(image).cuda() for image in images], transfers, size, **rest).cpu().numpy()
+        return plain(window([torch.as_tensor(image).cuda() for image in images], transfers, size, **rest).cpu())
     import triton
 
     cuda = pytest.importorskip("fastrace.kernels.window.cuda")
     if isinstance(cuda._same_kernel, triton.JITFunction):
         pytest.skip("Triton does not interpret in this process: TRITON_INTERPRET=1 was not set before it was imported")
+    places = (rest.get(k) for k in ("crops", "boxes", "flips"))
     plan = make_plan(
-        images, transfers, size, *(rest.get(k) for k in ("crops", "boxes", "flips")), rest["dtype"], one_buffer=True
+        images, transfers, size, *places, rest["dtype"], resize=rest.get("resize", "area"), one_buffer=True
     )
-    return cuda.launch(
-        plan.words[0], plan.geometry, plan.affine, plan.tables, plan.height, plan.width, plan.dtype, plan.hints
-    ).numpy()
+    return plain(
+        cuda.launch(
+            plan.words[0], plan.geometry, plan.affine, plan.tables, plan.height, plan.width, plan.dtype, plan.hints
+        )
+    )
 
 
-def assert_agrees(got: np.ndarray, exact: np.ndarray, dtype: torch.dtype, tolerance: float = TOLERANCE) -> None:
+def plain(out: torch.Tensor) -> np.ndarray:
+    """As numpy, which has no bfloat16."""
+    return (out.float() if out.dtype == torch.bfloat16 else out).numpy()
+
+
+def assert_agrees(
+    got: np.ndarray, exact: np.ndarray, dtype: torch.dtype, tolerance: float = TOLERANCE, variant: str = "cpp"
+) -> None:
     """Floats within the tolerance; integers equal but for verified flips: one step, at a rounding edge, either way."""
     if dtype == torch.float32:
         np.testing.assert_allclose(got, exact, rtol=0, atol=tolerance)
+    elif dtype == torch.bfloat16:  # half a step; Triton's interpreter truncates, a GPU does not
+        np.testing.assert_allclose(got, exact, rtol=2**-7 if variant == "interpreted" else 2**-8, atol=tolerance)
     elif dtype == torch.float16:
         np.testing.assert_allclose(got.astype(float), exact, rtol=2**-11, atol=2**-25 + tolerance)
     else:
@@ -128,6 +153,38 @@ def test_reference_resizes_as_opencv_area_does() -> None:
     np.testing.assert_allclose(ours, theirs, atol=2e-6)  # their weights are float32
 
 
+RESIZED = [((101, 67), (37, 29)), ((37, 29), (101, 67)), ((97, 89), (31, 89)), ((89, 97), (89, 233)), ((60, 59), (61, 58)),
+           ((211, 13), (7, 13)), ((64, 48), (16, 24)), ((5, 3), (2, 1)), ((1, 7), (1, 3)), ((7, 5), (11, 17))]  # fmt: skip
+
+
+def binary(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
+    """Full contrast at every pixel: the lobes overshoot as far as they can."""
+    return (rng.random((h, w)) < 0.5).astype(np.uint16) * np.uint16(65535)
+
+
+@pytest.mark.parametrize(("size", "to"), RESIZED)
+def test_reference_resizes_as_pillow_lanczos_does(size: tuple[int, int], to: tuple[int, int]) -> None:
+    rng = np.random.default_rng(size)
+    for words in (random_words(rng, *size), binary(rng, *size)):
+        display = Image.fromarray((words / 65535).astype(np.float32))  # mode F
+        theirs = np.asarray(display.resize(to[::-1], Image.Resampling.LANCZOS)).clip(0, 1)
+        ours = window_reference([words], [Transfer(16, scale=1 / 65535)], to, dtype=None, resize="lanczos")[0]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-7)  # they keep float32 between rows and columns
+
+
+def test_reference_rounds_to_bfloat16_as_torch_does() -> None:
+    table = np.linspace(0, 1, 1 << 16, dtype=np.float32)
+    table[::2] = np.arange(0x3C00_8000, 0x3C00_8000 + (1 << 15 << 10), 1 << 10, dtype=np.uint32).view(
+        np.float32
+    )  # ties
+    words = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
+    ours = window_reference([words], [Transfer(16, table=table)], dtype=torch.bfloat16)[0].ravel()
+    np.testing.assert_array_equal(ours, torch.from_numpy(table).bfloat16().float().numpy())
+    np.testing.assert_array_equal(
+        run("cpp", [words], [Transfer(16, table=table)], dtype=torch.bfloat16)[0].ravel(), ours
+    )
+
+
 # ---- every kernel against the reference ----------------------------------------------------------------------------
 
 TABLE12 = (np.sin(np.linspace(0, 9, 4096)) ** 2).astype(np.float32)
@@ -155,7 +212,8 @@ def test_every_kernel_is_the_reference(variant: str, dtype: torch.dtype, name: s
     for (h, w), to in sizes:
         words = random_words(np.random.default_rng([h, w]), h, w)
         exact = window_reference([words], [TRANSFERS[name]], to, dtype=None)
-        assert_agrees(run(variant, [words], [TRANSFERS[name]], to, dtype=dtype), exact, dtype, BOUND[variant])
+        got = run(variant, [words], [TRANSFERS[name]], to, dtype=dtype)
+        assert_agrees(got, exact, dtype, BOUND[variant], variant)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -166,6 +224,34 @@ def test_every_kernel_is_the_reference_at_every_size(variant: str, size: tuple[i
         words = random_words(rng, *size, dtype)
         exact = window_reference([words], [transfer], to, dtype=None)
         assert_agrees(run(variant, [words], [transfer], to, dtype=torch.uint16), exact, torch.uint16, BOUND[variant])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kernel_resizes_by_lanczos_as_the_reference_does(variant: str) -> None:
+    whole = Transfer(16, scale=1 / 65535)
+    interpreted = variant == "interpreted"  # a second for each image
+    for size, to in RESIZED[-4:] if interpreted else RESIZED:
+        rng = np.random.default_rng(size)
+        for words, transfer in ((binary(rng, *size), whole), (random_words(rng, *size), TRANSFERS["table"])):
+            for dtype in (torch.uint8,) if interpreted else DTYPES:
+                exact = window_reference([words], [transfer], to, dtype=None, resize="lanczos")
+                got = run(variant, [words], [transfer], to, dtype=dtype, resize="lanczos")
+                assert_agrees(got, exact, dtype, LANCZOS_BOUND[variant], variant)
+            if interpreted:
+                got = run(variant, [words], [transfer], to, dtype=torch.float32, resize="lanczos")
+                assert_agrees(got, exact, torch.float32, LANCZOS_BOUND[variant], variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lanczos_neither_over_nor_undershoots_display_values(variant: str) -> None:
+    words = np.zeros((24, 24), np.uint16)
+    words[:, 12:] = 65535
+    whole = [Transfer(16, scale=1 / 65535)]
+    got = run(variant, [words], whole, (9, 17), dtype=torch.float32, resize="lanczos")
+    assert got.min() == 0.0
+    assert got.max() == 1.0
+    sixteen = run(variant, [words], whole, (9, 17), dtype=torch.uint16, resize="lanczos")
+    np.testing.assert_array_equal(sixteen, np.floor(got * np.float32(65535) + 0.5))
 
 
 @st.composite
@@ -203,6 +289,7 @@ def batches(draw: st.DrawFn) -> dict[str, Any]:
         "boxes": boxes,
         "flips": flips,
         "dtype": draw(st.sampled_from(DTYPES)),
+        "resize": draw(st.sampled_from(["area", "lanczos"])),
     }
 
 
@@ -210,14 +297,41 @@ def batches(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=150, deadline=None)
 def test_cpp_is_the_reference_on_any_batch(batch: dict[str, Any]) -> None:
     exact = window_reference(**{**batch, "dtype": None})
-    assert_agrees(run("cpp", **batch), exact, batch["dtype"])
+    bound = LANCZOS_BOUND if batch["resize"] == "lanczos" else BOUND
+    assert_agrees(run("cpp", **batch), exact, batch["dtype"], bound["cpp"])
 
 
 @given(batches())
 @settings(max_examples=12, deadline=None)
 def test_triton_is_the_reference_on_any_batch(batch: dict[str, Any]) -> None:
     exact = window_reference(**{**batch, "dtype": None})
-    assert_agrees(run("interpreted", **batch), exact, batch["dtype"])
+    bound = LANCZOS_BOUND if batch["resize"] == "lanczos" else BOUND
+    assert_agrees(run("interpreted", **batch), exact, batch["dtype"], bound["interpreted"], "interpreted")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("resize", ["area", "lanczos"])
+def test_a_ragged_batch_with_crops_boxes_and_flips_is_the_reference(variant: str, resize: str) -> None:
+    rng = np.random.default_rng(15)
+    shapes = [(40, 33, np.uint16), (1, 19, np.uint8), (23, 1, np.uint16), (17, 64, np.uint16)]
+    batch: dict[str, Any] = {
+        "images": [random_words(rng, h, w, kind) for h, w, kind in shapes],
+        "transfers": [
+            TRANSFERS["shifted"],
+            Transfer(7, shift=1, scale=1 / 100),
+            TRANSFERS["table"],
+            TRANSFERS["signed"],
+        ],
+        "size": (9, 14),
+        "crops": [Box(3, 5, 31, 27), None, Box(2, 0, 20, 1), Box(4, 3, 9, 14)],
+        "boxes": [None, Box(2, 1, 5, 12), Box(0, 3, 9, 2), None],
+        "flips": [True, False, False, True],
+        "resize": resize,
+    }
+    bound = LANCZOS_BOUND if resize == "lanczos" else BOUND
+    exact = window_reference(**batch, dtype=None)
+    for dtype in DTYPES:
+        assert_agrees(run(variant, **batch, dtype=dtype), exact, dtype, bound[variant], variant)
 
 
 @pytest.mark.parametrize("to", [(480, 512), (160, 171), (211, 97)])
@@ -333,3 +447,45 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+SAME_BITS = """
+import hashlib, sys, numpy as np, torch
+from pathlib import Path
+from fastrace.kernels import _extension
+if len(sys.argv) > 1:
+    _extension._loaded = Path(sys.argv[1])
+    torch.ops.load_library(sys.argv[1])
+from fastrace.kernels.window import Transfer, window
+rng = np.random.default_rng(0)
+digest = hashlib.sha256()
+words = rng.integers(0, 65536, (2111, 2059), np.uint16)
+small = words[:301, :417]
+linear = Transfer(12, scale=1 / 2399, offset=-0.3), Transfer(16, scale=-1e9, offset=3e13), Transfer(13, 2, True, 1e-4, 0.5)
+for transfer in (*linear, Transfer(12, table=rng.random(4096, np.float32))):
+    for columns in (2059, 2048):  # the second begins every row on a 64-byte line: written around the caches
+        digest.update(window([words[:, :columns]], [transfer], dtype=torch.uint8).numpy().tobytes())
+    for dtype in (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32):
+        for size, resize in (((301, 417), "area"), ((97, 101), "area"), ((97, 101), "lanczos"), ((500, 300), "lanczos")):
+            out = window([small], [transfer], size, dtype=dtype, flips=[True], resize=resize)
+            digest.update(out.view(torch.uint8).numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_every_instruction_set_gives_the_same_bits(lesser_processors: dict[str, Path]) -> None:
+    digests = {
+        subprocess.run([sys.executable, "-c", SAME_BITS, *library], capture_output=True, text=True, check=True).stdout
+        for library in ([], *([str(path)] for path in lesser_processors.values()))
+    }
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
+
+
+@pytest.mark.parametrize("columns", [2048, 2111])
+def test_a_large_image_of_bytes_is_the_reference(columns: int) -> None:
+    words = random_words(np.random.default_rng(13), 2200, columns)
+    for name in ("inverted", "full", "step", "table"):
+        exact = window_reference([words], [TRANSFERS[name]], dtype=None)
+        assert_agrees(run("cpp", [words], [TRANSFERS[name]], dtype=torch.uint8), exact, torch.uint8)

@@ -67,6 +67,11 @@ def test_a_transfer_that_means_nothing_is_refused(make: Callable[[], object], me
         (lambda: window([IMAGE], [PLAIN], (9, 9), boxes=[Box(-1, 0, 4, 5)]), ValueError, "the 9 x 9 canvas"),
         (lambda: window([IMAGE.astype(np.uint8)], [Transfer(9)]), ValueError, "do not fit its 8-bit words"),
         (lambda: window([IMAGE], [PLAIN], dtype=torch.int16), ValueError, "dtype is torch.int16"),
+        (
+            lambda: window([IMAGE], [PLAIN], resize="cubic"),
+            ValueError,
+            "resize is 'cubic'; choose one of area, lanczos",
+        ),
     ],
 )
 def test_a_call_that_does_not_fit_is_refused_and_names_the_image(
@@ -83,7 +88,7 @@ def test_the_operation_itself_looks_at_bounds() -> None:
     def call(column: str, value: int) -> object:
         geometry = plan.geometry.clone()
         geometry[0, COLUMNS.index(column)] = value
-        return torch.ops.fastrace.window_cpu(plan.words, geometry, plan.affine, plan.tables, 2, 2, torch.uint8)
+        return torch.ops.fastrace.window_cpu(plan.words, geometry, plan.affine, plan.tables, 2, 2, torch.uint8, 0)
 
     for column, value in (
         ("source", 1), ("source", -1), ("offset", -1), ("offset", 1), ("stride", 6), ("stride", -5), ("crop_height", 5),
@@ -213,11 +218,11 @@ def test_tables_are_stored_once_however_many_images_share_them() -> None:
 # ---- torch ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32], ids=str)
 def test_the_operations_are_registered_as_torch_wants_them(dtype: torch.dtype) -> None:
     plan = make_plan([IMAGE, IMAGE.T], [PLAIN, Transfer(12, table=TABLE)], (3, 2), None, None, [True, False], dtype)
-    arguments = (plan.words, plan.geometry, plan.affine, plan.tables, 3, 2, dtype)
-    torch.library.opcheck(torch.ops.fastrace.window.default, (*arguments, plan.hints))
+    arguments = (plan.words, plan.geometry, plan.affine, plan.tables, 3, 2, dtype, plan.hints)
+    torch.library.opcheck(torch.ops.fastrace.window.default, arguments)
     torch.library.opcheck(torch.ops.fastrace.window_cpu.default, arguments)
 
 
@@ -226,7 +231,8 @@ def test_compile_traces_through_window_without_a_break() -> None:
 
     def step(image: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         display = window([image], [transfer], (5, 7), dtype=torch.float32, flips=[True])
-        return (display * gain).clamp(0, 1).sqrt(), window([image], [curved], (3, 3), dtype=torch.uint16)
+        small = window([image], [curved], (3, 3), dtype=torch.uint16, resize="lanczos")
+        return (display * gain).clamp(0, 1).sqrt(), small
 
     compiled = torch.compile(step, fullgraph=True)
     for n in (1, 2):

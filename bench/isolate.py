@@ -1,0 +1,192 @@
+"""Benchmarks in a process of their own: a peer that crashes ends that process, is named, and the rest is measured without it.
+
+The peers of one operation take their turns in one process, as before; only whoever reads the rows is another. Before each
+call the child writes into shared memory who is running, which costs a microsecond. When it dies, the parent knows what is
+done and who it was, and starts the benchmark again without him; what is done is not measured again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from fastrace.bench import common
+from fastrace.bench.common import Row, Settings, is_ours
+from fastrace.bench.machine import roofs
+
+_PR_SET_PDEATHSIG = 1
+_LABEL = 1024  # bytes: operation, a newline, peer
+
+Found = dict[str, tuple[list[Row], float]]
+
+
+def run_apart(
+    modules: Sequence[str], settings: Settings, say: Callable[[str], None]
+) -> tuple[Found, dict[str, dict[str, float]] | None]:
+    """Measure in another process.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        Modules that have ``rows(quick)``, by their full names.
+    settings : Settings
+    say : callable
+        Takes a line about the progress.
+
+    Returns
+    -------
+    dict, dict or None
+        Module -> its rows and seconds; what the machine can do (`machine.roofs`), None with ``check_only``.
+    """
+    found: Found = {}
+    ceiling: dict[str, dict[str, float]] | None = None
+    ended: dict[tuple[str, str], str] = {}
+    done: dict[str, list[Row]] = {}  # operation -> rows, of the module that is under way
+    started = time.perf_counter()
+    while waiting := [module for module in modules if module not in found]:
+        with _Child(waiting, settings, ended, frozenset(done), roof=ceiling is None) as child:
+            for kind, content in child:
+                if kind == "roofs":
+                    ceiling, started = content, time.perf_counter()  # the imports are nobody's
+                elif kind == "begin":
+                    name = content.rpartition(".")[2]
+                    say(f"{name}, {len(found) + 1} of {len(modules)}")
+                elif kind == "rows":
+                    done[content[0]["operation"]] = content
+                elif kind == "end":
+                    module, rows = content
+                    # What measure() gave may have been changed by the benchmark; what an earlier process measured was kept.
+                    done |= {operation: [] for operation in dict.fromkeys(row["operation"] for row in rows)}
+                    for row in rows:
+                        done[row["operation"]].append(row)
+                    found[module] = [row for rows in done.values() for row in rows], time.perf_counter() - started
+                    done, started = {}, time.perf_counter()
+            operation, peer = child.running()
+            problem = child.problem
+        if problem is None:
+            continue
+        module = next(module for module in modules if module not in found)
+        if operation and (operation, peer) not in ended:
+            say(f"{operation}: {peer} {problem}; going on without it")
+            ended[operation, peer] = problem
+        else:  # outside of every call: the benchmark cannot be run
+            rows = [row for rows in done.values() for row in rows]
+            rows.append(_failure(module.rpartition(".")[2], problem))
+            found[module] = rows, time.perf_counter() - started
+            done, started = {}, time.perf_counter()
+    return found, ceiling
+
+
+def _failure(benchmark: str, problem: str) -> Row:
+    nothing: Row = dict.fromkeys(("max_error", "load", "threads", "first_ms", "peak_mb", "bytes", "flops"))
+    row = {"operation": benchmark, "peer": "fastrace", "version": "", **common.figures(None, None), **nothing}
+    row |= {"problem": problem, "noisy": False, "why": []}
+    assert is_ours(row)
+    return row
+
+
+class _Child:
+    """The other process: iterate over what it says; afterwards `problem` and `running` say how it ended."""
+
+    def __init__(
+        self,
+        modules: Sequence[str],
+        settings: Settings,
+        ended: dict[tuple[str, str], str],
+        done: frozenset[str],
+        roof: bool,
+    ) -> None:
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would inherit the threads of the libraries, but not alive
+        self._label = context.RawArray(ctypes.c_char, _LABEL)
+        self._pipe, other = context.Pipe(duplex=False)
+        self.problem: str | None = None
+        arguments = (other, self._label, list(modules), settings, ended, done, roof, os.getpid())
+        self._process = context.Process(target=_serve, args=arguments)
+        self._process.start()
+        other.close()
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.is_alive():
+            self._process.terminate()
+        self._process.join(10)
+        if self._process.is_alive():  # in a call that does not return
+            self._process.kill()
+            self._process.join()
+
+    def __iter__(self) -> Any:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                kind, content = self._pipe.recv()
+                if kind == "failed":  # an exception of ours, or outside of all calls
+                    self.problem = content
+                yield kind, content
+        self._process.join()
+        code = self._process.exitcode or 0
+        if code and self.problem is None:
+            self.problem = f"failed: {_how(code)}"
+
+    def running(self) -> tuple[str, str]:
+        """Operation and peer of the last call that did not return."""
+        operation, _, peer = self._label.value.decode(errors="replace").partition("\n")
+        return operation, peer
+
+
+def _how(code: int) -> str:
+    if code > 0:
+        return f"ended the process with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    return f"killed by signal {-code}"
+
+
+def _serve(
+    pipe: Connection,
+    label: Any,
+    modules: list[str],
+    settings: Settings,
+    ended: dict[tuple[str, str], str],
+    done: frozenset[str],
+    roof: bool,
+    parent: int,
+) -> None:
+    """The child's life: Ctrl-C is the parent's, nothing is written to its standard output, no life without it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # temporary folders are removed
+    os.dup2(2, 1)  # some libraries print; the document on standard output is the parent's
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    def mark(operation: str, peer: str) -> None:
+        label.value = f"{operation}\n{peer}".encode()[: _LABEL - 1] if operation else b""
+
+    def emit(rows: list[Row]) -> None:
+        pipe.send(("rows", rows))
+
+    common.SESSION = session = common.Session(settings, mark, emit, ended, done)
+    try:
+        if roof and not settings.check_only:
+            pipe.send(("roofs", roofs(settings.quick)))
+        for module in modules:
+            pipe.send(("begin", module))
+            pipe.send(("end", (module, importlib.import_module(module).rows(quick=settings.quick))))
+            session.done = frozenset()
+    except Exception as failure:  # of ours: named in the table, the exit code says it
+        pipe.send(("failed", common._failed(failure)))

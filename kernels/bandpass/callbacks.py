@@ -1,0 +1,186 @@
+"""Filter, noise, clamp and cast as one operation: stored pixels in, what a network reads out.
+
+    filtered = bandpass(images / full scale)        full scale 255 (uint8), 65535 (uint16), 1 (floats)
+    result   = cast(clamp(noise(filtered)))
+
+On a GPU with JIT callbacks the transforms themselves do all of it while they load and store: from uint16 to float16 that
+moves 28 bytes per pixel where separate, fused passes move 60 (counted, not measured). Elsewhere it is the composition of
+the operations it names, and that is what it is held against. The numbers are the same either way but for the order of
+roundings in the transforms: `TOLERANCE` of ``bandpass``, one rounding of the result's type, and the bounds of ``noise``.
+
+One Philox block per pixel where the noise kernel draws one per four: a callback sees one pixel. Whether the saved pass
+pays for that is for the benchmark on a GPU to say; ``noise`` after a filter without noise is the other way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from fastrace.errors import UsageError
+from fastrace.kernels.bandpass import bandpass, cuda, jit
+from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs
+from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
+
+FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
+_NAMES = tuple(SHAPES)  # SHAPES numbers them 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Which noise; see `fastrace.kernels.noise.noise` for the fields."""
+
+    kind: str
+    amount: float
+    seed: int
+    stream: int = 0
+    photons: float = PHOTONS_AT_WHITE
+
+
+def apply_fused(
+    images: Tensor,  # [N, H, W] uint8, uint16, float16 or float32
+    low: float | Tensor,
+    high: float | Tensor,
+    *,
+    complement: bool = False,
+    shape: str = "ideal",
+    order: int = 2,
+    noise: Noise | None = None,
+    ids: Tensor | None = None,
+    clamp: tuple[float, float] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return filtered images, with noise, clamped, as `dtype`.
+
+    Parameters
+    ----------
+    images : Tensor, [N, H, W] uint8, uint16, float16 or float32
+        Stored integers (display value 1 is the largest) or display values; CPU or CUDA, any strides.
+    low, high, complement, shape, order
+        As for `bandpass`: numbers, or one value per image in a CPU tensor [N].
+    noise : Noise or None
+    ids : Tensor, [N] int64 on the device of `images`
+        Needed with noise: which image it is.
+    clamp : (low, high) or None
+        NaN stays NaN.
+    dtype : float32, float16 or bfloat16
+
+    Returns
+    -------
+    Tensor, [N, H, W] of `dtype`, contiguous
+        Not differentiable.
+
+    Raises
+    ------
+    UsageError
+        For a wrong type, shape, filter, noise or clamp.
+    BackendMissing
+        For CUDA images where CuPy is not installed.
+    """
+    if images.dtype not in FULL_SCALE or images.ndim != 3:
+        raise UsageError(
+            f"apply_fused takes [N, H, W] uint8, uint16, float16 or float32, not {list(images.shape)} {images.dtype}"
+        )
+    count, height, width = images.shape
+    if height * width > MAX_PIXELS:
+        raise UsageError(f"bandpass takes images of up to 2^31 pixels, not {height} x {width}")
+    if dtype not in jit.RESULTS:
+        raise UsageError(f"apply_fused gives float32, float16 or bfloat16, not {dtype}")
+    if shape not in SHAPES:
+        raise UsageError(f"unknown filter shape {shape!r}; choose from {', '.join(SHAPES)}")
+    if not 1 <= order <= 32:
+        raise UsageError(f"the order of a Butterworth filter is 1 .. 32, not {order}")
+    lowest, highest = clamp if clamp is not None else (-math.inf, math.inf)
+    if not lowest <= highest:
+        raise UsageError(f"clamp takes (low, high) with low <= high, not {clamp}")
+    drawn = (-1, 0.0, 0.0, 0, 0, 0)
+    if noise is not None:
+        drawn = prepared(noise.kind, noise.amount, noise.seed, noise.stream, noise.photons)
+        if ids is None or ids.dtype != torch.int64 or ids.shape != (count,) or ids.device != images.device:
+            told = "none" if ids is None else f"{list(ids.shape)} {ids.dtype} on {ids.device}"
+            raise UsageError(f"noise takes one int64 id per image on {images.device}: [{count}], not {told}")
+    each = isinstance(low, Tensor) or isinstance(high, Tensor)
+    cutoffs = [torch.as_tensor(value, dtype=torch.float64).reshape(-1) for value in (low, high)]
+    if each:
+        if any(value.numel() not in (1, count) for value in cutoffs):
+            raise UsageError(f"one cut-off per image is a tensor [{count}], not {[v.numel() for v in cutoffs]}")
+        cutoffs = [value.expand(count).contiguous() for value in cutoffs]
+    result: Tensor = torch.ops.fastrace.bandpass_fused(
+        images, *cutoffs, each, complement, SHAPES[shape], order, ids, *drawn, lowest, highest, dtype
+    )
+    return result
+
+
+def _cutoffs(low: Tensor, high: Tensor) -> tuple[list[float], list[float]]:
+    lows, highs = low.tolist(), high.tolist()
+    for a, b in zip(lows, highs, strict=True):
+        check_cutoffs(a, b)
+    return lows, highs
+
+
+@custom_op("fastrace::bandpass_fused", mutates_args=(), device_types="cpu")
+def _fused(
+    images: Tensor,
+    low: Tensor,
+    high: Tensor,
+    each: bool,
+    complement: bool,
+    shape: int,
+    order: int,
+    ids: Tensor | None,
+    kind: int,
+    a: float,
+    b: float,
+    threshold: int,
+    seed: int,
+    stream: int,
+    lowest: float,
+    highest: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    lows, highs = _cutoffs(low, high)
+    values = images.to(torch.float32) / FULL_SCALE[images.dtype]
+    edges = (low, high) if each else (lows[0], highs[0])
+    values = bandpass(values, *edges, complement=complement, shape=_NAMES[shape], order=order)
+    if kind >= 0:
+        values = torch.ops.fastrace.noise(values, ids, kind, a, b, threshold, seed, stream)
+    result = values.clamp(lowest, highest).to(dtype)
+    return result
+
+
+@_fused.register_kernel("cuda")
+def _(
+    images: Tensor,
+    low: Tensor,
+    high: Tensor,
+    each: bool,
+    complement: bool,
+    shape: int,
+    order: int,
+    ids: Tensor | None,
+    kind: int,
+    a: float,
+    b: float,
+    threshold: int,
+    seed: int,
+    stream: int,
+    lowest: float,
+    highest: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    keys = None if ids is None else ids.contiguous()
+    epilogue = jit.Epilogue(dtype, lowest, highest, kind, keys, a, b, threshold, seed, stream)
+    lows, highs = _cutoffs(low, high)
+    scale = FULL_SCALE[images.dtype]
+    return cuda.launch_fused(images.contiguous(), lows, highs, complement, shape, order, epilogue, full_scale=scale)
+
+
+@_fused.register_fake
+def _(images: Tensor, *arguments: object) -> Tensor:
+    dtype = arguments[-1]
+    assert isinstance(dtype, torch.dtype)
+    return images.new_empty(images.shape, dtype=dtype)

@@ -1,0 +1,93 @@
+"""Every kernel once, on odd and small sizes: what compute-sanitizer runs, since it is a hundred times slower than the GPU.
+
+`python -m fastrace.bench.gpu` runs this file under memcheck and racecheck, without torch's cache of memory, in which a kernel
+could read beyond a tensor unseen. Run plainly, it is a quick test of the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton")
+pytest.importorskip("cupy")
+
+from fastrace.kernels.bandpass import bandpass, bandpass_reference, jit
+from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
+from fastrace.kernels.bandpass.folded import PIXELS, TOLERANCE, folded
+from fastrace.kernels.bandpass.gain import SHAPES
+from fastrace.kernels.noise import KINDS, noise, noise_reference
+from fastrace.kernels.window import Transfer, window, window_reference
+
+pytestmark = pytest.mark.gpu
+
+INF = math.inf
+AMOUNTS = {"gaussian": 0.1, "poisson": 0.25, "speckle": 0.2, "salt_pepper": 0.3}
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("to", [None, (5, 7), (32, 24), (41, 50)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float16, torch.float32])
+def test_window(to: tuple[int, int] | None, dtype: torch.dtype) -> None:
+    sizes = [(33, 37)] * 2 if to is None else [(33, 37), (1, 1), (40, 9)]
+    words = [(random(*size) * 4095).astype(np.uint16) for size in sizes]
+    transfers = [Transfer(12, scale=1 / 4095), Transfer(12, table=np.linspace(1, 0, 4096, dtype=np.float32) ** 2)]
+    transfers = (transfers * 2)[: len(words)]
+    got = window([torch.from_numpy(w).cuda() for w in words], transfers, to, dtype=dtype)
+    scale = {torch.uint8: 255, torch.uint16: 65535}.get(dtype, 1)
+    expected = window_reference(words, transfers, to, dtype=None) * scale
+    assert np.abs(got.cpu().double().numpy() - expected).max() <= (0.51 if scale > 1 else 1e-3)
+
+
+@pytest.mark.parametrize("size", [(2, 7, 9), (3, 16, 20), (1, 1, 5)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bandpass(size: tuple[int, int, int], shape: str, path: str) -> None:
+    images = random(*size)
+    lows, highs = torch.arange(size[0]) * 0.5, torch.arange(size[0]) * 0.5 + 4
+    for dtype in (torch.float32, torch.float64):
+        batch = torch.from_numpy(images).to("cuda", dtype)
+        got = bandpass(batch, 1, 5, shape=shape).double().cpu().numpy()
+        assert np.abs(got - bandpass_reference(images, 1, 5, shape=shape)).max() < 4e-6
+        got = bandpass(batch, lows, highs, shape=shape).double().cpu().numpy()
+        assert np.abs(got - bandpass_reference(images, lows.numpy(), highs.numpy(), shape=shape)).max() < 4e-6
+
+
+@pytest.mark.parametrize("pixel", jit.PIXELS)
+@pytest.mark.parametrize("dtype", jit.RESULTS)
+def test_fused(pixel: torch.dtype, dtype: torch.dtype, path: str) -> None:
+    values = torch.from_numpy(random(3, 7, 9) * FULL_SCALE[pixel])
+    images = values.to(torch.int32).to(pixel) if FULL_SCALE[pixel] > 1 else values.to(pixel)
+    ids = torch.arange(3)
+    for kind, amount in AMOUNTS.items():
+        drawn = Noise(kind, amount, 5, 6)
+        got = apply_fused(images.cuda(), 0, INF, noise=drawn, ids=ids.cuda(), clamp=(0, 1), dtype=dtype)
+        expected = apply_fused(images, 0, INF, noise=drawn, ids=ids, clamp=(0, 1))
+        assert (got.cpu().float() - expected).abs().max() <= (
+            0.01 if dtype == torch.bfloat16 or kind == "poisson" else 1e-3
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(2, 7, 9), (1, 33, 32), (3, 1, 1)])
+def test_noise(kind: str, size: tuple[int, int, int]) -> None:
+    images, ids = random(*size), np.arange(size[0])
+    got = noise(torch.from_numpy(images).cuda(), torch.from_numpy(ids).cuda(), kind, AMOUNTS[kind], seed=1)
+    expected = noise_reference(images, ids, kind, AMOUNTS[kind], seed=1)
+    assert np.abs(got.cpu().numpy() - expected).max() <= (0.0041 if kind == "poisson" else 1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 14, 70, 254])
+@pytest.mark.parametrize("pixel", PIXELS)
+def test_folded(n: int, pixel: torch.dtype) -> None:
+    values = torch.from_numpy(random(2, n, n))
+    images = (values * 65535).to(torch.int32).to(pixel) if pixel == torch.uint16 else values.to(pixel)
+    exact = images.double().numpy() / (65535 if pixel == torch.uint16 else 1)
+    for low, high in ((0, 5), (3, INF)):
+        got = folded(images.cuda(), low, high).double().cpu().numpy()
+        assert np.abs(got - bandpass_reference(exact, low, high)).max() <= TOLERANCE
