@@ -71,7 +71,7 @@ def _extension() -> Finding:
         file = _extension.load()
     except FastraceError as error:
         return Finding(
-            "window, bandpass, gather, ranking on CPU (C++)",
+            "C++ kernels on CPU",
             str(error),
             ok=False,
             remedy="install a C++ compiler, for example g++",
@@ -80,7 +80,8 @@ def _extension() -> Finding:
 
     origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"
     return Finding(
-        "window, bandpass, gather, ranking on CPU (C++)", f"{origin}; {torch.get_num_threads()} threads, {_simd()}"
+        "C++ kernels on CPU",
+        f"window, bandpass, gather, ranking; {origin}; {torch.get_num_threads()} threads, {_simd()}",
     )
 
 
