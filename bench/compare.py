@@ -6,9 +6,11 @@ the same version: the change is the median over them of new ratio / old ratio (r
 fastrace has become slower. It is a **regression** if it is below 1 / 1.1 (more than 10 % worse) and is no scatter: for the
 steadiest of those peers (the narrowest of both spreads) the new ratio's 80th percentile lies below the old one's 20th.
 
-The raw change of our time (old / new) stands beside it. It decides only where there is no common peer, between runs on the
-same machine (processor, number of cores), by the same rule on the percentiles of our own times. A result of ours that was
-right and is now wrong or missing is a regression too. What only one of the runs measured is counted, and is none.
+The raw change of our time (old / new) stands beside it. On the same machine (processor, number of cores) it has to be below
+1 as well: a peer that was slow for a while is no regression of ours (two quick runs, minutes apart, had called one). It
+decides alone only where there is no common peer, on the same machine, by the same rule on the percentiles of our own times.
+A result of ours that was right and is now wrong or missing is a regression too. What only one of the runs measured is
+counted, and is none.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class Change:
     def regression(self) -> bool:
         """Whether fastrace became slower, or wrong."""
         change = self.decides
-        return bool(self.problem) or (change is not None and change < 1 / WORSE and self.beyond)
+        slower = self.raw is None or self.raw < 1
+        return bool(self.problem) or (change is not None and change < 1 / WORSE and self.beyond and slower)
 
 
 def load(path: Path) -> dict[str, Any]:

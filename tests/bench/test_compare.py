@@ -48,6 +48,15 @@ def test_slower_than_the_same_peers_is_one() -> None:
     assert not compare(new, old)[0].regression
 
 
+def test_peers_that_recovered_are_none_unless_the_machine_is_another() -> None:
+    old, new = result(peers=1.5), result(ours=0.97)
+    (change,) = compare(old, new)
+    assert change.ratio == pytest.approx(1 / 1.5 / 0.97, rel=1e-2)
+    assert not change.regression
+    new["environment"]["cpu"] = "another"
+    assert compare(old, new)[0].regression
+
+
 def test_another_row_of_ours_is_no_peer() -> None:
     old = timed(fastrace=[1.0] * 3, **{"fastrace, 1 thread": [2.0] * 3, "scipy": [3.0] * 3})
     new = timed(fastrace=[1.5] * 3, **{"fastrace, 1 thread": [6.0] * 3, "scipy": [3.0] * 3})
