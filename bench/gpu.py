@@ -28,7 +28,8 @@ import click
 import torch
 
 from fastrace.bench.gpu_cases import BANDS, SIDE, bandpass_name, cases
-from fastrace.bench.gpu_clock import Row, copy_bandwidth, flush_bytes, measure, version
+from fastrace.bench.gpu_clock import Row, copy_bandwidth, flush_bytes, measure
+from fastrace.bench.machine import version
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,7 +146,7 @@ def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
         **dict(zip(query.split(","), (asked or "").split(", "), strict=False)),
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
-        **{name: version(names) for name, names in PACKAGES.items()},
+        **{name: version(*names) for name, names in PACKAGES.items()},
         "commit": git,
         "uncommitted_changes": changed not in (None, ""),
         "bandpass": ": ".join(cuda.choose(0)),

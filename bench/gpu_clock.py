@@ -7,7 +7,6 @@ is overwritten before each call. Peers take turns within each round.
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
+
+from fastrace.bench.machine import version
 
 Row = dict[str, Any]
 FLUSH_AT_LEAST = 256 << 20  # bytes; more than any L2 today
@@ -54,16 +55,6 @@ class Case:
     error: Callable[[torch.Tensor], float]  # largest difference of the result from float64, in display units
     limit: float
     note: str = ""
-
-
-def version(packages: Sequence[str]) -> str:
-    """Version of the first that is installed, or "not installed"."""
-    for package in packages:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "not installed"
 
 
 def captured(call: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -168,7 +159,7 @@ def measure(case: Case, rounds: int, copy: float, flush: torch.Tensor) -> list[R
             "operation": case.operation,
             "count": case.count,
             "peer": peer.name,
-            "version": version(peer.packages),
+            "version": version(*peer.packages),
             "minimum_bytes": case.minimum_bytes,
             "limit": case.limit,
             "note": case.note,

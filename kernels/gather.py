@@ -18,7 +18,6 @@ one `index_select` (`fastrace.train.batches`).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -236,23 +235,12 @@ def gather_reference(
 
 # ---- operation -------------------------------------------------------------------------------------------------------
 
-_cpu_loaded = False
-_once = threading.Lock()
-
-
-def _load_cpu() -> None:
-    global _cpu_loaded
-    with _once:
-        if not _cpu_loaded:
-            _extension.load()
-            _cpu_loaded = True
-
 
 @torch.library.custom_op("fastrace::gather", mutates_args=("out",), device_types="cpu")
 def _gather(
     shards: Sequence[Tensor], shard: Tensor, row: Tensor, flip: Tensor | None, corner: Tensor | None, out: Tensor
 ) -> None:
-    _load_cpu()
+    _extension.load()
     torch.ops.fastrace.gather_cpu(shards, shard, row, flip, corner, out)
 
 

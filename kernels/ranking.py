@@ -26,8 +26,6 @@ none for a GPU: the work takes milliseconds.
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -240,28 +238,17 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 # ---- operations ------------------------------------------------------------------------------------------------------
 
-_cpu_loaded = False
-_once = threading.Lock()
-
-
-def _load_cpu() -> None:
-    global _cpu_loaded
-    with _once:
-        if not _cpu_loaded:
-            _extension.load()
-            _cpu_loaded = True
-
 
 @torch.library.custom_op("fastrace::ranking_placements", mutates_args=())
 def _placements(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    _load_cpu()
+    _extension.load()
     found: tuple[Tensor, Tensor] = torch.ops.fastrace.ranking_placements_cpu(scores, positive)
     return found
 
 
 @torch.library.custom_op("fastrace::ranking_weighted", mutates_args=())
 def _weighted(scores: Tensor, positive: Tensor, clusters: Tensor, weights: Tensor) -> Tensor:
-    _load_cpu()
+    _extension.load()
     counts: Tensor = torch.ops.fastrace.ranking_weighted_cpu(scores, positive, clusters, weights)
     return counts
 
@@ -270,7 +257,7 @@ def _weighted(scores: Tensor, positive: Tensor, clusters: Tensor, weights: Tenso
 def _bootstrap(
     scores: Tensor, positive: Tensor, clusters: Tensor, strata: Tensor, replicates: int, seed: int, first: int
 ) -> Tensor:
-    _load_cpu()
+    _extension.load()
     counts: Tensor = torch.ops.fastrace.ranking_bootstrap_cpu(
         scores, positive, clusters, strata, replicates, seed, first
     )

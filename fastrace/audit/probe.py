@@ -244,7 +244,9 @@ def _shuffles(labels: Ints, partition: Partition, count: int, seed: int) -> Iter
     whom = np.arange(len(labels)) if partition.refit else partition.judged
     most = max(1, min(2048, CELLS // max(len(labels), 1)))
     for start in range(0, count, most):
-        rows = np.repeat(labels[None], min(most, count - start), axis=0)  # each in one piece of memory: half the time
+        rows = np.repeat(
+            labels[None], min(most, count - start), axis=0
+        )  # each in one piece of memory: 26 ms instead of 37
         rows[:, whom] = rng.permuted(rows[:, whom], axis=1)
         yield rows.T
 
@@ -264,7 +266,7 @@ def column_aucs(scores: F64, positive: NDArray[np.bool_]) -> F64:
     """AUC of every column of scores [T, C] against its own positives [T, C]; ties count one half, NaN without both.
 
     The class rides in the last bit of the score, so that sorting numbers, which NumPy does with SIMD instructions, replaces
-    sorting an index: 4 times as fast at 1,000 rows. Scores that differ in that bit alone count as ties.
+    sorting an index: 2.8 times as fast at 1,000 rows. Scores that differ in that bit alone count as ties.
     """
     out = np.full(scores.shape[1], np.nan)
 

@@ -125,7 +125,7 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
     from fastrace.kernels.window import Box, window
 
     stored = frame.pixels
-    # 17 MB of mammogram take XXH3 0.5 ms and SHA-256, which has CPU instructions, 9: a seventh of all work on a file. That it
+    # 17 MB of mammogram take XXH3 0.5 ms and SHA-256, which has CPU instructions, 9 of about 70. That it
     # is no cryptographic hash does not matter: it is keyed with BLAKE2b before it leaves this machine.
     facts["pixel_digest"] = xxhash.xxh3_128_digest(np.ascontiguousarray(stored).data)
     transfer = frame.transfer

@@ -47,7 +47,7 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import cpu, cuda
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs, gain
+from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs, gain, read_cutoffs
 
 # Seen over all sizes, shapes and cut-offs of the tests: 7.4e-7 (223 x 225, prime) and 1.6e-15, rounding of the transforms.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 5e-15}
@@ -190,13 +190,6 @@ def _per_image(cutoff: float | Tensor, count: int) -> Tensor:
     return values.expand(count).contiguous()
 
 
-def _checked(low: Tensor, high: Tensor) -> tuple[list[float], list[float]]:
-    lows, highs = low.tolist(), high.tolist()
-    for a, b in zip(lows, highs, strict=True):
-        check_cutoffs(a, b)
-    return lows, highs
-
-
 @custom_op("fastrace::bandpass", mutates_args=(), device_types="cpu")
 def _bandpass(images: Tensor, low: float, high: float, complement: bool, shape: int, order: int) -> Tensor:
     return cpu.launch(images.contiguous(), low, high, complement, shape, order)
@@ -204,12 +197,12 @@ def _bandpass(images: Tensor, low: float, high: float, complement: bool, shape: 
 
 @custom_op("fastrace::bandpass_each", mutates_args=(), device_types="cpu")
 def _bandpass_each(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cpu.launch_each(images.contiguous(), *_checked(low, high), complement, shape, order)
+    return cpu.launch_each(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
 
 
 @custom_op("fastrace::bandpass_sweep", mutates_args=(), device_types="cpu")
 def _bandpass_sweep(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cpu.launch_sweep(images.contiguous(), *_checked(low, high), complement, shape, order)
+    return cpu.launch_sweep(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
 
 
 @_bandpass.register_kernel("cuda")
@@ -219,12 +212,12 @@ def _(images: Tensor, low: float, high: float, complement: bool, shape: int, ord
 
 @_bandpass_each.register_kernel("cuda")
 def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cuda.launch(images.contiguous(), *_checked(low, high), complement, shape, order)
+    return cuda.launch(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
 
 
 @_bandpass_sweep.register_kernel("cuda")
 def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    images, lows, highs = images.contiguous(), *_checked(low, high)
+    images, lows, highs = images.contiguous(), *read_cutoffs(low, high)
     parts = [cuda.launch(images, [a], [b], complement, shape, order) for a, b in zip(lows, highs, strict=True)]
     return torch.stack(parts, dim=1) if parts else images.new_empty((len(images), 0, *images.shape[1:]))
 

@@ -23,7 +23,7 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import bandpass, cuda, jit
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs
+from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, read_cutoffs
 from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
@@ -115,13 +115,6 @@ def apply_fused(
     return result
 
 
-def _cutoffs(low: Tensor, high: Tensor) -> tuple[list[float], list[float]]:
-    lows, highs = low.tolist(), high.tolist()
-    for a, b in zip(lows, highs, strict=True):
-        check_cutoffs(a, b)
-    return lows, highs
-
-
 @custom_op("fastrace::bandpass_fused", mutates_args=(), device_types="cpu")
 def _fused(
     images: Tensor,
@@ -142,7 +135,7 @@ def _fused(
     highest: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    lows, highs = _cutoffs(low, high)
+    lows, highs = read_cutoffs(low, high)
     values = images.to(torch.float32) / FULL_SCALE[images.dtype]
     edges = (low, high) if each else (lows[0], highs[0])
     values = bandpass(values, *edges, complement=complement, shape=_NAMES[shape], order=order)
@@ -174,7 +167,7 @@ def _(
 ) -> Tensor:
     keys = None if ids is None else ids.contiguous()
     epilogue = jit.Epilogue(dtype, lowest, highest, kind, keys, a, b, threshold, seed, stream)
-    lows, highs = _cutoffs(low, high)
+    lows, highs = read_cutoffs(low, high)
     scale = FULL_SCALE[images.dtype]
     return cuda.launch_fused(images.contiguous(), lows, highs, complement, shape, order, epilogue, full_scale=scale)
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fastrace.errors import UsageError
 
@@ -47,6 +48,14 @@ def check_cutoffs(low: float, high: float) -> None:
         raise UsageError(
             f"a band keeps low <= r < high in cycles/image: low {low} has to be finite, 0 or more, and below high {high}"
         )
+
+
+def read_cutoffs(low: Tensor, high: Tensor) -> tuple[list[float], list[float]]:
+    """Return cut-offs given as tensors [F] on the host as numbers; `UsageError` as `check_cutoffs`."""
+    lows, highs = low.tolist(), high.tolist()
+    for a, b in zip(lows, highs, strict=True):
+        check_cutoffs(a, b)
+    return lows, highs
 
 
 def inverse_square(cutoff: float) -> float:

@@ -298,7 +298,7 @@ class Aligned {
 
 template <class Real>
 struct Scratch {
-  Aligned<Real> line, re, im, spectrum, other_re, other_im;
+  Aligned<Real> line, re, im;
 };
 
 template <class Real>

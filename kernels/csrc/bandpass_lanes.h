@@ -11,9 +11,6 @@ namespace FASTRACE_SET {
 
 // ---- tiles ---------------------------------------------------------------------------------------------------------
 
-template <class Real, int Lanes_>
-struct Exchange;  // which lanes of a pair of vectors change places in one step of a transposition
-
 #ifdef __clang__
 #define FASTRACE_MIX(V, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else

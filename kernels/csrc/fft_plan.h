@@ -12,7 +12,8 @@
 
 namespace fastrace {
 
-// A prime radix costs its square; from here on a convolution of a smooth length is cheaper (measured: 61 is 0.7 of it).
+// A prime radix costs its square; beyond this one a convolution of a smooth length is used. A filter of 61 rows then takes
+// 0.83 of the time that one of 67 takes (per row, 1024 columns, one AVX-512 core).
 constexpr int64_t kLargestPrime = 61;
 
 template <class Real>
