@@ -20,7 +20,7 @@ from fastrace.bench.gpu_clock import Case, Peer
 from fastrace.degrade.grammar import Degradation
 from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda
+from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
 from fastrace.kernels.bandpass.gain import IDEAL, gain
 from fastrace.kernels.bandpass.jit import Epilogue
@@ -32,7 +32,8 @@ MAMMOGRAM, TO = (3328, 2560), (1024, 512)
 CHECKED = 2  # images of a batch that are held against float64
 SIGMA, SEED = 0.1, 1
 BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))  # pruned to 32 and 64 coefficients in `folded`, and not at all
-DEGRADATION = "lowpass:25+noise:gaussian:0.1+clip:0.6"
+SWEEP = 20  # cut-offs of one image
+DEGRADATIONS = ("lowpass:25+noise:gaussian:0.1+clip:0.6", "lowpass:25+clip:0.6")
 FLOAT32_ROUNDING, FLOAT16_ROUNDING = 2.0**-22, 2.0**-10  # of values up to 2
 OTHER_NOISE = "other noise"
 NETWORK = NetworkInput(0.5, 0.25, torch.float16)
@@ -53,10 +54,11 @@ def cases(
             (f"bandpass {low:g}:{high:g}", partial(bandpass_case, device, count, side, low, high))
             for low, high in BANDS
         ),
+        (f"bandpass, {SWEEP} cut-offs", partial(sweep_case, device, count, side)),
         ("bandpass, noise, clamp", partial(fused_case, device, count, side, *band)),
         ("noise gaussian", partial(noise_case, device, count, side, "gaussian", SIGMA)),
         ("noise poisson", partial(noise_case, device, count, side, "poisson", 0.25)),
-        (DEGRADATION, partial(degradation_case, device, count, side)),
+        *((text, partial(degradation_case, device, count, side, text)) for text in DEGRADATIONS),
     ]
 
 
@@ -173,6 +175,40 @@ def bandpass_case(device: torch.device, count: int, side: int, low: float, high:
     )
 
 
+def sweep_case(device: torch.device, count: int, side: int) -> Case:
+    """Low-passes of a few images, as many results as a batch has; "each" transforms forth and back for every cut-off."""
+    images = _display(device, max(1, count // SWEEP), side, side)
+    # From a thirtieth of the sampling limit to the corner, where everything passes.
+    bands = [(0.0, float(radius)) for radius in np.linspace(side / 60, side / 2 * 1.41, SWEEP)]
+    lows, highs = [low for low, _ in bands], [high for _, high in bands]
+    masks = torch.stack([_torch_filter(device, side, *band)[0] for band in bands])
+    checked = images[:CHECKED].cpu().numpy()
+    expected = np.stack([bandpass_reference(checked, *band) for band in bands], 1)
+
+    def ours(path: str) -> Callable[[], Tensor]:
+        return lambda: cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+
+    def torch_way(images: Tensor, masks: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(images)[:, None] * masks, s=images.shape[-2:])
+
+    peers = [
+        *_both("fastrace", lambda: bandpass_sweep(images, bands)),
+        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
+        *_both("fastrace, plain", ours(cuda.PLAIN)),
+        *_both("fastrace, each", lambda: torch.stack([bandpass(images, *band) for band in bands], 1)),
+        *_ways("torch.fft, shared", torch_way, images, masks),
+    ]
+    pixels = len(images) * side * side
+    return Case(
+        f"bandpass, {SWEEP} cut-offs of each of {len(images)} images, {side}x{side} float32",
+        len(images) * SWEEP,
+        pixels * 4 * (1 + SWEEP),
+        peers,
+        lambda result: _largest(result, expected),
+        2 * TOLERANCE[torch.float32],
+    )
+
+
 def fused_case(device: torch.device, count: int, side: int, low: float, high: float) -> Case:
     """Stored pixels to float16: band, Gaussian noise, clamp."""
     images = _stored(device, count, side, side)
@@ -237,27 +273,31 @@ def noise_case(device: torch.device, count: int, side: int, kind: str, amount: f
     return Case(operation, count, count * side * side * 8, peers, lambda r: _largest(r, expected), limit)
 
 
-def degradation_case(device: torch.device, count: int, side: int) -> Case:
+def degradation_case(device: torch.device, count: int, side: int, text: str) -> Case:
     """A whole degradation: stored pixels to what a network reads."""
     images, ids = _stored(device, count, side, side), torch.arange(count, device=device)
-    degradation: Degradation = parse(DEGRADATION)
+    degradation: Degradation = parse(text)
+    noisy = "noise" in text
     mask, filtered = _torch_filter(device, side, 0.0, 25.0)
     exact = bandpass_reference(images[:CHECKED].cpu().numpy().astype(np.float64) / 65535, 0, 25)
-    stream = 1 << 24  # noise is the second operation
-    noisy = noise_reference(exact, ids[:CHECKED].cpu().numpy(), "gaussian", SIGMA, seed=SEED, stream=stream)
-    expected = (noisy.clip(max=0.6) - NETWORK.mean) / NETWORK.std
+    if noisy:
+        stream = 1 << 24  # noise is the second operation
+        exact = noise_reference(exact, ids[:CHECKED].cpu().numpy(), "gaussian", SIGMA, seed=SEED, stream=stream)
+    expected = (exact.clip(max=0.6) - NETWORK.mean) / NETWORK.std
 
     def ours(stored: Tensor, keys: Tensor) -> Tensor:
         return apply(degradation, stored, keys, seed=SEED, network=NETWORK)
 
     def torch_way(stored: Tensor, mask: Tensor) -> Tensor:
         values = filtered(stored.float() / 65535, mask)
-        values = (values + SIGMA * torch.randn_like(values)).clamp(max=0.6)
+        if noisy:
+            values = values + SIGMA * torch.randn_like(values)
+        values = values.clamp(max=0.6)
         return ((values - NETWORK.mean) / NETWORK.std).half()[:, None]
 
     peers = [
         *_ways("fastrace", ours, images, ids, packages=("fastrace",)),
-        *_ways("torch.fft", torch_way, images, mask, other=OTHER_NOISE),
+        *_ways("torch.fft", torch_way, images, mask, other=OTHER_NOISE if noisy else ""),
     ]
-    operation = f"{DEGRADATION}, normalised, {side}x{side} uint16 -> float16"
+    operation = f"{text}, normalised, {side}x{side} uint16 -> float16"
     return Case(operation, count, count * side * side * 4, peers, lambda r: _largest(r, expected), 8 * FLOAT16_ROUNDING)

@@ -102,7 +102,7 @@ class Feed:
 
     def inputs(self, recipe: Recipe | None) -> None:
         """Up to what degradation and network are given."""
-        pipeline = Pipeline(torch.nn.Identity(), CLEAN, self.dataset.scale, seed=0)
+        pipeline = Pipeline(torch.nn.Identity(), CLEAN, seed=0)
         drawn = draw(len(self.cohort.rows), 0, 1)
         for batch in self.reader.batches(self.plan[:STEPS]):
             change = changes(recipe, drawn[batch.positions], self.reader.device) if recipe else None

@@ -92,7 +92,7 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
         degradation.check(dataset.size, cohort.mm_per_pixel)
     device = choose_device(question.device)
     set_threads()
-    pipeline = checkpoint.pipeline(device, dataset.scale)
+    pipeline = checkpoint.pipeline(device)
     pipeline.degradation = asked + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
         talk.line(line)

@@ -120,7 +120,7 @@ def small_cnn(dataset: Dataset, subjects: Subjects, folder: Path, modality: str,
         "it read texture and intensity leaks, patch leaks seldom and phase-only leaks never",
         "own_classifier": outcome.metrics["patient"]["macro"],
     }
-    model = Checkpoint.load(folder).pipeline(device, dataset.scale).model
+    model = Checkpoint.load(folder).pipeline(device).model
     return Network("small CNN", model, device, Partition(((Fold(seen, test),),), test, refit=False), facts)
 
 

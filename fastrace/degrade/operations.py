@@ -20,11 +20,18 @@ normalise and cast                4 + 4, 4 + 4, 4 + 2       4 + 2
 nothing but clip, patch and ends  the sum of those          2 + 2: one kernel for all
 ================================  ========================  ================================================================
 
-So bandpass, noise, clip, normalise and cast take 28 bytes in 4 kernels instead of 60 in 8. The band-pass is a Fourier transform
-forth and back and passes over its own spectrum besides. No part copies: what a kernel gets is contiguous already. Each run of
-scale, clip, patch, normalise and cast is one kernel, before, between and after the others. No step breaks the graph, at any
-batch size: lp/mm computes its cut-offs from [N] numbers, and blur and resolution make an [n, n] matrix for each axis, anew in
-each call.
+On CUDA, where nobody differentiates, a filter does what stands around it while it loads and stores
+(`kernels.bandpass.callbacks`): a scale right before it, a clip right behind it, normalise and cast if nothing else follows.
+That part takes 2 + 2, and 28 with its own passes over the spectrum (52 where cuFFT takes no callbacks), instead of 44 (52)
+compiled; Inductor sees neither. Noise right behind a filter is part of that store in an eager call alone, 2 + 2 instead of
+2 + 4 and five passes more, but the noise kernel's when compiled: 16 bytes would be saved, for a Philox block for each pixel
+instead of one for four, 166 instructions instead of 62, which take longer than 16 bytes (docs/decisions.md; not measured).
+
+So bandpass, noise, clip, normalise and cast take 28 bytes in 4 kernels instead of 60 in 8, and on CUDA 20 in 3 compiled and 4 in
+one operation eager. The band-pass is a Fourier transform forth and back and passes over its own spectrum besides. No part
+copies: what a kernel gets is contiguous already. Each run of scale, clip, patch, normalise and cast is one kernel, before,
+between and after the others. No step breaks the graph, at any batch size: lp/mm computes its cut-offs from [N] numbers, and
+blur and resolution make an [n, n] matrix for each axis, anew in each call.
 """
 
 from __future__ import annotations
@@ -39,7 +46,7 @@ from torch import Tensor
 from fastrace.degrade.grammar import BLUR_TRUNCATE, GRID, Blur, Clip, Degradation, Filter, Noise, Patch, Resolution
 from fastrace.degrade.released import apply_released
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import bandpass
+from fastrace.kernels.bandpass import bandpass, callbacks
 from fastrace.kernels.noise import noise, noise_stream
 
 
@@ -64,26 +71,20 @@ class NetworkInput:
         return ((images - self.mean) / self.std).to(self.dtype)[:, None]
 
 
-def display(stored: Tensor, scale: int | None = None) -> Tensor:  # [N, H, W] -> float32
-    """Stored integers as display values; images of floats are display values already.
-
-    Parameters
-    ----------
-    stored : Tensor, uint8, uint16 or floating
-    scale : int, optional
-        Stored value of display value 1 [the largest integer of the type].
+def display(stored: Tensor) -> Tensor:  # [N, H, W] -> float32
+    """Stored integers as display values, the largest of their type as 1; images of floats are display values already.
 
     Raises
     ------
     UsageError
-        Another type.
+        Another type than uint8, uint16 or a floating one.
     """
     if stored.dtype.is_floating_point:
         return stored.float()
     if stored.dtype not in (torch.uint8, torch.uint16):
         raise UsageError(f"degradations take images of uint8, uint16 or floats, not {stored.dtype}")
     # In place: a second fresh tensor would cost its page faults, half of the time on a CPU.
-    return stored.float().div_(scale or torch.iinfo(stored.dtype).max)
+    return stored.float().div_(torch.iinfo(stored.dtype).max)
 
 
 def apply(
@@ -124,19 +125,28 @@ def apply(
     UsageError
         Integers of another type; lp/mm without spacing.
     """
-    images = display(images)
     if degradation.variant == "released-code":
-        images = apply_released(degradation, images)
-    else:
-        images = _apply(degradation, images, ids, mm_per_pixel, seed, epoch)
-    return images if network is None else network.of(images)
+        images = apply_released(degradation, display(images))
+        return images if network is None else network.of(images)
+    return _apply(degradation, images, ids, mm_per_pixel, seed, epoch, network)
 
 
 def _apply(
-    degradation: Degradation, images: Tensor, ids: Tensor, mm_per_pixel: Tensor | None, seed: int, epoch: int
+    degradation: Degradation,
+    images: Tensor,
+    ids: Tensor,
+    mm_per_pixel: Tensor | None,
+    seed: int,
+    epoch: int,
+    network: NetworkInput | None,
 ) -> Tensor:
     longest = max(images.shape[-2:])
-    for operation, step in enumerate(degradation.steps):
+    steps, done = degradation.steps, 0
+    fuses = _fuses(images)
+    if not (fuses and steps and isinstance(steps[0], Filter) and images.dtype in callbacks.FULL_SCALE):
+        images = display(images)
+    while done < len(steps):
+        step, operation, done = steps[done], done, done + 1
         if isinstance(step, Filter):
             low: float | Tensor = step.low
             high: float | Tensor = step.high
@@ -145,7 +155,18 @@ def _apply(
                     raise UsageError(f"--degrade {degradation}: lp/mm needs the mm per pixel of every image")
                 cycles = mm_per_pixel.to(torch.float64) * longest
                 low, high = cycles * step.low, cycles * step.high
-            images = bandpass(images, low, high, complement=step.kind == "notch")
+            notch = step.kind == "notch"
+            if not fuses:
+                images = bandpass(images, low, high, complement=notch)
+                continue
+            drawn, level, done = _in_the_store(degradation, done, seed, epoch)
+            last = network if network is not None and done == len(steps) else NetworkInput()
+            images = callbacks.apply_fused(
+                images, low, high, complement=notch, noise=drawn, ids=ids,
+                clamp=(-math.inf, level), normalise=(last.mean, last.std), dtype=last.dtype,
+            )  # fmt: skip
+            if last is network:
+                return images[:, None]
         elif isinstance(step, Noise):
             stream = noise_stream(operation, epoch, 0)
             images = noise(images, ids, step.kind, step.amount, seed=seed, stream=stream)
@@ -157,7 +178,28 @@ def _apply(
             images = images.clamp(max=step.level)
         else:
             images = _patch(images, step)
-    return images
+    return images if network is None else network.of(images)
+
+
+def _fuses(images: Tensor) -> bool:
+    """Whether a filter takes what stands around it into its own loads and stores: on a GPU, where nobody differentiates."""
+    return images.is_cuda and not (images.requires_grad and torch.is_grad_enabled())
+
+
+def _in_the_store(
+    degradation: Degradation, at: int, seed: int, epoch: int
+) -> tuple[callbacks.Noise | None, float, int]:
+    """Return what the store of a filter does, noise and the level of clips, and the number of the step after these."""
+    drawn, level = None, math.inf
+    for step in degradation.steps[at:]:
+        if isinstance(step, Clip):
+            level = min(level, step.level)
+        elif isinstance(step, Noise) and drawn is None and level == math.inf and not torch.compiler.is_compiling():
+            drawn = callbacks.Noise(step.kind, step.amount, seed, noise_stream(at, epoch, 0))
+        else:
+            break
+        at += 1
+    return drawn, level, at
 
 
 # Blur and resolution are linear and separable: one small matrix per axis is exact for any size, sigma and edge rule.

@@ -93,11 +93,11 @@ class Checkpoint:
         except (TypeError, KeyError) as error:
             raise RunError(f"{path / 'checkpoint.pt'}: incomplete ({error}); train again") from error
 
-    def pipeline(self, device: torch.device, scale: int) -> Pipeline:
-        """The trained model, ready to score images stored with ``scale``."""
+    def pipeline(self, device: torch.device) -> Pipeline:
+        """The trained model, ready to score stored images."""
         network = build(self.model, len(self.classes))
         network.load_state_dict(dict(self.weights))
-        return Pipeline(network_for(network, device), self.degrades, scale, self.seed, self.mean, self.std)
+        return Pipeline(network_for(network, device), self.degrades, self.seed, self.mean, self.std)
 
     def check_preprocessing(self, recipe: Mapping[str, Any], where: Path) -> None:
         """Refuse images made otherwise than those it was trained on.

@@ -33,8 +33,6 @@ class Pipeline:
     model : Module
         [N, 1, H, W] -> logits [N, K].
     degradation : Degradation
-    scale : int
-        Stored value of display value 1.
     seed : int
         Key of the noise.
     mean, std : float
@@ -44,7 +42,6 @@ class Pipeline:
 
     model: nn.Module
     degradation: Degradation
-    scale: int
     seed: int
     mean: float = 0.0
     std: float = 1.0
@@ -96,9 +93,9 @@ class Pipeline:
         network: NetworkInput | None = None,
     ) -> Tensor:  # [N, H, W] float32, or what the network takes
         """Display values in [0, 1], augmented, then degraded."""
-        images = display(pixels, self.scale)
+        images = pixels  # a filter on CUDA scales them while it loads
         if recipe is not None and change is not None:
-            images = augment(recipe, images, change)
+            images = augment(recipe, display(pixels), change)
         return apply(self.degradation, images, ids, mm_per_pixel, seed=self.seed, epoch=epoch, network=network)
 
     def measure(self, reader: Reader, positions: np.ndarray, batch_size: int) -> None:

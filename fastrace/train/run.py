@@ -91,7 +91,7 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
         torch.manual_seed(options.seed)
         compiled = device.type == "cuda" if options.compile is None else options.compile
         network = network_for(build(options.model, len(cohort.classes), initial), device)
-        pipeline = Pipeline(network, options.degradation, dataset.scale, options.seed, compiled=compiled)
+        pipeline = Pipeline(network, options.degradation, options.seed, compiled=compiled)
         reader = Reader(dataset, cohort, device, resident=placement.resident)
         try:
             with talk, _deterministic():

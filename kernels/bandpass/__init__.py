@@ -93,7 +93,7 @@ def bandpass(
     height, width = _checked_images(images, shape, order)
     stack = images if images.ndim == 3 else images.reshape(math.prod(images.shape[:-2]), height, width)
     if isinstance(low, Tensor) or isinstance(high, Tensor):
-        lows, highs = (_per_image(value, stack.shape[0]) for value in (low, high))
+        lows, highs = (per_image(value, stack.shape[0]) for value in (low, high))
         filtered = torch.ops.fastrace.bandpass_each(stack, lows, highs, complement, SHAPES[shape], order)
     else:
         check_cutoffs(low, high)
@@ -119,7 +119,8 @@ def bandpass_sweep(
 ) -> Tensor:  # [..., K, H, W]
     """Filter every image with K filters: equal to `bandpass` for each of them, bit for bit on the CPU, but cheaper.
 
-    The filters share the forward transform; each takes back only the rows of the spectrum that it keeps.
+    The filters share the forward transform. On the CPU each takes back only the rows of the spectrum that it keeps; on a GPU
+    one plan takes back all of them, for as much memory again as the result.
 
     Parameters
     ----------
@@ -183,7 +184,8 @@ def _checked_images(images: Tensor, shape: str, order: int) -> tuple[int, int]:
     return height, width
 
 
-def _per_image(cutoff: float | Tensor, count: int) -> Tensor:
+def per_image(cutoff: float | Tensor, count: int) -> Tensor:
+    """Return a cut-off as float64 [count], for images that have their own; `UsageError` for another number of them."""
     values = torch.as_tensor(cutoff, dtype=torch.float64)
     if values.ndim > 1 or (values.ndim == 1 and values.shape[0] != count):
         raise UsageError(f"one cut-off per image is a tensor [{count}], not {list(values.shape)}")
@@ -217,9 +219,7 @@ def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, o
 
 @_bandpass_sweep.register_kernel("cuda")
 def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    images, lows, highs = images.contiguous(), *read_cutoffs(low, high)
-    parts = [cuda.launch(images, [a], [b], complement, shape, order) for a, b in zip(lows, highs, strict=True)]
-    return torch.stack(parts, dim=1) if parts else images.new_empty((len(images), 0, *images.shape[1:]))
+    return cuda.launch_sweep(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
 
 
 @_bandpass.register_fake

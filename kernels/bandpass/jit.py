@@ -42,15 +42,15 @@ _FILTER = np.dtype(
 # struct Call of csrc/callbacks.cu, which checks the size.
 CALL = np.dtype(
     [("filter", _FILTER), ("scale", np.dtype("f8"))]
-    + [(name, "u8") for name in ("table", "each", "result", "ids", "seed")]
-    + [(name, "f4") for name in ("full_scale", "amount", "inverse", "lowest", "highest")]
+    + [(name, "u8") for name in ("table", "each", "spectra", "result", "ids", "seed")]
+    + [(name, "f4") for name in ("full_scale", "amount", "inverse", "lowest", "highest", "mean", "per_std")]
     + [("threshold", "u4"), ("stream", "u4"), ("height", "i4"), ("width", "i4")],
     align=True,
 )
 
 
 class Epilogue(NamedTuple):
-    """What happens to a filtered pixel: noise (as prepared by ``kernels.noise``), clamp, cast."""
+    """What happens to a filtered pixel: noise (as prepared by ``kernels.noise``), clamp, normalisation, cast."""
 
     dtype: torch.dtype = torch.float32
     lowest: float = -np.inf
@@ -62,11 +62,14 @@ class Epilogue(NamedTuple):
     threshold: int = 0
     seed: int = 0
     stream: int = 0
+    mean: float = 0.0
+    std: float = 1.0
 
     @property
     def plain(self) -> bool:
         """True if cuFFT's own store does all of it."""
-        return (self.dtype, self.kind, self.lowest, self.highest) == (torch.float32, -1, -np.inf, np.inf)
+        values = (self.lowest, self.highest, self.mean, self.std)
+        return (self.dtype, self.kind, values) == (torch.float32, -1, (-np.inf, np.inf, 0.0, 1.0))
 
 
 AS_IS = Epilogue()
@@ -84,6 +87,7 @@ class Key(NamedTuple):
     gains: str
     device: int
     stream: int
+    filters: int = 1  # of each image in a sweep
 
 
 class Plan(NamedTuple):
@@ -93,7 +97,7 @@ class Plan(NamedTuple):
     inverse: Any
     call: Tensor  # [CALL.itemsize] uint8
     table: Tensor | None  # [H, W / 2 + 1] float32
-    each: Tensor | None  # [N, 2] int64
+    each: Tensor | None  # [N, 2] int64, of a sweep [K, 2]
 
 
 @lru_cache(maxsize=1)
@@ -112,9 +116,9 @@ def load_source(pixel: torch.dtype) -> str:
     return source(PIXEL=f"fastrace::{TYPES[pixel]}")
 
 
-def gain_source(gains: str, height: int, width: int) -> str:
+def gain_source(gains: str, height: int, width: int, filters: int = 1) -> str:
     """Return the text of the load callback ``fastrace_gain`` for one size of image."""
-    return source(GAINS=f"fastrace::{gains}", HEIGHT=f"{height}u", WIDTH=f"{width}u")
+    return source(GAINS=f"fastrace::{gains}", HEIGHT=f"{height}u", WIDTH=f"{width}u", FILTERS=f"{filters}u")
 
 
 def store_source(result: torch.dtype, kind: int, height: int, width: int) -> str:
@@ -143,12 +147,13 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
     call = torch.zeros(CALL.itemsize, dtype=torch.uint8, device=on)
     shared = key.gains == SHARED
     table = torch.zeros((key.height, key.width // 2 + 1), device=on) if shared else None
-    each = None if shared else torch.zeros((key.batch, 2), dtype=torch.int64, device=on)
+    own = key.filters if key.filters > 1 else key.batch
+    each = None if shared else torch.zeros((own, 2), dtype=torch.int64, device=on)
     # Both read the same constants. A MemoryPointer is what CuPy wants of them.
     constants = cupy.asarray(call).data
 
-    def plan(kind: int, layout: tuple[Any, ...], last: int, **callbacks: Any) -> Any:
-        arguments = (size, *layout, kind, key.batch, "C", 2, last)
+    def plan(kind: int, layout: tuple[Any, ...], batch: int, last: int, **callbacks: Any) -> Any:
+        arguments = (size, *layout, kind, batch, "C", 2, last)
         if not callbacks:
             return cufft.PlanNd(*arguments)
         with cupy.fft.config.set_cufft_callbacks(cb_ver="jit", nvrtc_options=OPTIONS, **callbacks) as manager:
@@ -159,15 +164,16 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
     if key.pixel != torch.float32:
         load = {"cb_load": load_source(key.pixel), "cb_load_name": "fastrace_load", "cb_load_data": constants}
     between: dict[str, Any] = {
-        "cb_load": gain_source(key.gains, *size),
+        "cb_load": gain_source(key.gains, *size, key.filters),
         "cb_load_name": "fastrace_gain",
         "cb_load_data": constants,
     }
     if key.result is not None:
         text = store_source(key.result, key.kind, *size)
         between |= {"cb_store": text, "cb_store_name": "fastrace_store", "cb_store_data": constants}
-    forward = plan(cufft.CUFFT_R2C, there, key.width // 2 + 1, **load)
-    return Plan(forward, plan(cufft.CUFFT_C2R, back, key.width, **between), call, table, each)
+    forward = plan(cufft.CUFFT_R2C, there, key.batch, key.width // 2 + 1, **load)
+    inverse = plan(cufft.CUFFT_C2R, back, key.batch * key.filters, key.width, **between)
+    return Plan(forward, inverse, call, table, each)
 
 
 def record(
@@ -193,6 +199,7 @@ def finish(
     """Fill in what happens to the pixels; `first` is the first image of this call in the batch."""
     call["result"], call["full_scale"] = result.data_ptr(), full_scale
     call["lowest"], call["highest"] = epilogue.lowest, epilogue.highest
+    call["mean"], call["per_std"] = epilogue.mean, 1.0 / epilogue.std
     if epilogue.kind >= 0:
         assert epilogue.ids is not None
         call["ids"] = epilogue.ids[first:].data_ptr()

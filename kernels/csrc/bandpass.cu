@@ -58,13 +58,16 @@ FASTRACE_BOTH double gain(long long q, const Filter& filter) {
 
 #if defined(__CUDACC__) && !defined(FASTRACE_GAIN_ONLY)
 
-// Multiply the half spectra [count, height, width / 2 + 1] by gain * scale. One thread keeps one coefficient position and
+// Write half spectra [count, height, width / 2 + 1] times gain * scale. One thread keeps one coefficient position and
 // walks over images, so that a filter which all images share is evaluated once for several of them. `edges` (ideal) or
 // `cutoffs` (smooth) hold two numbers per image and replace those of `filter`; null where all images share it.
+//
+// `source` may be `spectrum` itself. In a sweep it holds count / filters spectra, and filter k of spectrum n goes to place
+// n * filters + k, with two numbers per filter; else `filters` is 1.
 template <typename Real, typename Complex>
-__device__ __forceinline__ void apply_mask(Complex* spectrum, int count, int height, int width,
-                                           const long long* edges, const double* cutoffs, fastrace::Filter filter,
-                                           double scale) {
+__device__ __forceinline__ void apply_mask(const Complex* source, Complex* spectrum, int filters, int count, int height,
+                                           int width, const long long* edges, const double* cutoffs,
+                                           fastrace::Filter filter, double scale) {
   const int columns = width / 2 + 1;
   const int column = blockIdx.x * blockDim.x + threadIdx.x;
   const int row = blockIdx.y * blockDim.y + threadIdx.y;
@@ -75,29 +78,30 @@ __device__ __forceinline__ void apply_mask(Complex* spectrum, int count, int hei
   const long long pixels = static_cast<long long>(height) * columns;
   const long long position = static_cast<long long>(row) * columns + column;
   for (int image = blockIdx.z; image < count; image += gridDim.z) {
+    const int from = filters > 1 ? image / filters : image, own = filters > 1 ? image - from * filters : image;
     if (edges != nullptr) {
-      filter.low_edge = edges[2 * image];
-      filter.high_edge = edges[2 * image + 1];
+      filter.low_edge = edges[2 * own];
+      filter.high_edge = edges[2 * own + 1];
     }
     if (cutoffs != nullptr) {
-      filter.low = cutoffs[2 * image];
-      filter.high = cutoffs[2 * image + 1];
+      filter.low = cutoffs[2 * own];
+      filter.high = cutoffs[2 * own + 1];
     }
     if (!shared) factor = static_cast<Real>(fastrace::gain(q, filter) * scale);
     // Also where the factor is 0: a NaN must not vanish with the coefficient.
-    Complex* at = spectrum + image * pixels + position;
-    Complex value = *at;
+    Complex value = source[from * pixels + position];
     value.x *= factor;
     value.y *= factor;
-    *at = value;
+    spectrum[image * pixels + position] = value;
   }
 }
 
 #define FASTRACE_MASK(NAME, REAL, COMPLEX)                                                                            \
-  extern "C" __global__ void NAME(COMPLEX* spectrum, int count, int height, int width, const long long* edges,        \
-                                  const double* cutoffs, long long low_edge, long long high_edge, double low,         \
-                                  double high, int shape, int order, int complement, double scale) {                  \
-    apply_mask<REAL, COMPLEX>(spectrum, count, height, width, edges, cutoffs,                                         \
+  extern "C" __global__ void NAME(const COMPLEX* source, COMPLEX* spectrum, int filters, int count, int height,       \
+                                  int width, const long long* edges, const double* cutoffs, long long low_edge,       \
+                                  long long high_edge, double low, double high, int shape, int order, int complement, \
+                                  double scale) {                                                                     \
+    apply_mask<REAL, COMPLEX>(source, spectrum, filters, count, height, width, edges, cutoffs,                        \
                               fastrace::Filter{low_edge, high_edge, low, high, shape, order, complement}, scale);     \
   }
 

@@ -1,10 +1,12 @@
-// What cuFFT does while it loads and stores: cast in, gain in between, noise, clamp and cast out, without passes of their own.
+// What cuFFT does while it loads and stores: cast in, gain in between, noise, clamp, normalisation and cast out, without
+// passes of their own.
 //
 // The text of bandpass.cu stands before this one; nothing is included. A callback is compiled alone, for one image size,
 // since cuFFT links the load and the store callback of a plan into one kernel, where every name may be defined once:
 //
 //   FASTRACE_PIXEL    the load callback of the forward transform, for that type of pixel
-//   FASTRACE_GAINS    the load callback of the inverse transform, for SHARED gains or for gains of EACH image
+//   FASTRACE_GAINS    the load callback of the inverse transform, for SHARED gains or for gains of EACH image; for
+//                     FASTRACE_FILTERS of each image in a sweep
 //   FASTRACE_RESULT   the store callback of the inverse transform, for that type of result and FASTRACE_NOISE
 //   FASTRACE_BEGIN    the kernels that put the constants of a call in place
 //   FASTRACE_PASSES   the callbacks as kernels: the passes of their own, for where cuFFT takes no callbacks
@@ -29,13 +31,15 @@ struct Call {
   Filter filter;
   double scale;         // 1 / (H W)
   float* table;         // [H, W / 2 + 1] gain * scale, where all images share the filter
-  const void* each;     // [N, 2] int64 edges or float64 cut-offs of the images, else
+  const void* each;     // [N, 2] int64 edges or float64 cut-offs of the images, else; of the filters of a sweep [K, 2]
+  const void* spectra;  // [N, H, W / 2 + 1] of a sweep, K filters for each; cuFFT overwrites what it was given as input
   void* result;         // [N, H, W]; not the address cuFFT was given where results are narrower than its own
   const long long* ids; // [N]
   u64 seed;
   float full_scale;     // stored integers are divided by it
   float amount, inverse;
   float lowest, highest;
+  float mean, per_std;  // of the network's normalisation; 0 and 1 without one
   u32 threshold, stream;
   int height, width;
 };
@@ -202,30 +206,36 @@ FASTRACE_BOTH float noisy(float x, u32 image, u32 pixel, const Call& call) {
 
 namespace fastrace {
 
-// gain / (H W) of a coefficient of one image.
+// gain / (H W) of a coefficient; `own` is the number of the image, or in a sweep of the filter.
 template <int GAINS>
-__device__ __forceinline__ float factor_of(u32 image, u32 place, u32 height, u32 width, const Call& call) {
+__device__ __forceinline__ float factor_of(u32 own, u32 place, u32 height, u32 width, const Call& call) {
   if (GAINS == SHARED) return call.table[place];
   const u32 columns = width / 2 + 1;
   const long long q = scaled_square(place / columns, place % columns, height, width);
   Filter filter = call.filter;
   if (GAINS == EACH_IDEAL) {
     filter.shape = IDEAL;
-    filter.low_edge = static_cast<const long long*>(call.each)[2 * image];
-    filter.high_edge = static_cast<const long long*>(call.each)[2 * image + 1];
+    filter.low_edge = static_cast<const long long*>(call.each)[2 * own];
+    filter.high_edge = static_cast<const long long*>(call.each)[2 * own + 1];
   } else {
-    filter.low = static_cast<const double*>(call.each)[2 * image];
-    filter.high = static_cast<const double*>(call.each)[2 * image + 1];
+    filter.low = static_cast<const double*>(call.each)[2 * own];
+    filter.high = static_cast<const double*>(call.each)[2 * own + 1];
   }
   return static_cast<float>(gain(q, filter) * call.scale);
 }
 
+// In a sweep, image n K + k is filter k of spectrum n of those that all filters read; else `filters` is 1.
 template <int GAINS>
-__device__ __forceinline__ float2 passed(const float2* spectrum, u64 at, u32 height, u32 width, const Call& call) {
+__device__ __forceinline__ float2 passed(const float2* spectrum, u64 at, u32 height, u32 width, u32 filters,
+                                         const Call& call) {
   // 32 bits: a plan has less than 2^31 elements, and a 64-bit division costs tens of instructions.
   const u32 coefficients = height * (width / 2 + 1), offset = static_cast<u32>(at);
   const u32 image = offset / coefficients, place = offset % coefficients;
-  const float factor = factor_of<GAINS>(image, place, height, width, call);
+  const float factor = factor_of<GAINS>(filters > 1 ? image % filters : image, place, height, width, call);
+  if (filters > 1) {
+    spectrum = static_cast<const float2*>(call.spectra);
+    at = image / filters * coefficients + place;
+  }
   float2 value;
   value.x = value.y = 0.0f;
   // What is rejected is not even read, but for the mean: an image with a NaN has one there, and 0 times it stays NaN.
@@ -244,6 +254,7 @@ __device__ __forceinline__ void finished(u64 at, float value, u32 height, u32 wi
   // Written so that NaN passes.
   value = value < call.lowest ? call.lowest : value;
   value = value > call.highest ? call.highest : value;
+  value = (value - call.mean) * call.per_std;
   stored<TYPE>(call.result, at, value);
 }
 
@@ -258,7 +269,7 @@ __device__ float fastrace_load(void* pixels, unsigned long long at, void* call, 
 #if defined(FASTRACE_GAINS)
 __device__ float2 fastrace_gain(void* spectrum, unsigned long long at, void* call, void*) {
   return fastrace::passed<FASTRACE_GAINS>(static_cast<const float2*>(spectrum), at, FASTRACE_HEIGHT, FASTRACE_WIDTH,
-                                          *static_cast<const fastrace::Call*>(call));
+                                          FASTRACE_FILTERS, *static_cast<const fastrace::Call*>(call));
 }
 #endif
 
@@ -309,9 +320,11 @@ FASTRACE_LOAD_KERNEL(bandpass_load_float16, F16)
 FASTRACE_LOAD_KERNEL(bandpass_load_float32, F32)
 
 #define FASTRACE_GAIN_KERNEL(NAME, GAINS)                                                                      \
-  extern "C" __global__ void NAME(float2* spectrum, long long count, const fastrace::Call* call) {             \
+  extern "C" __global__ void NAME(float2* spectrum, long long count, fastrace::u32 filters,                    \
+                                  const fastrace::Call* call) {                                                \
     FASTRACE_ELEMENT;                                                                                          \
-    spectrum[at] = fastrace::passed<fastrace::GAINS>(spectrum, at, call->height, call->width, *call);          \
+    spectrum[at] =                                                                                             \
+        fastrace::passed<fastrace::GAINS>(spectrum, at, call->height, call->width, filters, *call);            \
   }
 FASTRACE_GAIN_KERNEL(bandpass_gain_shared, SHARED)
 FASTRACE_GAIN_KERNEL(bandpass_gain_each_ideal, EACH_IDEAL)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda
+from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
 from fastrace.kernels.bandpass.gain import SHAPES
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("path")]
@@ -60,6 +60,44 @@ def test_each_image_can_have_its_own_cut_offs(shape: str) -> None:
         assert np.abs(got.cpu().numpy() - expected).max() < GPU_TOLERANCE[torch.float32]
 
 
+@pytest.mark.parametrize("size", [(1, 224, 224), (1, 1, 9), (3, 37, 40), (5, 33, 31), (2, 223, 225)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_filters_of_a_sweep_agree_with_the_float64_reference(size: tuple[int, int, int], shape: str) -> None:
+    batch = images(*size, dtype=torch.float64)
+    for complement in (False, True):
+        named: dict[str, Any] = {"complement": complement, "shape": shape, "order": 3}
+        expected = np.stack([bandpass_reference(batch.numpy(), *band, **named) for band in BANDS], 1)
+        for dtype, tolerance in GPU_TOLERANCE.items():
+            got = bandpass_sweep(batch.to("cuda", dtype), BANDS, **named)
+            assert got.is_contiguous()
+            assert np.abs(got.double().cpu().numpy() - expected).max() < tolerance, (complement, dtype)
+
+
+def test_sweeps_of_one_image_of_one_filter_and_of_none() -> None:
+    batch, many = images(5, 30, 31).cuda(), [(0.25 * k, 0.25 * k + 2) for k in range(300)]  # two kernels of cut-offs
+    swept = bandpass_sweep(batch, many)
+    for k in (0, 1, 247, 248, 299):
+        assert (swept[:, k] - bandpass(batch, *many[k])).abs().max() < GPU_TOLERANCE[torch.float32]
+    assert (bandpass_sweep(batch[0], many) - swept[0]).abs().max() < GPU_TOLERANCE[torch.float32]
+    assert (bandpass_sweep(batch, many[:1])[:, 0] - swept[:, 0]).abs().max() < GPU_TOLERANCE[torch.float32]
+    assert bandpass_sweep(batch, []).shape == (5, 0, 30, 31)
+    assert bandpass_sweep(batch[:0], many).shape == (0, 300, 30, 31)
+
+
+def test_a_sweep_does_not_spread_nan_and_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = images(4, 20, 20).cuda()
+    whole = bandpass_sweep(batch, BANDS)
+    monkeypatch.setattr(cuda, "MAX_ELEMENTS", 2 * len(BANDS) * 400)
+    assert (bandpass_sweep(batch, BANDS) - whole).abs().max() < GPU_TOLERANCE[torch.float32]
+    monkeypatch.setattr(cuda, "MAX_ELEMENTS", 4 * 400)
+    assert (bandpass_sweep(batch, BANDS) - whole).abs().max() < GPU_TOLERANCE[torch.float32]
+    monkeypatch.undo()
+    batch[1, 3, 3] = float("nan")
+    swept = bandpass_sweep(batch, BANDS)
+    assert swept[1].isnan().any(dim=(-2, -1)).all()
+    assert not swept[[0, 2, 3]].isnan().any()
+
+
 @pytest.mark.parametrize(("n", "ky", "kx", "radius"), [(64, 6, 8, 10), (224, 30, 40, 50), (225, 7, 24, 25)])
 def test_a_wave_on_the_edge_belongs_to_the_band_above_it(n: int, ky: int, kx: int, radius: int) -> None:
     y, x = np.mgrid[:n, :n]
@@ -92,6 +130,10 @@ def test_the_gradient_is_the_filter_itself() -> None:
     batch, upstream = images(4, 20, 21).cuda().requires_grad_(), images(4, 20, 21).cuda() - 0.5
     (gradient,) = torch.autograd.grad(bandpass(batch, 3, 8), batch, upstream)
     assert torch.equal(gradient, bandpass(upstream, 3, 8))
+    wanted = torch.stack([upstream, 2 * upstream], 1)
+    (gradient,) = torch.autograd.grad(bandpass_sweep(batch, [(3, 8), (0, 5)]), batch, wanted)
+    expected = bandpass(upstream, 3, 8) + 2 * bandpass(upstream, 0, 5)
+    assert (gradient - expected).abs().max() < GPU_TOLERANCE[torch.float32]
 
 
 def test_the_operations_pass_opcheck() -> None:
@@ -100,6 +142,7 @@ def test_the_operations_pass_opcheck() -> None:
     for shape in SHAPES.values():
         torch.library.opcheck(torch.ops.fastrace.bandpass, (batch, 2.0, INF, False, shape, 2))
         torch.library.opcheck(torch.ops.fastrace.bandpass_each, (batch, edges, edges + 3, True, shape, 2))
+        torch.library.opcheck(torch.ops.fastrace.bandpass_sweep, (batch, edges[:2], edges[:2] + 3, True, shape, 2))
 
 
 def test_torch_compile_traces_through_without_a_break() -> None:
@@ -117,10 +160,14 @@ def test_torch_compile_traces_through_without_a_break() -> None:
 def test_two_streams_do_not_disturb_each_other(shape: str, on_two_streams: Callable[..., None]) -> None:
     first, second = images(64, 112, 112).cuda(), 1 - images(64, 112, 112).cuda()
     on_two_streams(lambda batch: bandpass(batch, 5, 20, shape=shape), first, second)
+    on_two_streams(lambda batch: bandpass_sweep(batch, [(0, 5), (5, 20), (20, INF)], shape=shape), first, second)
 
 
 def test_a_cuda_graph_replays_it(in_a_graph: Callable[..., None]) -> None:
-    in_a_graph(lambda batch: bandpass(batch, 5, 20), images(8, 64, 64).cuda(), 1 - images(8, 64, 64).cuda())
+    first, lows = images(8, 64, 64).cuda(), torch.arange(8.0)
+    in_a_graph(lambda batch: bandpass(batch, 5, 20), first, 1 - first)
+    in_a_graph(lambda batch: bandpass(batch, lows, lows + 9), first, 1 - first)
+    in_a_graph(lambda batch: bandpass_sweep(batch, [(0, 5), (5, 20), (20, INF)]), first, 1 - first)
 
 
 def test_a_capture_without_a_plan_is_refused_with_the_remedy() -> None:

@@ -15,7 +15,7 @@ import torch
 pytest.importorskip("triton")
 pytest.importorskip("cupy")
 
-from fastrace.kernels.bandpass import bandpass, bandpass_reference, jit
+from fastrace.kernels.bandpass import bandpass, bandpass_reference, bandpass_sweep, jit
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
 from fastrace.kernels.bandpass.folded import PIXELS, TOLERANCE, folded
 from fastrace.kernels.bandpass.gain import SHAPES
@@ -56,6 +56,10 @@ def test_bandpass(size: tuple[int, int, int], shape: str, path: str) -> None:
         assert np.abs(got - bandpass_reference(images, 1, 5, shape=shape)).max() < 4e-6
         got = bandpass(batch, lows, highs, shape=shape).double().cpu().numpy()
         assert np.abs(got - bandpass_reference(images, lows.numpy(), highs.numpy(), shape=shape)).max() < 4e-6
+        bands = [(0, 2), (1, 5), (3, INF)]
+        got = bandpass_sweep(batch, bands, shape=shape).double().cpu().numpy()
+        expected = np.stack([bandpass_reference(images, *band, shape=shape) for band in bands], 1)
+        assert np.abs(got - expected).max() < 4e-6
 
 
 @pytest.mark.parametrize("pixel", jit.PIXELS)
@@ -66,8 +70,9 @@ def test_fused(pixel: torch.dtype, dtype: torch.dtype, path: str) -> None:
     ids = torch.arange(3)
     for kind, amount in AMOUNTS.items():
         drawn = Noise(kind, amount, 5, 6)
-        got = apply_fused(images.cuda(), 0, INF, noise=drawn, ids=ids.cuda(), clamp=(0, 1), dtype=dtype)
-        expected = apply_fused(images, 0, INF, noise=drawn, ids=ids, clamp=(0, 1))
+        last = {"clamp": (0, 1), "normalise": (0.5, 2.0)}
+        got = apply_fused(images.cuda(), 0, INF, noise=drawn, ids=ids.cuda(), dtype=dtype, **last)
+        expected = apply_fused(images, 0, INF, noise=drawn, ids=ids, **last)
         assert (got.cpu().float() - expected).abs().max() <= (
             0.01 if dtype == torch.bfloat16 or kind == "poisson" else 1e-3
         )

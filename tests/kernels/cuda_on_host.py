@@ -14,7 +14,7 @@ import subprocess
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -54,12 +54,12 @@ static inline void every_thread(const int* grid, const int* block, Kernel kernel
 EPILOGUE = """
 #if !defined(FASTRACE_GAIN_ONLY)
 #define LAUNCH(NAME, COMPLEX)                                                                                          \\
-  extern "C" void launch_##NAME(const int* grid, const int* block, COMPLEX* spectrum, int count, int height,           \\
-                                int width, const long long* edges, const double* cutoffs, long long low_edge,         \\
-                                long long high_edge, double low, double high, int shape, int order, int complement,   \\
-                                double scale) {                                                                        \\
-    every_thread(grid, block, NAME, spectrum, count, height, width, edges, cutoffs, low_edge, high_edge, low, high,    \\
-                 shape, order, complement, scale);                                                                     \\
+  extern "C" void launch_##NAME(const int* grid, const int* block, const COMPLEX* source, COMPLEX* spectrum,           \\
+                                int filters, int count, int height, int width, const long long* edges,                 \\
+                                const double* cutoffs, long long low_edge, long long high_edge, double low,            \\
+                                double high, int shape, int order, int complement, double scale) {                     \\
+    every_thread(grid, block, NAME, source, spectrum, filters, count, height, width, edges, cutoffs, low_edge,         \\
+                 high_edge, low, high, shape, order, complement, scale);                                               \\
   }
 LAUNCH(bandpass_mask_f32, float2)
 LAUNCH(bandpass_mask_f64, double2)
@@ -178,6 +178,7 @@ class Plan:
     """cufft.PlanNd's contract, in NumPy: batched 2-D transforms by the layout given, unscaled, C2R ruins its input."""
 
     made = 0
+    ran: ClassVar[list[tuple[str, int]]] = []  # kind and batch of every transform
 
     def __init__(self, size: Any, *layout: Any, callbacks: Any = None) -> None:
         inembed, istride, idist, onembed, ostride, odist, kind, batch, order, last_axis, last_size = layout
@@ -192,6 +193,7 @@ class Plan:
     def fft(self, source: Memory, target: Memory, direction: str) -> None:
         forward = self.kind in ("R2C", "D2Z")
         assert direction == ("forward" if forward else "inverse")
+        Plan.ran.append((self.kind, self.shapes[0][0]))
         double = self.kind in ("D2Z", "Z2D")
         real, half = (np.float64, np.complex128) if double else (np.float32, np.complex64)
         types = (real, half) if forward else (half, real)

@@ -271,8 +271,6 @@ def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
         cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
             cuda.launch(images[:1], [1.0], [3.0], False, IDEAL, 2)
-        with pytest.raises(UsageError, match="which no CUDA graph can capture"):
-            cuda.launch(images, [1.0, 2.0], [3.0, 4.0], False, IDEAL, 2)
     for n in range(1, cuda.MAX_PLANS + 5):
         cuda.launch(torch.rand(1, 4, n), [1.0], [3.0], False, IDEAL, 2)
     assert len(cuda._plans) == cuda.MAX_PLANS

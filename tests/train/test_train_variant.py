@@ -49,7 +49,7 @@ class Keep(torch.nn.Module):
 def test_the_network_gets_what_the_released_code_gave_its_own(planted: Dataset) -> None:
     reader = Reader(planted, labelled(planted, "group"), CPU)
     batch = reader.read(np.arange(4))
-    pipeline = Pipeline(Keep(), parse("highpass:5", "released-code"), planted.scale, 0)
+    pipeline = Pipeline(Keep(), parse("highpass:5", "released-code"), 0)
     pipeline.measure(reader, np.arange(40), 16)
     pipeline.logits(batch)
     display = batch.pixels.numpy() / 65535

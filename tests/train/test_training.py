@@ -111,7 +111,7 @@ def test_a_checkpoint_names_no_patient_and_is_read_without_running_code(trained:
 
 
 def test_a_checkpoint_alone_gives_the_same_scores(trained: Path, planted: Dataset) -> None:
-    pipeline = Checkpoint.load(trained).pipeline(CPU, planted.scale)
+    pipeline = Checkpoint.load(trained).pipeline(CPU)
     cohort = labelled(planted, "group")
     table = pd.read_parquet(trained / "predictions.parquet")
     wanted = np.flatnonzero(cohort.frame["image_key"].isin(table["image_key"]))
@@ -353,7 +353,7 @@ def test_uint8_and_uint16_mean_the_same_image(tmp_path: Path) -> None:
     for dtype in ("uint8", "uint16"):
         data = make_dataset(tmp_path / dtype, patients=4, dtype=dtype)
         batch = Reader(data, labelled(data, "group"), CPU).read(np.arange(4))
-        pipeline = Pipeline(torch.nn.Identity(), parse("none"), data.scale, 0)
+        pipeline = Pipeline(torch.nn.Identity(), parse("none"), 0)
         pixels.append(pipeline.degraded(batch.pixels, batch.ids, batch.mm_per_pixel))
     assert (pixels[0] - pixels[1]).abs().max() <= 0.5 / 255 + 0.5 / 65535 + 1e-6
     assert pixels[0].max() <= 1
@@ -362,7 +362,7 @@ def test_uint8_and_uint16_mean_the_same_image(tmp_path: Path) -> None:
 def test_normalisation_is_of_the_degraded_training_images(ask: Ask, planted: Dataset) -> None:
     cohort = select(planted, ask())
     reader = Reader(planted, cohort, CPU)
-    pipeline = Pipeline(torch.nn.Identity(), parse("highpass:6"), planted.scale, 0)
+    pipeline = Pipeline(torch.nn.Identity(), parse("highpass:6"), 0)
     pipeline.measure(reader, cohort.of("train"), 16)
     batch = reader.read(cohort.of("train"))
     images = pipeline.degraded(batch.pixels, batch.ids, batch.mm_per_pixel).double()
@@ -392,7 +392,7 @@ def test_degradation_and_network_compile_as_one_graph(planted: Dataset, ask: Ask
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(3600, 2)
     )
-    pipeline = Pipeline(network, parse(text), planted.scale, 1)
+    pipeline = Pipeline(network, parse(text), 1)
     whole = torch.compile(pipeline._logits, fullgraph=True)
     for epoch in (1, 2):  # another epoch, other noise, no new graph
         change = changes(ask().recipe, draw(6, 1, epoch), CPU)
@@ -425,7 +425,7 @@ def test_a_failed_compilation_says_how_to_go_on(planted: Dataset, monkeypatch: p
     def fail(*_: object) -> torch.Tensor:
         raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nmore")
 
-    pipeline = Pipeline(torch.nn.Identity(), parse("none"), planted.scale, 1)
+    pipeline = Pipeline(torch.nn.Identity(), parse("none"), 1)
     monkeypatch.setattr(pipeline, "_forward", fail)
     batch = Reader(planted, labelled(planted, "group"), CPU).read(np.arange(1))
     with pytest.raises(BackendMissing, match=r"torch.compile failed \(no C\+\+ compiler\); train with --no-compile"):
