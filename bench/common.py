@@ -4,6 +4,16 @@
 times those that gave one. A peer that is not installed, fails, ends the process or is wrong stays in the table and is
 named as such. What was asked for on the command line (`Settings`) and who listens (`SESSION`) is the same for all
 benchmarks of a process, and is therefore not handed through each of them.
+
+What a call finds in the caches would be what the peer before it left there, which is nobody's usual state and unfair to
+whoever follows one that writes much. Where it matters, each timed call is therefore prepared, untimed (`caches`):
+
+- **hot**: the same call came immediately before, as in a loop. Peers that take more than 20 times as long as we do are
+  spared it: fetching the operation's data from memory takes about as long as we do, a twentieth of their time.
+- **cold**: other data fill the caches of all cores (`machine.evict`). The second thread of a library has gone to sleep
+  meanwhile, as it does between the calls of a program that also does something else; waking it is part of a cold time.
+
+Where neither is asked for (decoding, statistics, whole commands), a call takes so long that it does not matter.
 """
 
 from __future__ import annotations
@@ -11,23 +21,26 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastrace.bench.machine import Meter, load, peak_memory, usable_cpus, version
+from fastrace.bench.machine import Meter, evict, load, peak_memory, usable_cpus, version
 
 __all__ = [
+    "COLD",
     "SESSION",
+    "Error",
     "Peer",
     "Row",
     "Settings",
     "difference",
     "figures",
+    "hot_and_cold",
     "interleave",
     "is_ours",
     "measure",
@@ -36,8 +49,10 @@ __all__ = [
 __all__ += ["threads", "usable_cpus", "version"]
 
 # operation, peer, version ("not installed");
+# caches ("hot", "cold", or None where they are as they come);
 # ms, ratio (its time / ours), spread (p20 and p80 of the ratio), samples (ms of each round): None without a time;
-# max_error (against the float64 reference; None where there is none), problem (a sentence, or None);
+# max_error, rms_error (against the float64 reference; None where there is none), lsb (one step of an integer result, in the
+# unit of the errors; None where the result is none), problem (a sentence, or None);
 # noisy (our own time, or the machine, was restless) and why (sentences), load, threads;
 # first_ms (the first call: imports and compilation), peak_mb (memory that a later call needs, its result included);
 # bytes, flops (what the operation has to move and compute at least, per image; None where it is not stated).
@@ -47,6 +62,20 @@ NOISY_SPREAD = 1.3  # p80 / p20 of our own time
 NOISY_OTHERS = 0.25  # cores that other processes used
 NOISY_STOLEN = 0.02  # share of the time that the hypervisor gave to others
 SLOW = 20  # `--peers fast` leaves out who takes this many times as long as we do
+PATIENCE = 120.0  # seconds that one call may take; the slowest, a loop of the released code, takes 10
+COLD_ROUNDS = 15  # at most
+# How the operations begin whose cold rows are part of a quick run too.
+QUICK_COLD = ("VOI linear + area 1024x512, 2 threads", "bandpass 0:25 224x224 float32, batch", "gather random")
+COLD = ", caches cold"  # how the name of an operation ends whose calls find none of their data in the caches
+
+Caches = Literal["hot", "cold"] | None
+
+
+class Error(NamedTuple):
+    """How far a result is from the float64 reference: largest absolute difference, and root of the mean square."""
+
+    largest: float
+    rms: float
 
 
 @dataclass(frozen=True)
@@ -112,7 +141,8 @@ class Session:
     ----------
     settings : Settings
     mark : callable
-        Is told operation and peer before each call, and two empty words after the last: what ended the process, if it ends.
+        Is told operation, peer and how many seconds it may take before each call, and two empty words after the last: what
+        ended the process, if it ends, or has to be ended.
     emit : callable
         Takes the rows of each operation that is done.
     ended : dict
@@ -122,7 +152,7 @@ class Session:
     """
 
     settings: Settings = field(default_factory=Settings)
-    mark: Callable[[str, str], None] = lambda operation, peer: None
+    mark: Callable[[str, str, float], None] = lambda operation, peer, patience: None
     emit: Callable[[list[Row]], None] = lambda rows: None
     ended: Mapping[tuple[str, str], str] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
@@ -171,13 +201,16 @@ def threads(count: int) -> Iterator[None]:
         give(*before)
 
 
-def difference(result: Any, exact: np.ndarray) -> float:
-    """Largest absolute difference; inf where the shapes differ or a value is not a number."""
-    values = np.asarray(result)
+def difference(result: Any, exact: np.ndarray) -> Error:
+    """How far a result is from the reference; inf where the shapes differ or a value is not a number."""
+    values, nothing_alike = np.asarray(result), Error(np.inf, np.inf)
     if values.shape != exact.shape:
-        return float("inf")
-    largest = float(np.abs(values - exact).max(initial=0))
-    return largest if np.isfinite(largest) else float("inf")
+        return nothing_alike
+    apart = np.abs(values - exact).astype(np.float64, copy=False).reshape(-1)
+    largest = float(apart.max(initial=0))
+    if not np.isfinite(largest):
+        return nothing_alike
+    return Error(largest, float(np.sqrt(apart @ apart / max(apart.size, 1))))
 
 
 def interleave(
@@ -186,15 +219,25 @@ def interleave(
     *,
     tries: int = 1,
     clock: Callable[[], float] = time.perf_counter,
+    caches: Caches = None,
+    slow: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Seconds of each call in each round (the best of `tries`); whoever needs a warm-up has had it."""
+    """Seconds of each call in each round (the best of `tries`); whoever needs a warm-up has had it.
+
+    With hot caches an untimed call comes before the first try, except to those that are `slow`; with cold ones the caches are
+    emptied before each try.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for turn in range(rounds):
         first = turn % len(names)  # whoever follows a peer that fills the caches is not always the same
         for name in names[first:] + names[:first]:
             seconds = []
+            if caches == "hot" and name not in slow:
+                calls[name]()
             for _ in range(tries):
+                if caches == "cold":
+                    evict()
                 started = clock()
                 calls[name]()
                 seconds.append(clock() - started)
@@ -205,34 +248,41 @@ def interleave(
 def measure(
     operation: str,
     peers: Sequence[Peer],
-    error: Callable[[Any], float] | None = None,
+    error: Callable[[Any], Error] | None = None,
     *,
     rounds: int,
     per: int = 1,
     tries: int = 1,
     clock: Callable[[], float] = time.perf_counter,
+    caches: Caches = None,
     work: tuple[float, float] | None = None,
+    lsb: float | None = None,
     memory: bool = True,
+    patience: float = PATIENCE,
 ) -> list[Row]:
     """Check and time all peers of one operation.
 
     Parameters
     ----------
     operation : str
-        Name of the operation in the table.
+        Name of the operation in the table; `COLD` is added to it where it is so.
     peers : sequence of Peer
         The first is ours; if it fails, its exception is raised, for there is nothing to compare with.
     error : callable
-        Result of a call -> largest error against the float64 reference. inf stands for "not comparable".
-    rounds, tries, clock
+        Result of a call -> its error against the float64 reference. inf stands for "not comparable".
+    rounds, tries, clock, caches
         As for `interleave`.
     per : int
         Images in one call; times are per image.
     work : (float, float) or None
         Bytes that must be moved and floating-point operations that must be done per image, whoever does it: inputs read once
         and results written once, and the operations of the textbook's algorithm. They place the operation under the roof.
+    lsb : float or None
+        One step of the result where it is of integers, in the unit of the error: 1/255 for an error in display units.
     memory : bool
         Whether the memory of a call is that of this process.
+    patience : float
+        Seconds after which a call that has not returned is taken for one that never will (in a process of its own only).
 
     Returns
     -------
@@ -240,6 +290,7 @@ def measure(
         One a peer, in the order given; none where the operation was measured before or none of its peers was asked for.
     """
     session, settings, ours = SESSION, SESSION.settings, peers[0]
+    operation += COLD if caches == "cold" else ""
     wanted = [peer for peer in peers if peer is ours or not settings.leaves_out(peer.name)]
     if operation in session.done or (len(peers) > 1 and len(wanted) == 1):
         return []
@@ -247,7 +298,7 @@ def measure(
     problems = {
         peer.name: session.ended[operation, peer.name] for peer in peers if (operation, peer.name) in session.ended
     }
-    errors: dict[str, float | None] = {}
+    errors: dict[str, Error | None] = {}
     first: dict[str, float] = {}
     peaks: dict[str, float | None] = {}
     warm: dict[str, float] = {}
@@ -256,7 +307,7 @@ def measure(
     for peer in wanted:
         if peer.name in problems:
             continue
-        session.mark(operation, peer.name)
+        session.mark(operation, peer.name, patience)
         try:
             started = time.perf_counter()
             result = peer.call()
@@ -266,6 +317,7 @@ def measure(
                 problems |= {peer.name: wrong} if wrong else {}
             del result
             if not settings.check_only:
+                session.mark(operation, peer.name, patience)
                 peak, taken = peak_memory(peer.call)
                 peaks[peer.name], warm[peer.name] = peak if memory else None, taken / peer.part
                 if settings.peers == "fast" and warm[peer.name] > SLOW * warm[ours.name]:
@@ -285,7 +337,7 @@ def measure(
         def call() -> None:
             if peer.name in out:
                 return
-            session.mark(operation, peer.name)
+            session.mark(operation, peer.name, patience)
             try:
                 peer.call()
             except Exception as failure:
@@ -299,8 +351,10 @@ def measure(
     seconds: dict[str, np.ndarray] = {}
     if wanted and not settings.check_only:
         calls = {peer.name: guarded(peer) for peer in wanted if peer.name not in absent | out}
-        seconds = interleave(calls, min(rounds, settings.rounds or rounds), tries=tries, clock=clock)
-    session.mark("", "")
+        slow = [name for name in calls if warm[name] > SLOW * warm[ours.name]]
+        rounds = min(rounds, settings.rounds or rounds)
+        seconds = interleave(calls, rounds, tries=tries, clock=clock, caches=caches, slow=slow)
+    session.mark("", "", 0)
     samples = {
         p.name: _rounded(seconds[p.name] / per / p.part) for p in wanted if p.name in seconds and p.name not in out
     }
@@ -310,8 +364,10 @@ def measure(
             "operation": operation,
             "peer": peer.name,
             "version": "not installed" if peer.name in absent else version(*peer.packages),
+            "caches": caches,
             **figures(samples.get(peer.name), samples.get(ours.name)),
-            "max_error": None if peer.name in absent | out else errors.get(peer.name),
+            **_errors(None if peer.name in absent | out else errors.get(peer.name)),
+            "lsb": lsb,
             "problem": problems.get(peer.name),
             "noisy": bool(why),
             "why": why,
@@ -326,6 +382,28 @@ def measure(
     ]
     session.emit(rows)
     return rows
+
+
+def hot_and_cold(
+    operation: str,
+    peers: Sequence[Peer],
+    error: Callable[[Any], Error] | None = None,
+    *,
+    rounds: int,
+    cold: Sequence[str],
+    **more: Any,
+) -> list[Row]:
+    """`measure` with the caches hot, and with them cold those peers alone whose names begin with a word of `cold`, if any.
+
+    Emptying the caches takes 20 ms a call, more than most calls: cold rows have fewer peers and rounds, and are few in a quick
+    run.
+    """
+    settings = SESSION.settings
+    found = measure(operation, peers, error, rounds=rounds, caches="hot", **more)
+    if not cold or settings.check_only or (settings.quick and not operation.startswith(QUICK_COLD)):
+        return found
+    some = [peer for peer in peers if peer is peers[0] or peer.name.startswith(tuple(cold))]
+    return found + measure(operation, some, error, rounds=min(rounds, COLD_ROUNDS), caches="cold", **more)
 
 
 def figures(samples: Sequence[float] | None, ours: Sequence[float] | None) -> Row:
@@ -376,10 +454,15 @@ def _digits(value: float | None, digits: int) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
-def _judge(error: float, limit: float) -> tuple[float | None, str | None]:
-    if not np.isfinite(error):
+def _errors(error: Error | None) -> Row:
+    return {"max_error": error.largest, "rms_error": error.rms} if error else {"max_error": None, "rms_error": None}
+
+
+def _judge(error: Error, limit: float) -> tuple[Error | None, str | None]:
+    if not np.isfinite(error.largest):
         return None, "wrong result: another shape, or values that are not numbers"
-    return error, f"wrong result: error {error:.2g}, at most {limit:.2g} is expected" if error > limit else None
+    wrong = f"wrong result: error {error.largest:.2g}, at most {limit:.2g} is expected"
+    return error, wrong if error.largest > limit else None
 
 
 def _failed(failure: Exception) -> str:

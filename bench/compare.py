@@ -10,7 +10,8 @@ The raw change of our time (old / new) stands beside it. On the same machine (pr
 1 as well: a peer that was slow for a while is no regression of ours (two quick runs, minutes apart, had called one). It
 decides alone only where there is no common peer, on the same machine, by the same rule on the percentiles of our own times.
 A result of ours that was right and is now wrong or missing is a regression too. What only one of the runs measured is
-counted, and is none.
+counted, and is none. Results of schema 2 are read as well: what has hot caches now has the same name, but was timed after
+whichever peer came before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fastrace.bench.common import Row, is_ours
 from fastrace.bench.run import SCHEMA
 from fastrace.errors import UsageError
 
+READ = (2, SCHEMA)  # schemas
 WORSE = 1.1  # times as slow as before, at least, is a regression
 
 
@@ -89,10 +91,10 @@ def load(path: Path) -> dict[str, Any]:
         raise UsageError(f"--compare {path}: not JSON; give a file that `fastrace bench --out` wrote") from error
     if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
         raise UsageError(f"--compare {path}: holds no benchmark; give a file that `fastrace bench --out` wrote")
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") not in READ:
         raise UsageError(
-            f"--compare {path}: has schema {document.get('schema', 1)}, this fastrace reads {SCHEMA}; measure again with the "
-            "old version's code and this version's bench, or compare with a newer file"
+            f"--compare {path}: has schema {document.get('schema', 1)}, this fastrace reads {' and '.join(map(str, READ))}; "
+            "measure again with the old version's code and this version's bench, or compare with a newer file"
         )
     return document
 

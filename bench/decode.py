@@ -24,7 +24,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from fastrace.bench.common import Peer, Row, difference, measure, threads
+from fastrace.bench.common import Error, Peer, Row, difference, measure, threads
 from fastrace.dicom import codecs, open_frames
 
 HEIGHT, WIDTH, BITS = 3328, 2560, 12
@@ -159,11 +159,11 @@ def _real_files() -> Path:
 
 
 def _measured(operation: str, peers: list[Peer], expected: np.ndarray, rounds: int) -> list[Row]:
-    def error(result: Any) -> float:
+    def error(result: Any) -> Error:
         samples = np.asarray(result).astype(np.int64)
         return difference(samples.reshape(expected.shape) if samples.size == expected.size else samples, expected)
 
-    return measure(operation, peers, error, rounds=rounds)
+    return measure(operation, peers, error, rounds=rounds, lsb=1.0)
 
 
 def _by_pydicom(path: Path, syntax: uid.UID, plugin: str) -> np.ndarray:

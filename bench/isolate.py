@@ -1,8 +1,9 @@
 """Benchmarks in a process of their own: a peer that crashes ends that process, is named, and the rest is measured without it.
 
 The peers of one operation take their turns in one process, as before; only whoever reads the rows is another. Before each
-call the child writes into shared memory who is running, which costs a microsecond. When it dies, the parent knows what is
-done and who it was, and starts the benchmark again without him; what is done is not measured again.
+call the child writes into shared memory who is running and until when it is waited for, which costs 0.8 microseconds. When
+it dies, or the parent ends it because the call has not returned by then, the parent knows what is done and who it was, and
+starts the benchmark again without him; what is done is not measured again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -26,6 +28,8 @@ from fastrace.bench.machine import roofs
 
 _PR_SET_PDEATHSIG = 1
 _LABEL = 1024  # bytes: operation, a newline, peer
+_LOOK = 0.5  # s between two looks at whether a call still runs
+_GRACE = 10.0  # s to end in when asked to
 
 Found = dict[str, tuple[list[Row], float]]
 
@@ -88,8 +92,9 @@ def run_apart(
 
 
 def _failure(benchmark: str, problem: str) -> Row:
-    nothing: Row = dict.fromkeys(("max_error", "load", "threads", "first_ms", "peak_mb", "bytes", "flops"))
-    row = {"operation": benchmark, "peer": "fastrace", "version": "", **common.figures(None, None), **nothing}
+    unknown = ("caches", "max_error", "rms_error", "lsb", "load", "threads", "first_ms", "peak_mb", "bytes", "flops")
+    row: Row = {"operation": benchmark, "peer": "fastrace", "version": "", **dict.fromkeys(unknown)}
+    row |= common.figures(None, None)
     row |= {"problem": problem, "noisy": False, "why": []}
     assert is_ours(row)
     return row
@@ -110,9 +115,15 @@ class _Child:
             "spawn"
         )  # a fork would inherit the threads of the libraries, but not alive
         self._label = context.RawArray(ctypes.c_char, _LABEL)
+        self._limit = context.RawArray(ctypes.c_double, 2)  # when the call has to be back, and how long that was
         self._pipe, other = context.Pipe(duplex=False)
+        self._folder = tempfile.TemporaryDirectory(
+            ignore_cleanup_errors=True
+        )  # all that it writes, also if it is killed
         self.problem: str | None = None
-        arguments = (other, self._label, list(modules), settings, ended, done, roof, os.getpid())
+        self._stuck: tuple[str, str] | None = None  # who was given up; it may come back until it is ended
+        shared = (self._label, self._limit)
+        arguments = (other, shared, self._folder.name, list(modules), settings, ended, done, roof, os.getpid())
         self._process = context.Process(target=_serve, args=arguments)
         self._process.start()
         other.close()
@@ -123,14 +134,21 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         if self._process.is_alive():
             self._process.terminate()
-        self._process.join(10)
+        self._process.join(_GRACE)
         if self._process.is_alive():  # in a call that does not return
             self._process.kill()
             self._process.join()
+        assert self._process.pid
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+            os.killpg(self._process.pid, signal.SIGKILL)  # workers of a peer that was ended in the middle
+        self._folder.cleanup()
 
     def __iter__(self) -> Any:
         with contextlib.suppress(EOFError, OSError):
             while True:
+                while not self._pipe.poll(_LOOK):
+                    if self._late():
+                        return
                 kind, content = self._pipe.recv()
                 if kind == "failed":  # an exception of ours, or outside of all calls
                     self.problem = content
@@ -140,10 +158,18 @@ class _Child:
         if code and self.problem is None:
             self.problem = f"failed: {_how(code)}"
 
+    def _late(self) -> bool:
+        """Whether the call that runs has not returned in its time."""
+        called, (until, patience) = self.running(), self._limit
+        if not called[0] or time.monotonic() < until:
+            return False
+        self._stuck, self.problem = called, f"failed: no answer in {patience:g} s"
+        return True
+
     def running(self) -> tuple[str, str]:
         """Operation and peer of the last call that did not return."""
         operation, _, peer = self._label.value.decode(errors="replace").partition("\n")
-        return operation, peer
+        return self._stuck or (operation, peer)
 
 
 def _how(code: int) -> str:
@@ -156,7 +182,8 @@ def _how(code: int) -> str:
 
 def _serve(
     pipe: Connection,
-    label: Any,
+    shared: tuple[Any, Any],
+    folder: str,
     modules: list[str],
     settings: Settings,
     ended: dict[tuple[str, str], str],
@@ -165,8 +192,10 @@ def _serve(
     parent: int,
 ) -> None:
     """The child's life: Ctrl-C is the parent's, nothing is written to its standard output, no life without it."""
+    os.setpgid(0, 0)  # with all workers of peers, so that they can be ended together
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # temporary folders are removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    tempfile.tempdir = folder
     os.dup2(2, 1)  # some libraries print; the document on standard output is the parent's
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -174,7 +203,10 @@ def _serve(
         if os.getppid() != parent:
             os._exit(1)
 
-    def mark(operation: str, peer: str) -> None:
+    label, limit = shared
+
+    def mark(operation: str, peer: str, patience: float) -> None:
+        limit[:] = time.monotonic() + patience, patience  # before the name: nobody is given the time of the one before
         label.value = f"{operation}\n{peer}".encode()[: _LABEL - 1] if operation else b""
 
     def emit(rows: list[Row]) -> None:

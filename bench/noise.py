@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from fastrace.bench.common import Peer, Row, difference, measure, threads
+from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
 from fastrace.kernels.noise import COUNT_FLIPS, NORMAL_ERROR, PHOTONS_AT_WHITE, noise, noise_reference
 
 COUNT, SIDE = 32, 224
@@ -64,7 +64,7 @@ def _kind(kind: str, rounds: int) -> list[Row]:
 
     exact = noise_reference(images[:1], ids[:1].numpy(), kind, amount, seed=1)
 
-    def error(result: torch.Tensor) -> float:
+    def error(result: torch.Tensor) -> Error:
         ours = result[:1].numpy().astype(np.float64)
         if kind == "poisson":
             # A count off by one is no rounding error; as long as such pixels are as few as stated, the others tell.
@@ -81,4 +81,5 @@ def _kind(kind: str, rounds: int) -> list[Row]:
     what = f"noise {kind} {amount} {SIDE}x{SIDE} float32, batch {COUNT}, 1 core"
     pixels = SIDE * SIDE
     work = (8.0 * pixels, WORK.get(kind, PHILOX + APPLY) * float(pixels))  # float32 in and out
-    return measure(what, peers, error, rounds=rounds, per=COUNT, work=work)
+    cold = ("torch", "numpy Generator(SFC64)") if kind == "gaussian" else ()
+    return hot_and_cold(what, peers, error, cold=cold, rounds=rounds, per=COUNT, work=work)

@@ -28,6 +28,7 @@ from fastrace.bench.common import Peer, Row, measure
 HEIGHT, WIDTH = 3328, 2560
 SIZE = (1024, 512)
 FILES, QUICK_FILES = 24, 8
+PATIENCE = 600.0  # seconds: a call is a whole archive, 5 s here and far more on a slow disk
 
 
 def make_archive(folder: Path, count: int) -> None:
@@ -150,6 +151,6 @@ def rows(quick: bool = False) -> list[Row]:
             steady.append(Peer(name, runner(read), (package,)))
             whole.append(Peer(name, partial(_peer, read, files, Path(temporary) / "whole"), (package,)))
         operation = f"JPEG Lossless {HEIGHT}x{WIDTH} -> {SIZE[0]}x{SIZE[1]}, 2 processes"
-        found = measure(operation, steady, rounds=3 if quick else 5, per=count, memory=False)
+        found = measure(operation, steady, rounds=3 if quick else 5, per=count, memory=False, patience=PATIENCE)
         command = f"whole command, {count} such files, start included"
-        return found + measure(command, whole, rounds=2 if quick else 3, memory=False)
+        return found + measure(command, whole, rounds=2 if quick else 3, memory=False, patience=PATIENCE)

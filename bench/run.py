@@ -16,7 +16,8 @@ from fastrace.bench.targets import targets_markdown
 from fastrace.errors import UsageError
 
 RESULT = ROOT / "bench" / "results" / "cpu.json"
-SCHEMA = 2  # of the document; 1, without a number, had no samples
+# Of the document. 1, without a number, had no samples; 2 no state of the caches and no root mean square error.
+SCHEMA = 3
 
 
 def run(names: Sequence[str], settings: Settings, say: Callable[[str], None], repeat: int = 1) -> dict[str, Any]:
@@ -98,8 +99,7 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             there[0]
             | figures(mine, base)
             | {
-                "max_error": max((row["max_error"] for row in there if row["max_error"] is not None), default=None),
-                "peak_mb": max((row["peak_mb"] for row in there if row["peak_mb"] is not None), default=None),
+                **{key: _largest(there, key) for key in ("max_error", "rms_error", "peak_mb")},
                 "problem": next((row["problem"] for row in there if row["problem"]), None),
                 "noisy": len(why) * 2 > len(runs),
                 "why": [f"run {number}: {'; '.join(said)}" for number, said in why.items()]
@@ -110,6 +110,10 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         )
     seconds = {name: round(sum(one["seconds"][name] for one in runs), 1) for name in runs[0]["seconds"]}
     return {"seconds": seconds, "roofs": _best_roofs([one["roofs"] for one in runs if one["roofs"]]), "rows": rows}
+
+
+def _largest(rows: Sequence[Row], key: str) -> float | None:
+    return max((row[key] for row in rows if row[key] is not None), default=None)
 
 
 def _best_roofs(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]] | None:
@@ -149,6 +153,8 @@ def page(document: dict[str, Any]) -> str:
             "## Targets\n",
             targets_markdown(document),
             "## All rows\n",
+            "Caches hot: right after the same call; cold: after other data; neither: as they come. Errors are against float64, "
+            "in the unit of the result (display units where it is windowed); LSB: in steps of an integer result.\n",
             markdown(document),
         ]
     )

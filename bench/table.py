@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.bench.common import Row, is_ours
+from fastrace.bench.common import COLD, Row, is_ours
 from fastrace.bench.targets import outcomes
 
 # What the README shows beside the targets: where somebody else is as fast or faster, and what has no target. The rest, with
 # every peer, is in bench/results.
 README_OPERATIONS = (
+    f"VOI linear, 2 threads{COLD}",
     "VOI sigmoid (table), 2 threads",
     "bandpass 10:150 224x224 float32, batch 32, 1 core",
     "bandpass 0:25 224x224 float32, one image, 1 core",
@@ -79,9 +80,11 @@ def terminal(document: dict[str, Any]) -> str:
     width = max((len(_name(row)) for row in rows), default=0) + 2
     lines = [
         *described(document),
-        "medians of interleaved rounds; first: first call, imports and compilation included; memory: of a later call",
+        "medians of interleaved rounds; caches hot: after the same call, cold: after other data; LSB: step of an integer result",
+        "first: first call, imports and compilation included; memory: of a later call; errors are against float64",
         "",
-        f"{'':{width}}{'time':>11}  {'its time / ours (p20-p80)':27}{'fastrace is':23}{'max error':11}{'first':>9}{'memory':>11}",
+        f"{'':{width}}{'time':>11}  {'its time / ours (p20-p80)':27}{'fastrace is':23}{'max error':18}{'RMS':18}"
+        f"{'first':>9}{'memory':>11}",
     ]
     for operation, group in groupby(rows, key=lambda row: row["operation"]):
         block = list(group)
@@ -91,7 +94,8 @@ def terminal(document: dict[str, Any]) -> str:
             else [f"in {len(block[0]['why'])} runs", *block[0]["why"][:1]]
         )
         noisy = f"   NOISY: {'; '.join(why)}" if any(row["noisy"] for row in block) else ""
-        lines += ["   ".join(filter(None, (operation, _reached(block[0], document.get("roofs"))))) + noisy]
+        hot = "caches hot" if block[0]["caches"] == "hot" else ""  # cold ones are in the name
+        lines += ["   ".join(filter(None, (operation, hot, _reached(block[0], document.get("roofs"))))) + noisy]
         lines += [_line(row, width, ours=row is block[0]) for row in block] + [""]
     lines += [
         f"target: {o.target.operation}: {o.target.ratio:g}x {o.target.peer}: {o.words()}" for o in outcomes(document)
@@ -136,17 +140,25 @@ def _name(row: Row) -> str:
 
 
 def _line(row: Row, width: int, ours: bool) -> str:
-    error = "" if row["max_error"] is None else f"{row['max_error']:.2g}"
+    error, rms = (_error(row, key) for key in ("max_error", "rms_error"))
     if row["ms"] is None:
-        checked = "runs" if row["max_error"] is None else f"correct, error {error}"
+        checked = f"correct, error {error}, RMS {rms}" if error else "runs"
         return f"{_name(row):{width}}{row['problem'] or ('not installed' if row['version'] == 'not installed' else checked)}"
     low, high = row["spread"]
     ratio = "" if ours else f"{row['ratio']:8.2f} ({low:.2f}-{high:.2f})"
     first = "" if row["first_ms"] is None else _milliseconds(row["first_ms"])
     memory = "" if row["peak_mb"] is None else f"{row['peak_mb']:.1f} MB"
     line = f"{_name(row):{width}}{_milliseconds(row['ms']):>11}  {ratio:27}{'' if ours else _verdict(row):23}"
-    line = f"{line}{error:11}{first:>9}{memory:>11}".rstrip()
+    line = f"{line}{error:18}{rms:18}{first:>9}{memory:>11}".rstrip()
     return f"{line}   {row['problem'].upper()}" if row["problem"] else line
+
+
+def _error(row: Row, key: str) -> str:
+    """An error in its unit, and in steps of the result where that is of integers; nothing where there is none."""
+    value, lsb = row.get(key), row.get("lsb")
+    if value is None:
+        return ""
+    return f"{value:.2g}" + (f" = {value / lsb:.2g} LSB" if lsb and lsb != 1 else " LSB" * bool(lsb))
 
 
 def _milliseconds(value: float) -> str:
@@ -184,8 +196,11 @@ def markdown(result: dict[str, Any], operations: Sequence[str] | None = None) ->
     """A table of a committed result: one line a peer, losses in bold; all operations or the given ones."""
     machine, roofs = result["environment"], result.get("roofs")
     rows = [row for row in result["rows"] if not operations or row["operation"] in operations]
-    stated = any(rate(row, roofs) for row in rows)
-    columns = ["operation", "peer", "its time / ours", "p20-p80", "ours, ms"] + ["ours, GB/s (of a copy)"] * stated
+    # What no row has gets no column: a result of an earlier schema keeps its table.
+    stated, caches = any(rate(row, roofs) for row in rows), any(row.get("caches") for row in rows)
+    exact = any(row.get("rms_error") is not None for row in rows)
+    columns = ["operation", *["caches"] * caches, "peer", "its time / ours", "p20-p80", "ours, ms"]
+    columns += ["ours, GB/s (of a copy)"] * stated + ["max error (ours)", "RMS (ours)"] * exact
     lines = [
         f"Measured {machine['date']} on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
         f"torch {machine['versions']['torch']}, imagecodecs {machine['versions']['imagecodecs']}.",
@@ -195,17 +210,23 @@ def markdown(result: dict[str, Any], operations: Sequence[str] | None = None) ->
     ]
     ours = {row["operation"]: row for row in reversed(rows) if is_ours(row)}
     for row in rows:
-        if row is ours[row["operation"]]:
+        base = ours[row["operation"]]
+        if row is base:
             continue
         problem = row.get("problem")
         name = f"{row['peer']} {row['version']}".strip() + (f" ({problem})" if problem else "")
-        cells = [row["operation"], name] + [""] * (len(columns) - 2)
+        cells = [row["operation"], *[row.get("caches") or ""] * caches, name]
         if row["ms"] is not None:
             ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
             low, high = row["spread"]
-            cells[2:5] = [ratio, f"{low:.2f}-{high:.2f}", f"{ours[row['operation']]['ms']:.3g}"]
-            if stated and (found := rate(ours[row["operation"]], roofs)):
-                cells[5] = f"{found[0]:.3g}" + (f" ({found[1]:.0%})" if found[1] else "")
+            cells += [ratio, f"{low:.2f}-{high:.2f}", f"{base['ms']:.3g}"]
+            if stated:
+                found = rate(base, roofs)
+                cells.append(f"{found[0]:.3g}" + (f" ({found[1]:.0%})" if found[1] else "") if found else "")
+            if exact:
+                pairs = [(_error(row, key), _error(base, key)) for key in ("max_error", "rms_error")]
+                cells += [f"{its or '-'} ({mine})" if mine else its for its, mine in pairs]
+        cells += [""] * (len(columns) - len(cells))
         lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |"))
     return "\n".join(lines) + "\n"
 
@@ -218,7 +239,9 @@ def csv_text(document: dict[str, Any]) -> str:
     for row in document["rows"]:
         if row["ms"] is None:
             continue
-        keys = ("version", "ratio", "max_error", "noisy", "threads", "bytes", "flops")
+        keys = (
+            "version", "caches", "ratio", "max_error", "rms_error", "lsb", "noisy", "threads", "bytes", "flops",
+        )  # fmt: skip
         extra = json.dumps({key: row[key] for key in keys}, allow_nan=False)
         low, high = (float(f"{np.percentile(row['samples'], q):.5g}") for q in (20, 80))
         metrics = [("speed", "ms", row["ms"], low, high)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastrace.bench.common import Row
+from fastrace.bench.common import COLD, Row
 
 SAME = 0.97  # "no slower": two timings of one function differ by this much
 
@@ -40,6 +40,7 @@ LARGE = (
     BATCH.format("0:100 1024x1024", 4),
     BATCH.format("200:inf 1024x1024", 4),
 )
+GATHER = "gather random 1024x512 uint8, batch 32, {}"
 INTERVAL = "patient-cluster interval, 20,000 rows, B = 2000"
 
 TARGETS = (
@@ -53,8 +54,9 @@ TARGETS = (
     *(Target(operation, "released code", 6) for operation in SMALL),
     *(Target(operation, "scipy", 1) for operation in (*SMALL, *LARGE)),
     Target("one image, 20 cut-offs, 224x224 float32, 1 core", "scipy", 2),
-    Target("gather random 1024x512 uint8, batch 32, 1 thread", "numpy memmap loop", 1),
-    Target("gather random 1024x512 uint8, batch 32, 2 threads", "fastrace, 1 thread", 1.1),
+    # Training writes into the same batches again and again (hot), or lets a model run in between (cold): both are asked for.
+    *(Target(GATHER.format("1 thread") + caches, "numpy memmap loop", 1) for caches in ("", COLD)),
+    *(Target(GATHER.format("2 threads") + caches, "fastrace, 1 thread", 1.1) for caches in ("", COLD)),
     Target("training: feeding 1024x512 uint8, batch 32, 1 thread", "fastrace gather alone", 0.9),
     Target("training: feeding 1024x512 uint8, batch 32, 2 threads", "fastrace gather alone", 0.9),
     Target(f"{INTERVAL}, 1 core", "sklearn loop", 20),

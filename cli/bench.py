@@ -51,8 +51,9 @@ def bench(
     """Measure fastrace against the other libraries that are installed here.
 
     NAME is a group (kernels, decode, stats, pipeline, train) or one of the kernels (window, bandpass, sweep, noise, gather);
-    all of them without a name. Everyone takes turns, errors are against a float64 reference, and losses, crashes and what is
-    not installed are shown. Times on a restless machine are marked NOISY with the reason.
+    all of them without a name. Everyone takes turns, errors are against a float64 reference, and losses, crashes, who does not
+    answer and what is not installed are shown. Kernels are timed with hot caches (right after the same call), some of them also
+    with cold ones. Times on a restless machine are marked NOISY with the reason.
 
     Exit code 1: a result of fastrace is wrong, or --compare finds it more than 10 % slower against the same peers, beyond
     the spread of both runs.

@@ -20,9 +20,9 @@ def timed(operation: str = "op", version: str = "1.0", **samples: list[float]) -
     """Rows of one operation, the first one ours, by their times in ms."""
     ours = next(iter(samples.values()))
     why = restless(ours, (0.0, 0.0))  # a quiet machine
-    rest: Row = {"max_error": None, "problem": None, "noisy": bool(why), "why": why, "load": 0.0, "threads": 1}
-    rest |= {"first_ms": 1.0, "peak_mb": 0.0, "bytes": None, "flops": None}
+    rest: Row = {"max_error": None, "rms_error": None, "lsb": None, "problem": None, "noisy": bool(why), "why": why}
+    rest |= {"load": 0.0, "threads": 1, "first_ms": 1.0, "peak_mb": 0.0, "bytes": None, "flops": None}
     return [
-        {"operation": operation, "peer": peer, "version": version, **figures(times, ours), **rest}
+        {"operation": operation, "peer": peer, "version": version, "caches": None, **figures(times, ours), **rest}
         for peer, times in samples.items()
     ]

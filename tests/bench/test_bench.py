@@ -20,7 +20,7 @@ from bench_documents import document, timed
 from click.testing import CliRunner
 
 from fastrace.bench import GROUPS, NAMES, QUICK_NAMES, common, machine, pipeline, run, table
-from fastrace.bench.common import Peer, Row, Settings, figures, measure, restless
+from fastrace.bench.common import COLD, Error, Peer, Row, Settings, figures, hot_and_cold, interleave, measure, restless
 from fastrace.bench.machine import version
 from fastrace.cli.main import cli, main
 from fastrace.errors import UsageError
@@ -31,20 +31,8 @@ from fastrace.kernels.window import TOLERANCE as WINDOW_TOLERANCE
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ["ms", "ratio", "spread", "samples"]
-KEYS = [
-    "benchmark",
-    "operation",
-    "peer",
-    "version",
-    *MEASURED,
-    "max_error",
-    "problem",
-    "noisy",
-    "why",
-    "load",
-    "threads",
-]
-KEYS += ["first_ms", "peak_mb", "bytes", "flops", "ratios"]
+KEYS = ["benchmark", "operation", "peer", "version", "caches", *MEASURED, "max_error", "rms_error", "lsb"]
+KEYS += ["problem", "noisy", "why", "load", "threads", "first_ms", "peak_mb", "bytes", "flops", "ratios"]
 HIDDEN = ("SimpleITK", "dicomsdl")
 
 
@@ -86,6 +74,9 @@ def test_quick_prints_one_document_with_the_machine_and_a_row_for_each_peer(quic
     for row in quick["rows"]:
         assert list(row) == KEYS
         assert row["noisy"] == bool(row["why"])
+        assert (row["caches"] == "cold") == row["operation"].endswith(COLD)
+        assert (row["caches"] is None) == (row["benchmark"] not in GROUPS["kernels"])
+        assert row["caches"] != "cold" or row["operation"].startswith(common.QUICK_COLD)
         if row["ms"] is None:
             assert row["version"] == "not installed" or row["problem"].startswith("failed"), row
             continue
@@ -95,6 +86,9 @@ def test_quick_prints_one_document_with_the_machine_and_a_row_for_each_peer(quic
         assert row["spread"][0] <= row["spread"][1]
         assert row["first_ms"] > 0
     assert len({(row["operation"], row["peer"]) for row in quick["rows"]}) == len(quick["rows"])
+    for start in common.QUICK_COLD:
+        cold = {row["operation"] for row in quick["rows"] if row["caches"] == "cold"}
+        assert any(operation.startswith(start) for operation in cold), start
     for word in ("VOI", "bandpass", "noise", "decode", "AUC", "patient-cluster interval"):
         assert any(row["operation"].startswith(word) for row in quick["rows"]), word
 
@@ -133,7 +127,8 @@ def test_our_own_errors_are_below_the_tolerances_of_the_kernels(quick: dict[str,
     for start, bound in bounds.items():
         rows = [row for operation, row in ours.items() if operation.startswith(start)]
         assert rows, start
-        assert all(row["max_error"] <= bound for row in rows), start
+        assert all(row["rms_error"] <= row["max_error"] <= bound for row in rows), start
+        assert all((row["rms_error"] > 0) == (row["max_error"] > 0) for row in rows), start
     assert not [row for row in ours.values() if row["problem"]]
     assert {row["operation"] for row in quick["rows"]} == set(ours)
 
@@ -191,7 +186,8 @@ def test_a_peer_that_is_absent_fails_or_is_wrong_is_named_and_does_not_stop_the_
     assert said["shape"]["problem"] == said["nan"]["problem"]
     assert "another shape" in said["nan"]["problem"]
     assert said["right"]["problem"] is None
-    assert said["right"]["max_error"] == 0.25
+    assert said["right"]["max_error"] == said["right"]["rms_error"] == 0.25
+    assert said["nan"]["max_error"] is said["nan"]["rms_error"] is None
     text = table.terminal(document(rows))
     assert "WRONG RESULT" in text
     assert "op: failing failed: ValueError: no such plugin" in text
@@ -207,8 +203,8 @@ def answer(value: float, name: str = "other", **more: Any) -> Peer:
     return Peer(name, lambda: value, ("numpy",), 0.5, **more)
 
 
-def off_by(result: float) -> float:
-    return abs(result - 1.0)
+def off_by(result: float) -> Error:
+    return common.difference(result, np.array(1.0))
 
 
 def test_check_only_judges_and_times_nothing(session: common.Session) -> None:
@@ -220,7 +216,7 @@ def test_check_only_judges_and_times_nothing(session: common.Session) -> None:
     assert [row["max_error"] for row in rows] == [0.0, 2.0, 0.25]
     assert rows[1]["problem"].startswith("wrong result")
     assert calls == [1]
-    assert "correct, error 0.25" in table.terminal(document(rows))
+    assert "correct, error 0.25, RMS 0.25" in table.terminal(document(rows))
 
 
 def test_fast_leaves_out_the_slow_and_says_so(session: common.Session) -> None:
@@ -271,6 +267,74 @@ def test_the_work_of_an_operation_becomes_a_rate(session: common.Session) -> Non
     assert table.rate(rows[0] | {"bytes": None}, None) is None
 
 
+def test_an_error_is_the_largest_and_the_root_mean_square() -> None:
+    exact = np.array([[0.0, 1.0], [2.0, 3.0]])
+    found = common.difference(np.array([[0.0, 1.0], [2.0, 5.0]], dtype=np.float32), exact)
+    assert found == Error(2.0, 1.0)
+    assert common.difference(np.array([200, 0], np.uint8), np.array([0.0, 200.0])) == Error(200.0, 200.0)
+    assert common.difference(np.zeros(0), np.zeros(0)) == Error(0.0, 0.0)
+    for wrong in (np.zeros(4), np.full((2, 2), np.nan), np.full((2, 2), np.inf)):
+        assert common.difference(wrong, exact) == Error(np.inf, np.inf)
+
+
+# ---- what a call finds in the caches -------------------------------------------------------------------------------
+
+
+def order_of(caches: common.Caches, monkeypatch: pytest.MonkeyPatch, **more: Any) -> str:
+    """What happens in two rounds of "a" and "b": calls, "!" for emptied caches, and "(" and ")" for looks at the clock."""
+    happened: list[str] = []
+    looks = iter("()" * 100)
+
+    def clock() -> float:
+        happened.append(next(looks))
+        return 0.0
+
+    monkeypatch.setattr(common, "evict", lambda: happened.append("!"))
+    interleave({name: lambda name=name: happened.append(name) for name in "ab"}, 2, clock=clock, caches=caches, **more)
+    return "".join(happened)
+
+
+def test_each_timed_call_finds_the_caches_as_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert order_of(None, monkeypatch) == "(a)(b)(b)(a)"
+    assert order_of("hot", monkeypatch) == "a(a)b(b)b(b)a(a)"
+    assert order_of("hot", monkeypatch, slow=["b"]) == "a(a)(b)(b)a(a)"
+    assert order_of("hot", monkeypatch, tries=2) == "a(a)(a)b(b)(b)b(b)(b)a(a)(a)"
+    assert order_of("cold", monkeypatch) == "!(a)!(b)!(b)!(a)"
+    assert order_of("cold", monkeypatch, tries=2, slow=["b"]) == "!(a)!(a)!(b)!(b)!(b)!(b)!(a)!(a)"
+
+
+def test_who_is_twenty_times_as_slow_is_spared_the_untimed_call(session: common.Session) -> None:
+    calls: list[str] = []
+
+    def taking(name: str, seconds: float) -> Peer:
+        return Peer(name, lambda: calls.append(name) or time.sleep(seconds))
+
+    measure("op", [taking("fastrace", 1e-3), taking("quick", 1e-3), taking("slow", 0.1)], rounds=2, caches="hot")
+    assert [calls.count(name) for name in ("fastrace", "quick", "slow")] == [2 + 4, 2 + 4, 2 + 2]
+
+
+def test_cold_rows_have_a_name_of_their_own_and_the_peers_that_were_asked_for(session: common.Session) -> None:
+    peers = [answer(1.0, "fastrace"), answer(1.0, "scipy, each"), answer(1.0, "numpy"), answer(1.0, "scipy, shared")]
+    rows = hot_and_cold("op", peers, off_by, cold=("scipy",), rounds=1, lsb=1.0)
+    assert [(row["operation"], row["caches"], row["peer"]) for row in rows] == [
+        *(("op", "hot", peer.name) for peer in peers),
+        *(("op, caches cold", "cold", peers[n].name) for n in (0, 1, 3)),
+    ]
+    assert [row["caches"] for row in hot_and_cold("op", peers, off_by, cold=(), rounds=1)] == ["hot"] * 4
+    # A result is as right with cold caches as with hot ones, and a quick run has few cold rows.
+    for settings in (Settings(check_only=True), Settings(quick=True)):
+        session.settings = settings
+        assert [row["caches"] for row in hot_and_cold("op", peers, off_by, cold=("scipy",), rounds=1)] == ["hot"] * 4
+    shown = table.terminal(document(rows)).splitlines()
+    assert "op   caches hot" in {line.partition("   NOISY")[0] for line in shown}
+    assert "op, caches cold" in {line.partition("   NOISY")[0] for line in shown}
+    text = table.markdown({**document(rows), "environment": run.environment(quick=False)})
+    assert "| op | hot | numpy" in text
+    assert "| op, caches cold | cold | scipy, each" in text
+    lines = csv.DictReader(table.csv_text(document(rows)).splitlines())
+    assert {json.loads(line["extra_benchmark_config_str"])["caches"] for line in lines} == {"hot", "cold"}
+
+
 def test_threads_are_given_back() -> None:
     before = torch.get_num_threads()
     with common.threads(before + 1):
@@ -290,6 +354,34 @@ def test_a_loss_is_a_word_and_not_only_a_number() -> None:
     assert "slower, within spread" in lines["even"]
     assert "faster in 1 comparisons, slower in 2 (most: 0.50, op, against quicker)" in text
     assert "**0.50**" in table.markdown({**document(rows), "environment": run.environment(quick=False)})
+
+
+def test_errors_stand_beside_the_times_and_in_steps_of_an_integer_result() -> None:
+    rows = timed(fastrace=[1.0], exact=[2.0], unlike=[3.0])
+    rows[0] |= {"max_error": 0.5 / 255, "rms_error": 0.25 / 255}
+    rows[1] |= {"max_error": 1 / 255, "rms_error": 0.5 / 255}
+    result = {**document([row | {"lsb": 1 / 255} for row in rows]), "environment": run.environment(quick=False)}
+    result["environment"] |= {"seconds": {"noise": 1.0}}
+    lines = {line.split()[0]: line for line in table.terminal(result).splitlines() if line.startswith("  ")}
+    assert "0.0039 = 1 LSB    0.002 = 0.5 LSB" in lines["exact"]
+    assert "LSB" not in lines["unlike"]
+    text = table.markdown(result)
+    assert text.splitlines()[2].endswith("| max error (ours) | RMS (ours) |")
+    assert "| 0.0039 = 1 LSB (0.002 = 0.5 LSB) | 0.002 = 0.5 LSB (0.00098 = 0.25 LSB) |" in text
+    assert "| - (0.002 = 0.5 LSB) | - (0.00098 = 0.25 LSB) |" in text
+    extra = next(csv.DictReader(table.csv_text(result).splitlines()))["extra_benchmark_config_str"]
+    assert json.loads(extra)["rms_error"] == 0.25 / 255
+    stored = document([row | {"lsb": 1.0, "max_error": 3.0} for row in rows])
+    assert "3 LSB" in table.terminal(stored)
+
+
+def test_a_result_without_states_and_square_errors_keeps_its_table() -> None:
+    rows = [row | {"max_error": 0.1} for row in timed(fastrace=[1.0], other=[2.0])]
+    result = {**document(rows), "environment": run.environment(quick=False)}
+    for row in result["rows"]:
+        for key in ("caches", "rms_error", "lsb"):
+            del row[key]
+    assert "| operation | peer | its time / ours | p20-p80 | ours, ms |" in table.markdown(result).splitlines()
 
 
 def test_restless_times_of_ours_are_marked() -> None:

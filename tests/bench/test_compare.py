@@ -102,6 +102,17 @@ def test_what_only_one_run_measured_is_counted() -> None:
     assert "0 slower or wrong of 1 operations; measured only then: 1, only now: 1" in comparison(old, new)
 
 
+def test_a_result_of_the_schema_before_is_read(tmp_path: Path) -> None:
+    """It had neither states of the caches nor root mean square errors, and the names that the hot rows have."""
+    old, file = result(), tmp_path / "old.json"
+    for row in old["rows"]:
+        for key in ("caches", "rms_error", "lsb"):
+            del row[key]
+    file.write_text(json.dumps(old | {"schema": 2}))
+    (change,) = compare(load(file), result(ours=1.2))
+    assert change.regression
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

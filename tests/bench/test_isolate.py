@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from fastrace.bench import common, run
+from fastrace.bench import common, isolate, run
 from fastrace.bench.common import Settings
 from fastrace.bench.isolate import run_apart
 
 HEAD = """
 import ctypes, os, signal, sys, time
 from pathlib import Path
-from fastrace.bench.common import Peer, measure
+from fastrace.bench.common import Error, Peer, measure
 
 calls = Path(__file__).with_suffix(".calls")
 
@@ -30,7 +30,7 @@ def peer(name, call):
     return Peer(name, call, ("numpy",), 0.5)
 
 def error(result):
-    return abs(result - 1.0)
+    return Error(abs(result - 1.0), abs(result - 1.0))
 
 def segfault():
     ctypes.string_at(0)
@@ -114,6 +114,61 @@ def test_who_ends_the_process_is_named_and_the_rest_is_measured_once(
     assert calls.count("good") == 4 + 3 * 2 + 1 + 4
     assert calls.count("late") == 4
     assert capfd.readouterr().out == ""  # standard output is the document's
+
+
+HANGING = """
+import subprocess, tempfile
+
+def holding():
+    ctypes.PyDLL(None).sleep(600)  # with the lock of the interpreter, as a library in C may
+
+def late():
+    note("late")
+    if calls.read_text().splitlines().count("late") > 3:
+        time.sleep(600)
+    return 1.0
+
+def starting():
+    process = subprocess.Popen(["sleep", "600"])
+    note(f"started {process.pid}")
+    process.wait()
+
+def rows(quick):
+    good = peer("fastrace", lambda: 1.0)
+    note(f"folder {tempfile.mkdtemp()}")
+    hanging = [good, peer("holding", holding), peer("late", late), peer("starting", starting), peer("last", lambda: 1.25)]
+    found = measure("first", hanging, error, rounds=4, patience=1.0)
+    time.sleep(1.5)  # between the calls there is no limit
+    return found + measure("second", [good, peer("slow", lambda: time.sleep(1.5) or 1.0)], error, rounds=1, patience=60.0)
+"""
+
+
+def test_who_does_not_answer_is_named_and_the_rest_is_measured(
+    written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolate, "_GRACE", 0.5)
+    (name,) = written(hanging=HANGING)
+    said: list[str] = []
+    found, _ = run_apart([name], Settings(quick=True), said.append)
+    rows = {(row["operation"], row["peer"]): row for row in found[name][0]}
+    assert {key: row["problem"] for key, row in rows.items()} == {
+        ("first", "fastrace"): None,
+        ("first", "holding"): "failed: no answer in 1 s",
+        ("first", "late"): "failed: no answer in 1 s",
+        ("first", "starting"): "failed: no answer in 1 s",
+        ("first", "last"): None,
+        ("second", "fastrace"): None,
+        ("second", "slow"): None,
+    }
+    assert all((row["ms"] is None) == bool(row["problem"]) for row in rows.values())
+    assert "first: late failed: no answer in 1 s; going on without it" in said
+    # Neither what a peer had started nor what was written stays behind.
+    notes = [line.split() for line in (tmp_path / "hanging.calls").read_text().splitlines()]
+    for process in (Path("/proc", words[1], "stat") for words in notes if words[0] == "started"):
+        assert not process.exists() or process.read_text().rpartition(")")[2].split()[0] == "Z"
+    folders = [Path(words[1]) for words in notes if words[0] == "folder"]
+    assert len(folders) == 4  # a process for each that hung, and one without them
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_a_crash_or_a_failure_of_ours_is_a_row_and_the_others_are_measured(written: Any) -> None:

@@ -85,6 +85,33 @@ def test_the_memory_of_a_call_is_what_it_needs_beyond_what_was_there() -> None:
     assert small < 10
 
 
+def test_every_core_goes_over_its_share_of_more_than_the_caches_hold() -> None:
+    mine = os.sched_getaffinity(0)
+    machine.evict()
+    pool, shares, together = machine._eviction()
+    before = [share.copy() for share in shares]
+    machine.evict()
+    assert all(np.array_equal(share, ~old) for share, old in zip(shares, before, strict=True))  # each element, once
+
+    def bound() -> set[int]:
+        together.wait()
+        return os.sched_getaffinity(0)
+
+    assert sorted(core for one in [pool.submit(bound) for _ in shares] for core in one.result()) == sorted(mine)
+    assert os.sched_getaffinity(0) == mine
+    last = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    if last.exists():
+        assert sum(share.nbytes for share in shares) >= 4 * 1024 * int(last.read_text().strip().rstrip("K"))
+
+
+def test_what_fills_the_caches_is_nobodys_memory() -> None:
+    machine.evict()
+    peak, _ = machine.peak_memory(machine.evict)
+    if peak is None:
+        pytest.skip("this kernel does not reset the peak")
+    assert peak < 10  # of 128 MB
+
+
 def test_the_roofs_are_rates_of_this_machine() -> None:
     found = machine.roofs(quick=True)
     counts = {str(n) for n in {1, machine.usable_cpus()}}
