@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from fastrace.audit.probe import Ints, Partition, cross_fit
 from fastrace.dataset import Dataset
@@ -131,7 +132,6 @@ def _weights(cohort: Cohort, owner: Ints) -> NDArray[np.float64]:
 
 def patient_means(values: NDArray[Any], owner: Ints, weight: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Mean over studies of the mean over images; [N, ...] to [n, ...]."""
-    flat = np.asarray(values, dtype=np.float64).reshape(len(values), -1) * weight[:, None]
-    total = np.zeros((n, flat.shape[1]))
-    np.add.at(total, owner, flat)
+    pool = csr_array((weight, (owner, np.arange(len(owner)))), shape=(n, len(owner)))  # np.add.at: four times as long
+    total: NDArray[np.float64] = pool @ np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     return total.reshape(n, *values.shape[1:])

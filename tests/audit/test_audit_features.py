@@ -25,7 +25,10 @@ from fastrace.audit.features import (
     POOLS,
     SECTORS,
     STUDY_EDGES,
+    ZERO,
     Sweep,
+    _bins,
+    _values,
     extract,
     families,
     largest_radius,
@@ -206,6 +209,24 @@ def test_what_a_filter_rejects_does_not_change_its_features(text: str) -> None:
     columns = part_columns(keep)
     np.testing.assert_allclose(one[0, columns], two[0, columns], atol=5e-3)
     np.testing.assert_allclose(one_values[0, 0, :PIXELS], two_values[0, 0, :PIXELS], atol=5e-6)
+
+
+@pytest.mark.parametrize("width", [16, 31])
+def test_values_on_the_edges_of_bins_are_counted_where_their_definition_says(width: int) -> None:
+    edges = np.concatenate([np.arange(1, 17) / 16, np.ldexp(1.0, np.arange(-20, 4)), [0.0, 1e-30, 3e4]]).astype(
+        np.float32
+    )
+    near = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(np.inf))])
+    signed = np.concatenate([near, -near])
+    image = np.resize(np.random.default_rng(0).permutation(signed), (24, width))
+    blocks = np.stack([image, image[::-1]])  # two rings, the second of which the first filter rejects
+    keeps = np.array([[True, False], [True, True], [False, False]])
+    pooled, counts = np.empty((3, POOLS[-1], POOLS[-1])), np.empty((3, HISTOGRAM), np.int64)
+    _values(np.ascontiguousarray(blocks), np.arange(2), keeps, _bins(), pooled, counts)
+    for k, whole in enumerate((image, image + image[::-1], np.zeros_like(image))):
+        expected = naive_values(np.where(np.abs(whole) < ZERO, 0, whole).astype(np.float64))[PIXELS:]
+        np.testing.assert_array_equal(np.sqrt(counts[k] / image.size), expected)
+        assert counts[k, LINEAR_BINS:].sum() == image.size  # every value is in one octave
 
 
 @pytest.mark.parametrize("text", FILTERS)

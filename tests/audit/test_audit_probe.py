@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
+from fastrace.audit.cells import ESCALATE, FEW, MANY, p_value
 from fastrace.audit.probe import (
     MOST_FREEDOM,
     MOST_SPREADS,
@@ -17,12 +18,13 @@ from fastrace.audit.probe import (
     Fold,
     Partition,
     Probe,
+    _shuffles,
     coded,
     column_aucs,
     cross_fit,
     d_prime,
 )
-from fastrace.statistics import auc
+from fastrace.statistics import auc, permutation_p
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -210,8 +212,44 @@ def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> N
     pairs = 1 / (len(part.judged) // classes) ** 2
     for count in (1, 99, 2048, 2100, 4096):
         np.testing.assert_allclose(probe.shuffled(labels, classes, count, 3).aucs, many[:count], atol=pairs)
+        later = probe.shuffled(labels, classes, 4500 - count, 3, first=count).aucs
+        np.testing.assert_allclose(later, many[count:], atol=pairs)
     assert not np.array_equal(probe.shuffled(labels, classes, 99, 4).aucs, many[:99])
     assert len(many) == 4500
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_shuffles_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(40) % 3
+    part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit)
+
+    def rows(first: int, count: int) -> np.ndarray:
+        return np.concatenate(list(_shuffles(labels, part, first, count, 3)))
+
+    asked = ((0, 1200), (700, 500), (1024, 1))
+    kept = [rows(*some) for some in asked]
+    monkeypatch.setattr("fastrace.audit.probe.KEPT", 0)
+    for (first, count), mine in zip(asked, kept, strict=True):
+        assert mine.shape == (count, 40)
+        np.testing.assert_array_equal(mine, rows(first, count))
+        np.testing.assert_array_equal(mine, kept[0][first : first + count])
+    np.testing.assert_array_equal(np.sort(kept[0], axis=1), np.repeat(np.sort(labels)[None], 1200, axis=0))
+    assert (kept[0][:, :25] == labels[:25]).all() != refit  # labels of those who are not judged stay
+
+
+def test_many_permutations_are_the_few_and_the_rest() -> None:
+    labels = np.arange(80) % 2
+    features = np.random.default_rng(2).standard_normal((80, 3)) + 0.25 * labels[:, None]
+    part = Partition((cross_fit([np.arange(80)], 5),), np.arange(80))
+    probe = Probe(features, groups(3), part)
+    observed = auc(probe.observed(labels, 2)[:, 1], labels == 1)
+    few, many = (probe.shuffled(labels, 2, count, 3) for count in (FEW, MANY))
+    found, spread = p_value(probe, labels, 2, observed, MANY, 3)
+    # As in `test_shuffles_of_fewer_are_the_first_of_more`, a shuffle may round to the other side.
+    assert found == pytest.approx(permutation_p(observed, many.aucs), abs=1.5 / (MANY + 1))
+    assert 10 / MANY < found < ESCALATE
+    assert spread == few.spread
+    assert p_value(probe, labels, 2, 0.5, MANY, 3)[0] == permutation_p(0.5, few.aucs) > ESCALATE
 
 
 @pytest.mark.parametrize("refit", [True, False])
