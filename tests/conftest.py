@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 CI = os.environ.get("CI", "").lower() in ("1", "true")
 HAS_GPU = torch.cuda.is_available()
@@ -17,6 +18,10 @@ HAS_GPU = torch.cuda.is_available()
 # the real compiler runs in a process without it.
 if not HAS_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
+
+# Small matrices, as an audit's: threads of BLAS would spin for each other, and twice as much beside a second worker of
+# pytest-xdist (tests/audit/test_audit_null.py: 66 s of processor time with two threads, 28 s with one).
+threadpool_limits(1, user_api="blas")
 
 settings.register_profile("fastrace", deadline=None, derandomize=CI)
 settings.load_profile("fastrace")
@@ -50,7 +55,14 @@ def lesser_processors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     """The C++ kernels as a processor without AVX-512, and one with SSE2 alone, would run them."""
     from fastrace.kernels import _extension
 
-    return {
-        name: _extension._compile([*_extension._compiler(), f"-D{macro}"], tmp_path_factory.mktemp(name))
-        for name, macro in (("avx2", "FASTRACE_NO_AVX512"), ("baseline", "FASTRACE_BASELINE"))
-    }
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers: whoever comes first compiles
+    libraries = {}
+    for name, macro in (("avx2", "FASTRACE_NO_AVX512"), ("baseline", "FASTRACE_BASELINE")):
+        libraries[name] = folder / name / "kernels.so"
+        libraries[name].parent.mkdir(exist_ok=True)
+        with _extension._locked(folder / f"{name}.lock"):
+            if not _extension._complete(libraries[name]):
+                _extension._compile([*_extension._compiler(), f"-D{macro}"], libraries[name].parent)
+    return libraries

@@ -30,6 +30,7 @@ def error(got: torch.Tensor, expected: np.ndarray) -> float:
     return float(np.abs(got.double().cpu().numpy() - expected).max())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n", [2, 14, 64, 224, 254])
 def test_it_agrees_with_the_float64_reference(n: int) -> None:
     batch = images(1, n)
@@ -38,6 +39,7 @@ def test_it_agrees_with_the_float64_reference(n: int) -> None:
         assert error(folded(batch, low, high), expected) <= TOLERANCE, (low, high)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("complement", [False, True])
 def test_every_shape_of_filter_is_a_gain_of_coefficients(shape: str, complement: bool) -> None:
@@ -56,6 +58,7 @@ def test_a_wave_on_the_edge_belongs_to_the_band_above_it(n: int, ky: int, kx: in
     assert (folded(wave, radius, INF) - wave).abs().max() <= TOLERANCE
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("pixel", module.PIXELS)
 @pytest.mark.parametrize("dtype", module.RESULTS)
 def test_it_reads_stored_pixels_and_writes_what_a_network_reads(pixel: torch.dtype, dtype: torch.dtype) -> None:
@@ -75,6 +78,7 @@ def test_dim_and_bright_images_have_the_same_relative_error() -> None:
         assert error(folded(batch, 2, 20), bandpass_reference(batch.cpu().numpy(), 2, 20)) <= TOLERANCE * level
 
 
+@pytest.mark.no_cover
 def test_nan_and_what_float16_cannot_hold_become_nan_in_their_image_alone() -> None:
     for bad in (float("nan"), INF, 1e4):
         batch = images(3, 16)

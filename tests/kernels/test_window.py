@@ -301,6 +301,7 @@ def test_cpp_is_the_reference_on_any_batch(batch: dict[str, Any]) -> None:
     assert_agrees(run("cpp", **batch), exact, batch["dtype"], bound["cpp"])
 
 
+@pytest.mark.no_cover
 @given(batches())
 @settings(max_examples=12, deadline=None)
 def test_triton_is_the_reference_on_any_batch(batch: dict[str, Any]) -> None:

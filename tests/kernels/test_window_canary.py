@@ -37,6 +37,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("dtype", list(CANARY), ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_canaries_survive_and_decide_nothing(name: str, dtype: torch.dtype) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.dicom import open_frames
 from fastrace.kernels.window import Box
@@ -22,12 +21,11 @@ from fastrace.verify import verify
 SIZE = (96, 80)
 
 
-def preprocess(source: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fastrace.cli", "preprocess", str(source), "--out", str(out), "--modality", "any"]
-    size = f"{SIZE[0]}x{SIZE[1]}"
-    return subprocess.run(
-        [*command, "--size", size, "--jobs", "1", *options], capture_output=True, text=True, check=False
-    )
+def preprocess(source: Path, out: Path, *options: str) -> int:
+    words = ["preprocess", str(source), "--out", str(out), "--modality", "any", "--size", f"{SIZE[0]}x{SIZE[1]}"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--jobs", "1", *options])
+    return int(stop.value.code or 0)
 
 
 @pytest.fixture
@@ -41,8 +39,7 @@ def archive(test_data: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_lanczos_pixels_are_those_of_pillow_and_the_dataset_says_so(archive: Path, tmp_path: Path) -> None:
-    done = preprocess(archive, tmp_path / "out", "--resize", "lanczos")
-    assert done.returncode == 0, done.stderr
+    assert preprocess(archive, tmp_path / "out", "--resize", "lanczos") == 0
     frame = open_frames(archive / "dx_image.dcm").frame(0)
     display = display_values(frame.pixels, frame.transfer)
     _, box = place(Box(0, 0, *display.shape), SIZE, "pad")
@@ -59,13 +56,14 @@ def test_lanczos_pixels_are_those_of_pillow_and_the_dataset_says_so(archive: Pat
 
 
 @pytest.mark.slow
-def test_area_is_the_default_and_lanczos_another_dataset(archive: Path, tmp_path: Path) -> None:
+def test_area_is_the_default_and_lanczos_another_dataset(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     salt = tmp_path / "salt"
     salt.write_bytes(bytes(range(32)))
     runs = {"default": (), "area": ("--resize", "area"), "lanczos": ("--resize", "lanczos")}
     for name, options in runs.items():
-        done = preprocess(archive, tmp_path / name, "--salt", str(salt), *options)
-        assert done.returncode == 0, done.stderr
+        assert preprocess(archive, tmp_path / name, "--salt", str(salt), *options) == 0
     default, area, other = (Dataset.open(tmp_path / name) for name in runs)
     assert default.fingerprint == area.fingerprint != other.fingerprint
     assert json.loads((tmp_path / "default" / "dataset.json").read_text())["recipe"]["resize"] == "area"
@@ -73,13 +71,11 @@ def test_area_is_the_default_and_lanczos_another_dataset(archive: Path, tmp_path
     assert 65 < difference.max() < 32768  # another kernel on the same picture
     assert difference.mean() < 655
 
-    again = preprocess(archive, tmp_path / "default", "--salt", str(salt), "--resize", "lanczos")
-    assert again.returncode != 0
-    assert "resize: area there, lanczos asked" in again.stderr
+    assert preprocess(archive, tmp_path / "default", "--salt", str(salt), "--resize", "lanczos") == 1
+    assert "resize: area there, lanczos asked" in capsys.readouterr().err
 
 
-def test_an_unknown_resize_is_a_usage_error(tmp_path: Path) -> None:
-    done = preprocess(tmp_path, tmp_path / "out", "--resize", "cubic")
-    assert done.returncode == 2
-    assert "'cubic' is not one of 'area', 'lanczos'" in done.stderr
+def test_an_unknown_resize_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preprocess(tmp_path, tmp_path / "out", "--resize", "cubic") == 2
+    assert "'cubic' is not one of 'area', 'lanczos'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

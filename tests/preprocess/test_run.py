@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
 from fastrace.preprocess.plan import plan
@@ -305,21 +306,26 @@ def test_the_plan_counts_without_writing(archive: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def run_cli(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*FASTRACE, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
 
 
-def test_the_command_prints_counts_and_strict_sets_the_exit_code(archive: Path, tmp_path: Path) -> None:
-    done = run_cli("preprocess", archive, "--out", tmp_path / "out", "--modality", "cxr", "--size", "16x16", "--strict")
+def test_the_command_prints_counts_and_strict_sets_the_exit_code(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("preprocess", archive, "--out", tmp_path / "out", "--modality", "cxr", "--size", "16x16")
+    done = subprocess.run([*FASTRACE, *map(str, command), "--strict"], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert "17 inputs from 17 files: 12 indexed (6 patients), 5 rejected" in done.stdout
-    again = run_cli("preprocess", archive, "--out", tmp_path / "out", "--modality", "cxr", "--size", "16x16", "--json")
-    assert json.loads(again.stdout)["indexed"] == 12
-    assert run_cli("verify", tmp_path / "out").returncode == 0
-    bad = run_cli("preprocess", archive, "--modality", "cxr", "--size", "16by16")
-    assert bad.returncode == 2
-    assert "224x224" in bad.stderr
-    assert "Traceback" not in bad.stderr
+    assert call(*command, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["indexed"] == 12
+    assert call("verify", tmp_path / "out") == 0
+    assert call("preprocess", archive, "--modality", "cxr", "--size", "16by16") == 2
+    errors = capsys.readouterr().err
+    assert "224x224" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.fixture
@@ -381,7 +387,7 @@ def main(archive, out, salt, point):
                 die()
             return add(self, image)
         store.ShardWriter.add = adding
-    elif point:
+    else:
         def writing(private, number, part):
             if (point == "shard-renamed" and number == 1) or (point == "last-part" and part.last):
                 die()
@@ -389,8 +395,7 @@ def main(archive, out, salt, point):
         run.write_part = writing
     preset = get_preset("cxr")
     recipe = Recipe.from_preset(preset, size=(16, 16))
-    jobs = 2 if point else 1
-    preprocess(Job((Path(archive),), Path(out), recipe, preset, salt=Path(salt), jobs=jobs, rows_per_shard=25))
+    preprocess(Job((Path(archive),), Path(out), recipe, preset, salt=Path(salt), jobs=2, rows_per_shard=25))
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
@@ -403,12 +408,7 @@ def test_a_killed_parent_leaves_no_worker_and_the_next_run_ends_with_the_same_by
     salt.write_bytes(b"s" * 32)
     driver = tmp_path / "driver.py"
     driver.write_text(_DRIVER)
-    preprocess(
-        Job(
-            (many,), tmp_path / "undisturbed", Recipe.from_preset(get_preset("cxr"), size=(16, 16)), get_preset("cxr"),
-            salt=salt, jobs=2, rows_per_shard=25,
-        )
-    )  # fmt: skip
+    preprocess(job(many, tmp_path / "undisturbed", salt=salt, jobs=2, rows_per_shard=25))
     expected = content(tmp_path / "undisturbed")
     for name, point in KILL_POINTS.items():
         out = tmp_path / point
@@ -425,7 +425,7 @@ def test_a_killed_parent_leaves_no_worker_and_the_next_run_ends_with_the_same_by
         assert not any(map(_alive, workers)), name
         with pytest.raises(DatasetError, match=r"not finished|no dataset here"):
             Dataset.open(out)
-        subprocess.run([*command[:-1], ""], check=True)
+        preprocess(job(many, out, salt=salt, jobs=1, rows_per_shard=25))  # with another number of workers
         assert content(out) == expected, name
 
 
