@@ -97,7 +97,7 @@ def encode(syntax: str, values: np.ndarray, bits: int, signed: bool = False) -> 
     if syntax in (uid.JPEGLSLossless, uid.JPEGLSNearLossless):
         return bytes(imagecodecs.jpegls_encode(words))
     if syntax in (uid.JPEG2000Lossless, uid.JPEG2000):
-        samples = values.astype(np.int16) if signed else words
+        samples = values.astype(np.int8 if bits <= 8 else np.int16) if signed else words
         return bytes(
             imagecodecs.jpeg2k_encode(samples, level=0, codecformat="j2k", reversible=True, bitspersample=bits)
         )
