@@ -67,7 +67,8 @@ def _trained(result: Demo) -> str:
     from fastrace.train.scores import interval
 
     macro = result.trained["patient"]["macro"]
-    return f"a small network tells them apart: AUC {interval(macro)}, {macro['n_patients']} test patients"
+    told = "tells them apart" if (macro["low"] or 0) > 0.5 else "does not tell them apart"
+    return f"a small network {told}: AUC {interval(macro)}, {macro['n_patients']} test patients"
 
 
 def _question(found: dict[str, Any], number: int) -> str:
