@@ -49,9 +49,9 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     """
     from fastrace.audit import Audit
     from fastrace.audit import audit as run
+    from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.errors import UsageError
-    from fastrace.train.progress import Terminal
 
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
@@ -75,7 +75,7 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
         purpose=given["purpose"],
         keep_work=given["keep_work"],
     )
-    found = run(asked, resume=resume, talk=Terminal())
+    found = run(asked, resume=resume, progress=TerminalProgress())
     click.echo(json.dumps(found) if as_json else text(found, out))
 
 

@@ -1,19 +1,12 @@
-"""What commands share: parameter types, the workspace, progress."""
+"""What commands share: parameter types, the workspace."""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from fastrace.preprocess.run import Progress
 
 MODALITIES = ("mammo", "cxr", "ct", "hand", "cspine", "any")
 
@@ -58,27 +51,3 @@ def workspace(modality: str) -> Path:
 def usable_cpus() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """A bar on a terminal, a line every ten seconds otherwise; always on stderr."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeRemainingColumn())
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            line = bar.add_task(what, total=None)
-            yield lambda done, total, indexed: bar.update(line, completed=done, total=total)
-        return
-    last = time.monotonic()
-
-    def report(done: int, total: int, indexed: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= 10:
-            last = time.monotonic()
-            click.echo(f"{what}: {done} of {total} files, {indexed} images", err=True)
-
-    yield report

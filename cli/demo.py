@@ -28,10 +28,10 @@ def demo(out: Path, seed: int, as_json: bool) -> None:
     Example:
       fastrace demo --out fastrace-demo
     """
+    from fastrace.console.progress import TerminalProgress
     from fastrace.demo import demo as run
-    from fastrace.train.progress import Terminal
 
-    result = run(out, seed=seed, jobs=usable_cpus(), talk=Terminal())
+    result = run(out, seed=seed, jobs=usable_cpus(), progress=TerminalProgress())
     if as_json:
         click.echo(json.dumps({**vars(result), "out": str(result.out), "report": str(result.report)}))
     else:
@@ -64,11 +64,12 @@ def _text(result: Demo) -> str:
 
 
 def _trained(result: Demo) -> str:
-    from fastrace.train.scores import interval
+    from fastrace.console.words import interval
 
     macro = result.trained["patient"]["macro"]
     told = "tells them apart" if (macro["low"] or 0) > 0.5 else "does not tell them apart"
-    return f"a small network {told}: AUC {interval(macro)}, {macro['n_patients']} test patients"
+    auc = interval(macro["value"], macro["low"], macro["high"])
+    return f"a small network {told}: AUC {auc}, {macro['n_patients']} test patients"
 
 
 def _question(found: dict[str, Any], number: int) -> str:

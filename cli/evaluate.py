@@ -67,11 +67,11 @@ def evaluate(out: Path | None, as_json: bool, predictions: Path | None, **given:
 
 
 def _run_results(given: dict[str, Any]) -> list[dict[str, Any]]:
+    from fastrace.console.progress import TerminalProgress
     from fastrace.degrade import CLEAN
     from fastrace.errors import UsageError
     from fastrace.evaluate import Question, single_run
     from fastrace.evaluate import evaluate as score
-    from fastrace.train.progress import Terminal
 
     unused = [f"--{name}" for name in ("label", "patient", "study") if given[name]] + ["--score"] * bool(
         given["scores"]
@@ -87,7 +87,7 @@ def _run_results(given: dict[str, Any]) -> list[dict[str, Any]]:
     questions = [
         Question(run, data, degradation, given["batch_size"], given["device"]) for degradation in dict.fromkeys(wanted)
     ]
-    return [score(question, talk=Terminal()) for question in questions]
+    return [score(question, progress=TerminalProgress()) for question in questions]
 
 
 def _table_result(file: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -114,17 +114,17 @@ def _table_result(file: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    from fastrace.train.scores import HEADS, rows, table
+    from fastrace.console.tables import HEADS, aligned, result_rows
 
     head = f"{found['target']}: {', '.join(found['classes'])} · {found['part']}"
     if "degradation" in found:
         head += f" · degradation {found['described']} ({found['mode']})"
     if "overlap" in found:
         head += f"\npatient overlap with training: {found['overlap'].removeprefix('patient overlap ')}"
-    parts = [head, table(rows(found), HEADS)]
+    parts = [head, aligned(result_rows(found), HEADS)]
     if found["strata"]:
         lines = [_stratum(row) for row in found["strata"]]
-        parts.append(table(lines, ("within", *HEADS[1:])))
+        parts.append(aligned(lines, ("within", *HEADS[1:])))
     if found["left_out"]:
         counted = ", ".join(
             f"{why}: " + " / ".join(f"{count} {what}" for what, count in counts.items())
@@ -135,11 +135,11 @@ def _text(found: dict[str, Any]) -> str:
 
 
 def _stratum(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    from fastrace.train.scores import interval
+    from fastrace.console.words import interval
 
     name = f"{row['variable']} {row['value']}"
     if row["suppressed"]:
         return name, "not shown: few patients", "", "", ""
     one = row["auc"]
     mark = "" if one["status"] == "ok" else one["status"]
-    return name, interval(one), str(one["n_patients"]), str(one["n_images"]), mark
+    return name, interval(one["value"], one["low"], one["high"]), str(one["n_patients"]), str(one["n_images"]), mark

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastrace.cli.common import Size, progress
+from fastrace.cli.common import Size
 
 
 class Band(click.ParamType):
@@ -140,6 +140,7 @@ def phantom(
       fastrace phantom --out bright --kind intensity --modality cxr --patients 12
       fastrace phantom --out confounded --confounder age:0.7 --confounder scanner:0.8 --patients 12
     """
+    from fastrace.console.progress import TerminalProgress
     from fastrace.errors import UsageError
     from fastrace.phantom import MODALITIES, PhantomSpec, make, truth_path
 
@@ -159,8 +160,7 @@ def phantom(
         patch=patch,
         confounders=confounders,
     )
-    with progress("phantom") as report:
-        make(out, spec, on_image=lambda done: report(done, spec.images, done))
+    make(out, spec, progress=TerminalProgress(every_seconds=10))
     in_b = spec.patients_b
     density = ", density" if any(name == "density" for name, _ in confounders) else ""
     click.echo(

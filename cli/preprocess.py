@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, Size, Voi, progress, usable_cpus, workspace
+from fastrace.cli.common import MODALITIES, Size, Voi, usable_cpus, workspace
 
 if TYPE_CHECKING:
     from fastrace.preprocess.plan import Plan
@@ -67,6 +67,7 @@ def preprocess(
     Example:
       fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
     """
+    from fastrace.console.progress import TerminalProgress
     from fastrace.preprocess.plan import plan
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess as run
@@ -81,13 +82,12 @@ def preprocess(
         jobs=jobs or usable_cpus(),
         **options,
     )
+    progress = TerminalProgress(every_seconds=10)
     if dry_run:
-        with progress("inspect") as report:
-            found = plan(job, report)
+        found = plan(job, progress)
         click.echo(json.dumps(vars(found)) if as_json else _plan_text(found))
         return 0
-    with progress("preprocess") as report:
-        summary = run(job, report)
+    summary = run(job, progress)
     click.echo(json.dumps(_plain(summary)) if as_json else _summary_text(summary))
     return 3 if strict and summary.rejected else 0
 

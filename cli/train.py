@@ -92,11 +92,11 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
       fastrace train DATA --model small --degrade lowpass:25 --degrade highpass:25
       fastrace train DATA --variant released-code --degrade highpass:100
     """
+    from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.degrade import CLEAN
     from fastrace.errors import UsageError
     from fastrace.train import train as run
-    from fastrace.train.progress import Terminal
 
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
@@ -105,9 +105,9 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
     plan = [_options(dataset, degradation, len(wanted) > 1, given) for degradation in dict.fromkeys(wanted)]
     outcomes = []
     for options in plan:
-        talk = Terminal()
-        talk.line(f"run {options.out}: degradation {options.degradation.describe(dataset.size)}")
-        outcomes.append(run(options, resume=resume, talk=talk))
+        progress = TerminalProgress()
+        progress.line(f"run {options.out}: degradation {options.degradation.describe(dataset.size)}")
+        outcomes.append(run(options, resume=resume, progress=progress))
     if as_json:
         runs = [{"run": str(outcome.folder), **outcome.metrics} for outcome in outcomes]
         click.echo(json.dumps({"runs": runs}))
@@ -161,7 +161,7 @@ def _options(dataset: Dataset, degradation: Degradation, several: bool, given: d
 
 
 def _text(outcome: Outcome) -> str:
-    from fastrace.train.scores import HEADS, rows, table
+    from fastrace.console.tables import HEADS, aligned, result_rows
 
     metrics = outcome.metrics
     head = (
@@ -170,4 +170,4 @@ def _text(outcome: Outcome) -> str:
     if metrics.get("variant", "corrected") != "corrected":  # runs of before do not say it
         head += f" ({metrics['variant']})"
     best = f"best epoch {metrics['best_epoch']} of {metrics['epochs']}"
-    return f"{head}\n\n{table(rows(metrics), HEADS)}\n\n{best} · run {outcome.folder}"
+    return f"{head}\n\n{aligned(result_rows(metrics), HEADS)}\n\n{best} · run {outcome.folder}"

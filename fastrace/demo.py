@@ -67,7 +67,7 @@ def draw_band(seed: int) -> tuple[float, float]:
     return low, 2 * low
 
 
-def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
+def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> Demo:
     """Make two archives, preprocess them, train on the first, audit both, write the report of the first.
 
     Parameters
@@ -75,7 +75,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     out : Path
         A new folder.
     seed, jobs : int
-    talk : fastrace.train.progress.Talk, optional
+    progress : fastrace.console.progress.Progress, optional
 
     Raises
     ------
@@ -84,6 +84,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     """
     from fastrace.audit import Audit, audit
     from fastrace.audit.locate import overlap
+    from fastrace.console.progress import Progress
     from fastrace.phantom import PhantomSpec, make, truth_path
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess
@@ -91,11 +92,10 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     from fastrace.report import write
     from fastrace.train import Options, train
     from fastrace.train.options import get_recipe
-    from fastrace.train.progress import Talk
 
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out}: exists; the demo needs a new folder, choose another --out or remove it")
-    talk = talk or Talk()
+    progress = progress or Progress()
     seconds: dict[str, float] = {}
     started = time.perf_counter()
 
@@ -110,7 +110,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     archives = {"leak": STRENGTH, "control": 0.0}
     for name, strength in archives.items():
         spec = PhantomSpec(patients=PATIENTS, images_per_patient=1, band_cycles=band, strength=strength, seed=seed)
-        talk.line(
+        progress.line(
             f"phantom: {spec.images} DICOM files, {'no leak' if strength == 0 else 'a leak in a band of one octave'}"
         )
         make(out / name / "archive", spec)
@@ -122,7 +122,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
     salt.write_bytes(hashlib.sha256(f"fastrace demo {seed}".encode()).digest())
     summaries = {}
     for name in archives:
-        talk.line(f"preprocess: {name}: decode, window, crop, resize")
+        progress.line(f"preprocess: {name}: decode, window, crop, resize")
         archive = out / name / "archive"
         job = Job((archive,), out / name / "data", recipe, preset, labels=archive / "labels.csv", salt=salt, jobs=jobs)
         summaries[name] = preprocess(job)
@@ -138,7 +138,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
         init="random",
         seed=seed,
     )
-    trained = train(options, talk=talk)
+    trained = train(options, progress=progress)
     lap("train")
 
     found = {}
@@ -150,7 +150,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, talk: Any = None) -> Demo:
             seed=seed,
             purpose=f"fastrace demo: computed phantoms, archive '{name}'",
         )
-        found[name] = audit(asked, talk=talk)
+        found[name] = audit(asked, progress=progress)
     lap("audits")
     page = write(out / "leak" / "audit")
     write(out / "control" / "audit")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN, Degradation
 from fastrace.errors import RunError, UsageError
@@ -25,7 +26,6 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.cohort import Cohort, labelled
 from fastrace.train.pipeline import choose_device, predict
-from fastrace.train.progress import Talk
 from fastrace.train.scores import aucs_of, result
 
 MIN_PATIENTS = 30
@@ -53,7 +53,7 @@ class Question:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
+def evaluate(question: Question, *, progress: Progress | None = None) -> dict[str, Any]:
     """Score a dataset with a trained run.
 
     On the data it was trained on only the test part is scored. On other data all labelled patients are, except those known to
@@ -69,7 +69,7 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
     FastraceError
         No run, another recipe, no such label, fewer than 30 labelled patients.
     """
-    talk = talk or Talk()
+    progress = progress or Progress()
     folder = RunFolder(question.run)
     folder.read_json("metrics.json")
     checkpoint = Checkpoint.load(question.run)
@@ -95,10 +95,10 @@ def evaluate(question: Question, *, talk: Talk | None = None) -> dict[str, Any]:
     pipeline = checkpoint.pipeline(device)
     pipeline.degradation = asked + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
-        talk.line(line)
+        progress.line(line)
     positions = np.arange(len(cohort.rows))
-    with talk:
-        scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size, talk)
+    with progress:
+        scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size, progress)
     found = {
         "schema": SCHEMA,
         "target": cohort.target,

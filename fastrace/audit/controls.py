@@ -12,6 +12,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import ask, none_if_nan
+from fastrace.audit.document import sides
 from fastrace.audit.locate import RULE
 from fastrace.audit.planted import LEAST_OVERLAP, STRENGTH, Planted, planted_control
 from fastrace.audit.probe import Probe
@@ -24,10 +25,10 @@ from fastrace.audit.tabular import (
     covariate_columns,
     scanner_subjects,
 )
+from fastrace.console.progress import Progress
+from fastrace.console.words import interval, number
 from fastrace.degrade import CLEAN
 from fastrace.statistics import MIN_CELL
-from fastrace.train.progress import Talk
-from fastrace.train.scores import interval, number
 
 SHUFFLES = 100
 SHUFFLE_STREAM = 7007  # other shuffles than those of the permutation tests
@@ -35,19 +36,19 @@ FAILS_BELOW = 0.001
 TELLS = 0.01
 
 
-def run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> list[dict[str, Any]]:
+def run_controls(tables: Tables, seed: int, permutations: int, progress: Progress) -> list[dict[str, Any]]:
     """All controls, in the order of the report."""
     with threadpool_limits(1):  # see `fastrace.audit.run`
-        return _run_controls(tables, seed, permutations, talk)
+        return _run_controls(tables, seed, permutations, progress)
 
 
-def _run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> list[dict[str, Any]]:
+def _run_controls(tables: Tables, seed: int, permutations: int, progress: Progress) -> list[dict[str, Any]]:
     subjects = tables.subjects
     features, group = tables.table(BUILT_IN, CLEAN)
     blind = subjects.partition(seed, blind=True)
     found = [
         shuffled(Probe(features, group, blind), subjects, seed),
-        planted(planted_control(tables, seed, talk)),
+        planted(planted_control(tables, seed, progress)),
         repeated(features, group, subjects, seed, permutations),
     ]
     frame, target, labels = subjects.cohort.frame, subjects.cohort.target, tables.dataset.labels
@@ -55,7 +56,7 @@ def _run_controls(tables: Tables, seed: int, permutations: int, talk: Talk) -> l
         ("acquisition", "Acquisition alone", acquisition_columns(frame, target)),
         ("covariates", "Covariates alone", covariate_columns(frame, target, labels)),
     ):
-        talk.line(f"control: {title.lower()}")
+        progress.line(f"control: {title.lower()}")
         estimates = baselines(subjects, names, blind, seed, permutations) if names else []
         said = _reached(names, estimates) if estimates else ""
         found.append(
@@ -76,7 +77,7 @@ def _reached(names: list[str], estimates: list[dict[str, Any]]) -> str:
     told = (
         "tell the groups" if estimates[0]["p"] is not None and estimates[0]["p"] < TELLS else "do not tell the groups"
     )
-    said = f"without any image, {', '.join(names)} {told}: {interval(estimates[0])}"
+    said = f"without any image, {', '.join(names)} {told}: {interval(*sides(estimates[0]))}"
     return said
 
 
@@ -132,7 +133,9 @@ def repeated(
         "id": "repeat",
         "title": "Repeated with another seed",
         "status": "shown",
-        "sentence": f"other folds: {interval(said['estimate'])}, p {said['p']:.2g}" if said["p"] else "not defined",
+        "sentence": f"other folds: {interval(*sides(said['estimate']))}, p {said['p']:.2g}"
+        if said["p"]
+        else "not defined",
         "estimates": [{"label": "other folds", **said["estimate"], "p": said["p"]}],
         "numbers": {},
     }
@@ -156,7 +159,7 @@ def scanner(
         if 0 < len(subjects) - len(other) < MIN_CELL:  # who is left out would be known by subtraction
             estimate = {**estimate, "n_patients": None, "n_positive": None, "n_images": None}
         estimates.append({"label": name, **estimate, "p": said["p"]})
-    said_all = ", ".join(f"{one['label']} {interval(one)}" for one in estimates)
+    said_all = ", ".join(f"{one['label']} {interval(*sides(one))}" for one in estimates)
     return {
         "id": "site",
         "title": "Site and scanner read from images",

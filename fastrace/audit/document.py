@@ -14,9 +14,9 @@ from fastrace.audit.locate import RULE, Step, aliased_share, found_band, found_o
 from fastrace.audit.networks import Network
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects
 from fastrace.audit.tables import BUILT_IN
+from fastrace.console.words import interval
 from fastrace.dataset import Dataset
 from fastrace.statistics import MIN_CELL, NOT_ENOUGH, hidden
-from fastrace.train.scores import interval
 
 Cell = dict[str, Any]
 
@@ -102,6 +102,11 @@ def document(
     }
 
 
+def sides(estimate: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """Value and limits."""
+    return estimate["value"], estimate["low"], estimate["high"]
+
+
 def self_reported(target: str) -> bool:
     """Whether the attribute is race or ethnicity, which patients report of themselves (or clerks record)."""
     return not SELF_REPORTED.isdisjoint(re.split(r"[\W_]+", target.lower()))
@@ -129,9 +134,11 @@ def headline(cells: Sequence[Cell]) -> Cell:
 def _readable(cells: Sequence[Cell]) -> dict[str, Any]:
     shown = headline(cells)
     others = [cell for cell in cells if cell["family"] == "primary" and cell is not shown]
-    said = f"patient-level AUC {interval(shown['estimate'])} by {shown['features']}"
+    said = f"patient-level AUC {interval(*sides(shown['estimate']))} by {shown['features']}"
     if others:
-        said += "; " + "; ".join(f"{cell['features']} {interval(cell['estimate'])}, {mark(cell)}" for cell in others)
+        said += "; " + "; ".join(
+            f"{cell['features']} {interval(*sides(cell['estimate']))}, {mark(cell)}" for cell in others
+        )
     return {"id": "Q1", "title": TITLES["Q1"], "mark": mark(shown), "sentence": said, "estimate": shown["estimate"]}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fastrace.audit.probe import Fold, Partition
 from fastrace.audit.subjects import Subjects
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN, Degradation, NetworkInput, apply
 from fastrace.errors import UsageError
@@ -26,7 +27,6 @@ from fastrace.train import Options, train
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.options import get_recipe
 from fastrace.train.pipeline import choose_device, network_for
-from fastrace.train.progress import Talk
 
 EPOCHS = 16
 LEAST_OF_A_CLASS = 40
@@ -89,7 +89,9 @@ def can_be_judged(subjects: Subjects) -> bool:
     return bool(np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS)
 
 
-def small_cnn(dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, talk: Talk) -> Network:
+def small_cnn(
+    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, progress: Progress
+) -> Network:
     """Train the small network on 60 % of the patients (or take the finished one in ``folder``)."""
     options = Options(
         data=dataset.path,
@@ -103,7 +105,7 @@ def small_cnn(dataset: Dataset, subjects: Subjects, folder: Path, modality: str,
         seed=seed,
         leave_out_shared=True,
     )
-    outcome = train(options, resume=True, talk=talk)
+    outcome = train(options, resume=True, progress=progress)
     split = pd.read_parquet(folder / "split.parquet").set_index("patient_key")["part"]
     part = pd.Series(subjects.keys).map(split).to_numpy(dtype=object)
     test = np.flatnonzero(part == "test")

@@ -25,9 +25,9 @@ from fastrace.audit.locate import Step, found_band, overlap
 from fastrace.audit.probe import Partition, Probe, cross_fit, d_prime
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
 from fastrace.audit.tables import Tables
+from fastrace.console.progress import Progress
 from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
 from fastrace.statistics import auc, benjamini_yekutieli
-from fastrace.train.progress import Talk
 
 STRENGTH = 1.5
 LEAST_OVERLAP = 0.5
@@ -88,12 +88,12 @@ def plant(
     return np.asarray(image + strength * share * texture, dtype=np.float32)
 
 
-def planted_control(tables: Tables, seed: int, talk: Talk) -> Planted:
+def planted_control(tables: Tables, seed: int, progress: Progress) -> Planted:
     """Plant, read the third octaves one by one, apply the rule."""
     subjects, size = tables.subjects, tables.dataset.size
     band = draw_band(size, seed)
     labels = _groups(subjects, seed)
-    parts = _without_classes(_parts(tables, band, labels, seed, talk), subjects)
+    parts = _without_classes(_parts(tables, band, labels, seed, progress), subjects)
     partition = _partition(labels, seed)
     edges = [*ring_edges(size)[:-1], largest_radius(size)]
     n_rings = len(edges) - 1
@@ -147,14 +147,14 @@ def _partition(labels: NDArray[np.int64], seed: int) -> Partition:
 
 
 def _parts(
-    tables: Tables, band: tuple[float, float], labels: NDArray[np.int64], seed: int, talk: Talk
+    tables: Tables, band: tuple[float, float], labels: NDArray[np.int64], seed: int, progress: Progress
 ) -> NDArray[np.float64]:
     """Patient means of the features of rings and octaves, with the leak in the images of half of the patients."""
     subjects = tables.subjects
     sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
     out = np.zeros((len(subjects), len(part_columns(sweep.keeps[0]))))
     pieces = list(tables.pieces(0))
-    talk.begin("planted control", len(pieces))
+    progress.begin("planted control", len(pieces))
     for first, last in pieces:
         for at in tables.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
             images = tables.images(at).numpy()
@@ -163,6 +163,6 @@ def _parts(
                 images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
             parts, _ = sweep(images)
             out[first:last] += patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
-        talk.step()
-    talk.end()
+        progress.step()
+    progress.end()
     return out

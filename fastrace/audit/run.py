@@ -36,20 +36,20 @@ from fastrace.audit.probe import Partition, Probe
 from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.audit.tables import BUILT_IN, Tables
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
 from fastrace.errors import UsageError
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment, set_threads
 from fastrace.train.pipeline import choose_device
-from fastrace.train.progress import Talk
 
 SCHEMA = 1
 NETWORK_EXPERIMENTS = ("A1", "C1a", "C1b", "C2a", "C2b")
 """What networks are asked: an image through a network costs as much as all radial filters of the built-in features."""
 
 
-def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> dict[str, Any]:
+def audit(asked: Audit, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Run an audit.
 
     Returns
@@ -62,12 +62,12 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
     FastraceError
         No such target, too few patients, a folder in use, another audit in the folder.
     """
-    talk = talk or Talk()
+    progress = progress or Progress()
     dataset = Dataset.open(asked.data)
     folder = RunFolder(asked.out)
     check_place(folder, asked, dataset, resume)
     if (folder.path / "audit.json").is_file():
-        talk.line(f"{folder.path}: already finished")
+        progress.line(f"{folder.path}: already finished")
         return folder.read_json("audit.json")
     wanted = wanted_experiments(asked, dataset)
     subjects = select_subjects(dataset, asked.target, asked.classes)
@@ -78,7 +78,7 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
         raise UsageError(f"--features {' '.join(backbones)}: two of one name; give their files different names")
     set_threads()
     folder.create()
-    with folder.locked(), talk:
+    with folder.locked(), progress:
         arguments = asked.to_json()
         folder.write_json(
             "run.json",
@@ -91,9 +91,11 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
             },
         )
         try:
-            found = _run(asked, dataset, subjects, wanted, folder, talk)
+            found = _run(asked, dataset, subjects, wanted, folder, progress)
         except KeyboardInterrupt:
-            talk.line(f"{folder.path}: stopped; the same command with --resume goes on after the last finished step")
+            progress.line(
+                f"{folder.path}: stopped; the same command with --resume goes on after the last finished step"
+            )
             raise
         folder.write_json("audit.json", found)
         if asked.keep_work:
@@ -110,7 +112,7 @@ def _run(
     subjects: Subjects,
     wanted: Sequence[Experiment],
     folder: RunFolder,
-    talk: Talk,
+    progress: Progress,
 ) -> dict[str, Any]:
     work = folder.path / "work"
     work.mkdir(exist_ok=True, mode=0o700)
@@ -125,7 +127,7 @@ def _run(
     partition = subjects.partition(asked.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
     (folder.path / "partition.parquet").chmod(0o600)
-    networks = _networks(asked, dataset, subjects, partition, work, talk)
+    networks = _networks(asked, dataset, subjects, partition, work, progress)
     lap("networks")
     tables = Tables(
         work / "features",
@@ -135,13 +137,13 @@ def _run(
         [(network, _degradations(wanted)) for network in networks],
         asked.seed,
     )
-    tables.build(talk)
+    tables.build(progress)
     lap("features")
     spacing = _spacing(subjects)
     plan = [(experiment, BUILT_IN, partition) for experiment in wanted]
     plan += [(one, net.name, net.partition) for net in networks for one in wanted if one.id in NETWORK_EXPERIMENTS]
     plan += [(_part(wanted[0], part), BUILT_IN, partition) for part in FAMILIES]
-    talk.begin("cells", len(plan))
+    progress.begin("cells", len(plan))
 
     def one(number: int) -> Answer:
         experiment, features, judged = plan[number]
@@ -153,12 +155,12 @@ def _run(
     with threadpool_limits(1), ThreadPoolExecutor(_workers(subjects)) as pool:
         for answer in pool.map(one, range(len(plan))):
             answers.append(answer)
-            talk.step()
-        talk.end()
+            progress.step()
+        progress.end()
         correct(answers, asked.permutations)
     add_bands(answers, subjects, asked.seed)
     lap("cells")
-    controls = run_controls(tables, asked.seed, asked.permutations, talk)
+    controls = run_controls(tables, asked.seed, asked.permutations, progress)
     lap("controls")
     return {
         "schema": SCHEMA,
@@ -204,14 +206,14 @@ def _part(clean: Experiment, part: str) -> Experiment:
 
 
 def _networks(
-    asked: Audit, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, talk: Talk
+    asked: Audit, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, progress: Progress
 ) -> list[Network]:
     found = []
     for text in dict.fromkeys(asked.features):
         if text == SMALL and not can_be_judged(subjects):
-            talk.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
+            progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
         elif text == SMALL:
-            found.append(small_cnn(dataset, subjects, work / "small", asked.modality, asked.seed, talk))
+            found.append(small_cnn(dataset, subjects, work / "small", asked.modality, asked.seed, progress))
         else:
             found.append(backbone(text, partition))
     return found

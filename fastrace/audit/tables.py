@@ -19,12 +19,12 @@ from fastrace.audit.features import Sweep, extract, families, part_columns, ring
 from fastrace.audit.networks import MOMENTS_FROM, Network, degraded
 from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects, patient_means
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset, write_atomic
 from fastrace.degrade import CLEAN, Degradation
 from fastrace.degrade.grammar import Filter
 from fastrace.errors import RunError
 from fastrace.run_folder import writing
-from fastrace.train.progress import Talk
 
 BUILT_IN = "built-in"
 PIXELS_AT_ONCE = 1 << 23
@@ -74,7 +74,7 @@ class Tables:
             return np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool)
         return rings_of(step, self.dataset.size)
 
-    def build(self, talk: Talk) -> None:
+    def build(self, progress: Progress) -> None:
         """Extract what is missing.
 
         Raises
@@ -98,7 +98,7 @@ class Tables:
             return
         for network, degradations in self._embedded:
             self._measure(network, degradations)
-        talk.begin("features", len(pieces))
+        progress.begin("features", len(pieces))
         for first, last in pieces:
             for name, values in self._extract(first, last).items():
                 table = self._open(name, values.shape[1], write=True)
@@ -107,8 +107,8 @@ class Tables:
                 for table in self._files.values():
                     table.flush()  # type: ignore[attr-defined]
                 write_atomic(state, json.dumps({"plan": plan, "patients": last}).encode(), 0o600)
-            talk.step()
-        talk.end()
+            progress.step()
+        progress.end()
         self._files.clear()
 
     def pieces(self, done: int) -> Iterator[tuple[int, int]]:

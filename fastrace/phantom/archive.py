@@ -7,9 +7,9 @@ else. Bytes are equal for equal arguments and equal versions of numpy, scipy and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
+from fastrace.console.progress import Progress
 from fastrace.errors import UsageError
 from fastrace.phantom.patients import NAMES, patients, stream
 from fastrace.phantom.record import Record
@@ -26,7 +26,7 @@ def truth_path(out: Path) -> Path:
     return folder.with_name(folder.name + ".truth.json")
 
 
-def make(out: Path, spec: PhantomSpec, *, on_image: Callable[[int], None] | None = None) -> None:
+def make(out: Path, spec: PhantomSpec, *, progress: Progress | None = None) -> None:
     """Write the archive ``out`` with its ``labels.csv``, and ``<out>.truth.json`` beside it.
 
     Parameters
@@ -35,8 +35,7 @@ def make(out: Path, spec: PhantomSpec, *, on_image: Callable[[int], None] | None
         A folder that does not exist yet, or is empty.
     spec : PhantomSpec
         What to make.
-    on_image : callable, optional
-        Called with the number of images written so far, after each.
+    progress : Progress, optional
 
     Raises
     ------
@@ -50,7 +49,8 @@ def make(out: Path, spec: PhantomSpec, *, on_image: Callable[[int], None] | None
         if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"--out {out}: the folder is not empty; name a new one or empty it")
         out.mkdir(parents=True, exist_ok=True)
-        _write_archive(out, spec, on_image)
+        with progress or Progress() as shown:
+            _write_archive(out, spec, shown)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
@@ -76,14 +76,14 @@ def _labels(spec: PhantomSpec) -> str:
     return "\n".join([f"patient_id,group{',density' if has_density else ''}", *lines]) + "\n"
 
 
-def _write_archive(out: Path, spec: PhantomSpec, on_image: Callable[[int], None] | None) -> None:
+def _write_archive(out: Path, spec: PhantomSpec, progress: Progress) -> None:
     record = Record(spec)
+    progress.begin("phantom", spec.images, "files")
     for done, (name, image) in enumerate(zip(_file_names(spec), render(spec), strict=True), start=1):
         target = out / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(file_bytes(image.words, image.shot, image.patient.convention))
         record.add(image)
-        if on_image is not None:
-            on_image(done)
+        progress.reach(done)
     (out / "labels.csv").write_text(_labels(spec), encoding="utf-8")
     truth_path(out).write_text(json.dumps(record.truth(), indent=2) + "\n", encoding="utf-8")

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from fastrace.console.progress import Progress
 from fastrace.preprocess.begin import inputs
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.run import Progress
 from fastrace.preprocess.task import Settings, Task
 
 _TIMED_FILES = 8
@@ -35,6 +35,7 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     Frames of a file are taken to be alike. Labels are not joined. The time is that of a sample of files spread over the
     scan, decoded alone, divided by the number of jobs; it misses slow storage.
     """
+    progress = progress or Progress()
     sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     counters: dict[str, Counter[str]] = {
@@ -44,7 +45,8 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     images = 0
     good: list[Task] = []
     tasks = (Task(n, source.path, source.size, inspect=True) for n, source in enumerate(sources))
-    with Pool(settings, job.jobs) as pool:
+    with progress, Pool(settings, job.jobs) as pool:
+        progress.begin("inspect", len(sources), "files")
         for results in pool.results(tasks):
             first = results[0]
             if first.reason is not None:
@@ -54,8 +56,7 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
                 good.append(Task(first.source, sources[first.source].path, sources[first.source].size))
                 for name, counter in counters.items():
                     counter[str((first.facts or {}).get(name) or "not given")] += first.frames
-            if progress:
-                progress(first.source + 1, len(sources), images)
+            progress.reach(first.source + 1, f"{images} images")
     from fastrace.preprocess.worker import work
 
     sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fastrace.console.progress import Progress
 from fastrace.dataset import (
     INDEX_COLUMNS,
     Dataset,
@@ -51,8 +52,6 @@ _ROWS_PER_PART = 20_000
 
 # Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more.
 _OLDEST_YEARS = 90.0
-
-Progress = Callable[[int, int, int], None]  # files done, files in all, images indexed
 
 
 @dataclass
@@ -98,7 +97,8 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
         claim(job, private, sources, labels)
         check_room(job, len(sources))
         writer = _Writer(job, private, salt, labels, sources)
-        return writer.run(progress or (lambda done, total, indexed: None))
+        with progress or Progress() as shown:
+            return writer.run(shown)
 
 
 class _Writer:
@@ -131,13 +131,14 @@ class _Writer:
                 if number >= first_source
             )
             try:
+                progress.begin("preprocess", len(self.sources), "files")
                 with Pool(settings, self.job.jobs) as pool:
                     for results in pool.results(tasks):
                         for result in results:
                             if result.source == first_source and result.frame < first_frame:
                                 continue  # written before the interruption
                             self._add(result)
-                        progress(results[-1].source + 1 if results else 0, len(self.sources), self.indexed)
+                        progress.reach(results[-1].source + 1 if results else 0, f"{self.indexed} images")
                 self._close_part(last=True)
             finally:
                 self.shard.discard()

@@ -1,6 +1,6 @@
 """The report of an audit: one page that opens anywhere, its figures as SVG, its numbers as CSV.
 
-``reading`` reads ``audit.json`` into the values of ``document``; ``words``, ``tell`` and ``marks`` print text and numbers;
+``reading`` reads ``audit.json`` into the values of ``document``; ``tell`` and ``marks`` print estimates and marks;
 ``svg``, ``forest``, ``curve``, ``bands`` and ``flow`` draw; ``figures``, ``tables`` and ``csv_text`` choose what is shown;
 ``gallery`` makes the pictures; ``page`` fills ``templates/``.
 The page asks nothing of the network, runs no script, and holds aggregates only.

@@ -10,8 +10,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from fastrace.console.words import FEW, HIDDEN, MIN_CELL
 from fastrace.report.document import Audit, Cell, Estimate, LeftOut, Reference, Step
-from fastrace.report.words import FEW, HIDDEN, MIN_CELL
 
 Value = str | float | int | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fastrace.console.words import clip
 from fastrace.report.bands import edges, heat, ring, scan
 from fastrace.report.curve import Axes, Series, curve
 from fastrace.report.document import Audit, Cell
@@ -13,7 +14,6 @@ from fastrace.report.flow import flow
 from fastrace.report.forest import Row, forest
 from fastrace.report.svg import Figure
 from fastrace.report.tell import CLASS
-from fastrace.report.words import clip
 
 CYCLES = "cycles/image"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastrace.console.words import HIDDEN, clip, count
 from fastrace.report.document import LeftOut, Step
 from fastrace.report.svg import Canvas, Drawing, Figure, wrap
-from fastrace.report.words import HIDDEN, clip, count
 
 SIZE, LINE = 12.5, 17.0
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from fastrace.console.words import clip, number
 from fastrace.report.document import Estimate, Reference
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, fit, tag, text_width, tick_label
 from fastrace.report.tell import SMALLEST, facts, interval
-from fastrace.report.words import clip, number
 
 CHANCE = 0.5
 

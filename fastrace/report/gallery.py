@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastrace.console.words import clip
 from fastrace.errors import FastraceError
 from fastrace.report.document import Audit
-from fastrace.report.words import clip
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,14 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fastrace.report import figures, tables
-from fastrace.report.document import Audit, Control, Question
-from fastrace.report.figures import Panel, broken
-from fastrace.report.gallery import gallery
-from fastrace.report.marks import MEANING, Mark
-from fastrace.report.svg import Figure
-from fastrace.report.tell import facts, interval, sample
-from fastrace.report.words import (
+from fastrace.console.words import (
     UNDEFINED,
     clip,
     count,
@@ -30,6 +23,13 @@ from fastrace.report.words import (
     span,
     typeset,
 )
+from fastrace.report import figures, tables
+from fastrace.report.document import Audit, Control, Question
+from fastrace.report.figures import Panel, broken
+from fastrace.report.gallery import gallery
+from fastrace.report.marks import MEANING, Mark
+from fastrace.report.svg import Figure
+from fastrace.report.tell import facts, interval, sample
 
 # What each question asks, for those it has not been put to yet as well.
 WORDING = {

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fastrace.console.words import clean
 from fastrace.errors import RunError
 from fastrace.report.document import (
     Audit,
@@ -27,7 +28,6 @@ from fastrace.report.document import (
     Reference,
     Step,
 )
-from fastrace.report.words import clean
 
 SCHEMA = 1
 FILE = "audit.json"

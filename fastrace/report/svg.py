@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from fastrace.report.words import short
+from fastrace.console.words import short
 
 # Advance widths of Helvetica (Adobe's metrics, 1/1000 em) for space to tilde.
 _WIDTHS = (

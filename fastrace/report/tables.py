@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fastrace.console.words import clip, count, limits, lp, lp_span, number, p_value, typeset
 from fastrace.report.bands import edges
 from fastrace.report.document import Audit, Cell, Estimate, LeftOut, Reference, Step
 from fastrace.report.figures import comparison_rows
 from fastrace.report.tell import SMALLEST, facts, interval
-from fastrace.report.words import clip, count, limits, lp, lp_span, number, p_value, typeset
 
 
 @dataclass(frozen=True)

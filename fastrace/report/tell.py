@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastrace.console.words import HIDDEN, MIN_CELL, count, limits, number
 from fastrace.report.document import Estimate
-from fastrace.report.words import HIDDEN, MIN_CELL, count, limits, number
 
 SMALLEST = "the smallest class"
 CLASS = "the class"

@@ -5,6 +5,7 @@ Reading order: `ranking` what is ranked, `estimate` an AUC with its interval and
 `permutation` the null, `correction` many questions, `simultaneous` a curve, `small_cells` what must not be shown.
 """
 
+from fastrace.console.words import MIN_CELL
 from fastrace.statistics.bootstrap import bootstrap
 from fastrace.statistics.correction import benjamini_yekutieli, holm
 from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
@@ -14,7 +15,7 @@ from fastrace.statistics.pairs import pair_aucs
 from fastrace.statistics.permutation import permutation_p, shuffled_aucs
 from fastrace.statistics.ranking import Ranking, rank_images, rank_patients
 from fastrace.statistics.simultaneous import simultaneous_band
-from fastrace.statistics.small_cells import MIN_CELL, hidden
+from fastrace.statistics.small_cells import hidden
 
 __all__ = [
     "APPROXIMATE",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-MIN_CELL = 11  # patients
+from fastrace.console.words import MIN_CELL
 
 
 def hidden(counts: Mapping[str, int]) -> set[str]:

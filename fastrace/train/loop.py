@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastrace.console.progress import Progress
 from fastrace.errors import RunError
 from fastrace.run_folder import RunFolder
 from fastrace.statistics import class_aucs, rank_patients
@@ -21,11 +22,10 @@ from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order
 from fastrace.train.options import Recipe
 from fastrace.train.pipeline import Pipeline, class_weights, predict
-from fastrace.train.progress import Talk
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where training stands after an epoch; ``weights`` are those of the best one."""
 
     epoch: int = 0
@@ -40,7 +40,9 @@ class Progress:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def fit(pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, talk: Talk, seed: int) -> Progress:
+def fit(
+    pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, progress: Progress, seed: int
+) -> TrainingState:
     """Train until the recipe's last epoch or until validation no longer improves.
 
     Parameters
@@ -52,7 +54,7 @@ def fit(pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, t
     recipe : Recipe
     folder : RunFolder
         ``state.pt`` is read if it is there, and written after every epoch.
-    talk : Talk
+    progress : Progress
     seed : int
 
     Raises
@@ -61,17 +63,17 @@ def fit(pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, t
         If the loss is not a number.
     """
     optimizer = _optimizer(pipeline.model, recipe)
-    done = Progress(learning_rate=recipe.learning_rate)
+    done = TrainingState(learning_rate=recipe.learning_rate)
     if (folder.path / "state.pt").is_file():
         done = _restore(folder.read_tensors("state.pt"), pipeline, optimizer)
-        talk.line(f"resumed after epoch {done.epoch} of at most {recipe.epochs}")
+        progress.line(f"resumed after epoch {done.epoch} of at most {recipe.epochs}")
     cohort = reader.cohort
     weights = class_weights(cohort.labels[cohort.of("train")], cohort.classes).to(reader.device)
     while done.epoch < recipe.epochs and done.stale < recipe.patience:
         start = time.monotonic()
         epoch = done.epoch + 1
-        loss, images = _train_epoch(pipeline, reader, recipe, optimizer, weights, done, epoch, seed, talk)
-        auc, validation_loss = validate(pipeline, reader, recipe.batch_size, talk)
+        loss, images = _train_epoch(pipeline, reader, recipe, optimizer, weights, done, epoch, seed, progress)
+        auc, validation_loss = validate(pipeline, reader, recipe.batch_size, progress)
         if not math.isfinite(loss) or not math.isfinite(validation_loss):
             raise RunError(
                 f"epoch {epoch}: the loss is not a number (training {loss}, validation {validation_loss}); lower "
@@ -85,7 +87,7 @@ def fit(pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, t
         }  # fmt: skip
         done.history.append(row)
         folder.write_tensors("state.pt", _state(done, pipeline.model, optimizer))
-        talk.line(
+        progress.line(
             f"epoch {epoch}/{recipe.epochs}  loss {loss:.4f}  validation loss {validation_loss:.4f}  "
             f"validation AUC {auc:.3f}{' *' if done.best_epoch == epoch else ''}  "
             f"{images / row['seconds']:.0f} images/s"
@@ -99,10 +101,10 @@ def _train_epoch(
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     weights: Tensor,
-    done: Progress,
+    done: TrainingState,
     epoch: int,
     seed: int,
-    talk: Talk,
+    progress: Progress,
 ) -> tuple[float, int]:
     torch.manual_seed(_mix(seed, epoch))  # dropout and stochastic depth
     pipeline.model.train()
@@ -111,7 +113,7 @@ def _train_epoch(
     # On the device once an epoch: a copy of pageable memory in each step would make the host wait for the step before.
     change = changes(recipe, drawn[np.concatenate(plan)], reader.device)
     total, images = torch.zeros((), device=reader.device), 0
-    talk.begin(f"epoch {epoch}/{recipe.epochs}", len(plan))
+    progress.begin(f"epoch {epoch}/{recipe.epochs}", len(plan))
     for step, batch in enumerate(reader.batches(plan)):
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, done, epoch - 1 + step / len(plan))
@@ -123,15 +125,15 @@ def _train_epoch(
         optimizer.step()
         total += loss.detach() * len(batch.positions)  # stays on the device: no wait in each step
         images += len(batch.positions)
-        talk.step()
+        progress.step()
     return float(total) / images, images
 
 
-def validate(pipeline: Pipeline, reader: Reader, batch_size: int, talk: Talk) -> tuple[float, float]:
+def validate(pipeline: Pipeline, reader: Reader, batch_size: int, progress: Progress) -> tuple[float, float]:
     """Patient-level macro AUC and mean cross-entropy of the validation part."""
     cohort = reader.cohort
     positions = cohort.of("validation")
-    scores, loss = predict(pipeline, reader, positions, batch_size, talk)
+    scores, loss = predict(pipeline, reader, positions, batch_size, progress)
     if not np.isfinite(scores).all():
         return math.nan, math.nan
     frame = cohort.frame.iloc[positions]
@@ -141,7 +143,9 @@ def validate(pipeline: Pipeline, reader: Reader, batch_size: int, talk: Talk) ->
     return class_aucs(ranking).macro.value, loss
 
 
-def _judge(done: Progress, recipe: Recipe, model: nn.Module, epoch: int, auc: float, validation_loss: float) -> None:
+def _judge(
+    done: TrainingState, recipe: Recipe, model: nn.Module, epoch: int, auc: float, validation_loss: float
+) -> None:
     """Keep the weights if this epoch is the best, and count the epochs since."""
     done.epoch = epoch
     if recipe.watch == "auc":
@@ -163,7 +167,7 @@ def _judge(done: Progress, recipe: Recipe, model: nn.Module, epoch: int, auc: fl
         done.learning_rate = max(done.learning_rate * recipe.plateau_factor, recipe.least_learning_rate)
 
 
-def _rate(recipe: Recipe, done: Progress, epochs_done: float) -> float:
+def _rate(recipe: Recipe, done: TrainingState, epochs_done: float) -> float:
     if recipe.schedule == "plateau":
         return done.learning_rate
     share = epochs_done / recipe.epochs
@@ -186,11 +190,11 @@ def _mix(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, 2]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _state(done: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def _state(done: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"progress": dict(done.__dict__), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
 
 
-def _restore(state: dict[str, Any], pipeline: Pipeline, optimizer: torch.optim.Optimizer) -> Progress:
+def _restore(state: dict[str, Any], pipeline: Pipeline, optimizer: torch.optim.Optimizer) -> TrainingState:
     pipeline.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return Progress(**state["progress"])
+    return TrainingState(**state["progress"])

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastrace.console.progress import Progress
 from fastrace.degrade import Degradation, NetworkInput, apply, display
 from fastrace.errors import BackendMissing
 from fastrace.train.augment import Changes, augment
 from fastrace.train.batches import Batch, Reader, in_order
 from fastrace.train.options import Recipe
-from fastrace.train.progress import Talk
 
 MOMENTS_FROM = 512  # training images; the standard error of the mean is then below 5 % of a standard deviation
 
@@ -115,7 +115,7 @@ class Pipeline:
 
 
 def predict(
-    pipeline: Pipeline, reader: Reader, positions: np.ndarray, batch_size: int, talk: Talk | None = None
+    pipeline: Pipeline, reader: Reader, positions: np.ndarray, batch_size: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, float]:
     """Score images, without changes to model or random state.
 
@@ -126,7 +126,7 @@ def predict(
     positions : ndarray [N] int64
         In the reader's cohort.
     batch_size : int
-    talk : Talk, optional
+    progress : Progress, optional
 
     Returns
     -------
@@ -134,15 +134,15 @@ def predict(
         Class probabilities, and the mean cross-entropy.
     """
     pipeline.model.eval()
-    talk = talk or Talk()
+    progress = progress or Progress()
     logits, labels = [], []
     plan = in_order(positions, batch_size)
-    talk.begin("scoring", len(plan))
+    progress.begin("scoring", len(plan))
     with torch.no_grad():
         for batch in reader.batches(plan):
             logits.append(pipeline.logits(batch).cpu())
             labels.append(batch.labels.cpu())
-            talk.step()
+            progress.step()
     table = torch.cat(logits).double().log_softmax(dim=1)
     truth = torch.cat(labels)
     loss = float(-table[torch.arange(len(truth)), truth].mean())

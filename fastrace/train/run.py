@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from fastrace import __version__
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.models import build, choose_initial
@@ -20,10 +21,9 @@ from fastrace.run_folder import SCHEMA, RunFolder, environment, set_threads
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.cohort import Cohort, select
-from fastrace.train.loop import Progress, fit
+from fastrace.train.loop import TrainingState, fit
 from fastrace.train.options import Options
 from fastrace.train.pipeline import Pipeline, choose_device, network_for, predict
-from fastrace.train.progress import Talk
 from fastrace.train.scores import predictions, result
 
 
@@ -35,7 +35,7 @@ class Outcome:
     metrics: Mapping[str, Any]
 
 
-def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -> Outcome:
+def train(options: Options, *, resume: bool = False, progress: Progress | None = None) -> Outcome:
     """Train one model, score its test part, and write both to a run folder.
 
     Parameters
@@ -43,19 +43,19 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
     options : Options
     resume : bool
         Go on with the run in ``options.out``, if there is one; a finished one is only read.
-    talk : Talk, optional
+    progress : Progress, optional
 
     Raises
     ------
     FastraceError
         Options that do not fit the data, leakage, missing weights, a run that is already there, a loss that is not a number.
     """
-    talk = talk or Talk()
+    progress = progress or Progress()
     dataset = Dataset.open(options.data)
     folder = RunFolder(options.out)
     _check_place(folder, options, dataset, resume)
     if folder.finished:
-        talk.line(f"{folder.path}: already finished")
+        progress.line(f"{folder.path}: already finished")
         return Outcome(folder.path, folder.read_json("metrics.json"))
     cohort = select(dataset, options)
     options.degradation.check(dataset.size, cohort.mm_per_pixel)
@@ -68,7 +68,7 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
     folder.create()
     with folder.locked():
         for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}", str(placement)):
-            talk.line(line)
+            progress.line(line)
         folder.write_json(
             "run.json",
             {
@@ -94,12 +94,14 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
         pipeline = Pipeline(network, options.degradation, options.seed, compiled=compiled)
         reader = Reader(dataset, cohort, device, resident=placement.resident)
         try:
-            with talk, _deterministic():
+            with progress, _deterministic():
                 pipeline.measure(reader, cohort.of("train"), options.recipe.batch_size)
-                done = fit(pipeline, reader, options.recipe, folder, talk, options.seed)
-                return _finish(folder, options, dataset, reader, pipeline, done, talk)
+                done = fit(pipeline, reader, options.recipe, folder, progress, options.seed)
+                return _finish(folder, options, dataset, reader, pipeline, done, progress)
         except KeyboardInterrupt:
-            talk.line(f"{folder.path}: stopped; the same command with --resume goes on after the last finished epoch")
+            progress.line(
+                f"{folder.path}: stopped; the same command with --resume goes on after the last finished epoch"
+            )
             raise
 
 
@@ -160,8 +162,8 @@ def _finish(
     dataset: Dataset,
     reader: Reader,
     pipeline: Pipeline,
-    done: Progress,
-    talk: Talk,
+    done: TrainingState,
+    progress: Progress,
 ) -> Outcome:
     """Score the test part with the best weights; ``metrics.json`` comes last, since it marks the end."""
     cohort = reader.cohort
@@ -185,7 +187,7 @@ def _finish(
     ).save(folder)
     folder.write_table("history.parquet", pd.DataFrame(done.history))
     test = cohort.of("test")
-    scores, _ = predict(pipeline, reader, test, options.recipe.batch_size, talk)
+    scores, _ = predict(pipeline, reader, test, options.recipe.batch_size, progress)
     folder.write_table("predictions.parquet", predictions(cohort, test, scores))
     found = result(scores, cohort.labels[test], cohort.frame.iloc[test], cohort.classes)
     metrics = {

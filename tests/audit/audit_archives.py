@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from fastrace.audit import Audit, audit
+from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
-from fastrace.train.progress import Talk
 
 SALT = bytes(range(7, 39))
 BAND = (10.0, 20.0)
@@ -124,7 +124,7 @@ def asked(data: Path, out: Path, **changes: Any) -> Audit:
     return replace(found, **changes)
 
 
-class Stop(Talk):
+class Stop(Progress):
     """Keeps lines and stages; stops like Ctrl-C at a step of a stage if asked."""
 
     def __init__(self, stage: str = "", step: int = 0) -> None:

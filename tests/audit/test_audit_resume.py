@@ -45,14 +45,14 @@ def test_stopped_and_resumed_it_says_the_same(
 ) -> None:
     monkeypatch.setattr("fastrace.audit.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
     out = tmp_path / "audit"
-    talk = Stop(stage, step)
+    progress = Stop(stage, step)
     with fewer_shuffles(99):
         with pytest.raises(KeyboardInterrupt):
-            audit(asked(tiny.path, out, only=ONLY), talk=talk)
-        assert "--resume" in talk.lines[-1]
+            audit(asked(tiny.path, out, only=ONLY), progress=progress)
+        assert "--resume" in progress.lines[-1]
         assert not (out / "audit.json").exists()
         again = Stop()
-        audit(asked(tiny.path, out, only=ONLY), resume=True, talk=again)
+        audit(asked(tiny.path, out, only=ONLY), resume=True, progress=again)
     assert content(out) == content(undisturbed)
     if stage != "features":
         assert "features" not in again.stages  # they were finished
@@ -62,7 +62,7 @@ def test_stopped_and_resumed_it_says_the_same(
 def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "audit"
     with fewer_shuffles(99), pytest.raises(KeyboardInterrupt):
-        audit(asked(tiny.path, out, only=ONLY), talk=Stop("cells", 8))
+        audit(asked(tiny.path, out, only=ONLY), progress=Stop("cells", 8))
     done = set((out / "work" / "cells").glob("*.npz"))
     before = {file: file.stat().st_mtime_ns for file in done}
     with fewer_shuffles(99):
@@ -131,11 +131,11 @@ def test_resume_with_other_data_is_refused(undisturbed: Path, leak: Any) -> None
 
 def test_a_finished_audit_is_read_and_not_made_again(undisturbed: Path, tiny: Dataset) -> None:
     before = (undisturbed / "audit.json").stat().st_mtime_ns
-    talk = Stop()
-    found = audit(asked(tiny.path, undisturbed, only=ONLY, purpose="other words"), resume=True, talk=talk)
+    progress = Stop()
+    found = audit(asked(tiny.path, undisturbed, only=ONLY, purpose="other words"), resume=True, progress=progress)
     assert found == json.loads((undisturbed / "audit.json").read_text())
     assert (undisturbed / "audit.json").stat().st_mtime_ns == before
-    assert talk.stages == []
+    assert progress.stages == []
     with pytest.raises(RunError, match="finished audit"):
         audit(asked(tiny.path, undisturbed, only=ONLY))
 
@@ -143,7 +143,7 @@ def test_a_finished_audit_is_read_and_not_made_again(undisturbed: Path, tiny: Da
 def test_an_interrupted_audit_is_not_overwritten(tmp_path: Path, tiny: Dataset) -> None:
     out = tmp_path / "audit"
     with pytest.raises(KeyboardInterrupt):
-        audit(asked(tiny.path, out, only=("Q1",)), talk=Stop("features", 1))
+        audit(asked(tiny.path, out, only=("Q1",)), progress=Stop("features", 1))
     with pytest.raises(RunError, match=r"interrupted.*--resume"):
         audit(asked(tiny.path, out, only=("Q1",)))
 

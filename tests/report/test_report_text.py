@@ -11,17 +11,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastrace.report import csv_text, marks, svg, words
+from fastrace.console import words
+from fastrace.report import csv_text, marks, svg
 from fastrace.report.document import Estimate
 from fastrace.report.tell import facts, interval
 
 
-def test_numbers_are_written_as_on_the_terminal() -> None:
-    from fastrace.train.scores import number
-
-    assert [words.number(value) for value in (0.8124, 0.5, 1.0, 0.0, None)] == [
-        number(value) for value in (0.8124, 0.5, 1.0, 0.0, None)
-    ]
+def test_numbers_are_written_alike_on_the_terminal_and_on_the_page() -> None:
+    assert [words.number(value) for value in (0.8124, 0.5, 1.0, 0.0, -0.05, None, float("nan"))] == [
+        ".812", ".500", "1.000", ".000", "−0.050", "-", "-",
+    ]  # fmt: skip
+    assert words.interval(0.8124, 0.79, 0.8333) == ".812 (.790-.833)"
+    assert words.typeset(words.interval(0.8124, 0.79, 0.8333)) == ".812 (.790–.833)"
+    assert words.interval(0.8124, None, None) == ".812 (no interval)"
 
 
 def test_undefined_numbers_are_a_dash_and_small_cells_are_not_counted() -> None:

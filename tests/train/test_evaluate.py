@@ -12,12 +12,13 @@ import pytest
 from planted import make_dataset
 from sklearn.metrics import roc_auc_score
 
+from fastrace.console.tables import result_rows
+from fastrace.console.words import number
 from fastrace.dataset import Dataset
 from fastrace.degrade import parse
 from fastrace.errors import RunError, UsageError
 from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_table, single_run, strata
 from fastrace.train import Options, train
-from fastrace.train.scores import number, rows
 
 Ask = Callable[..., Options]
 
@@ -312,7 +313,7 @@ def test_a_two_class_result_is_one_row_and_three_classes_are_four(tmp_path: Path
         level = {"macro": estimate(), "classes": {name: estimate() for name in names}}
         return {"patient": level, "image": level}
 
-    assert [row[0] for row in rows(found("A", "B"))] == ["A vs B, by patient", "A vs B, by image"]
-    assert [row[0] for row in rows(found("A"))] == ["A vs rest, by patient", "A vs rest, by image"]
-    assert len(rows(found("A", "B", "C"))) == 5
-    assert rows(found("A"))[0][1:4] == (".800 (.700-.900)", "40 of 90", "99")
+    assert [row[0] for row in result_rows(found("A", "B"))] == ["A vs B, by patient", "A vs B, by image"]
+    assert [row[0] for row in result_rows(found("A"))] == ["A vs rest, by patient", "A vs rest, by image"]
+    assert len(result_rows(found("A", "B", "C"))) == 5
+    assert result_rows(found("A"))[0][1:4] == (".800 (.700-.900)", "40 of 90", "99")

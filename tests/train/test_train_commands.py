@@ -13,7 +13,7 @@ import pytest
 from planted import make_dataset
 
 from fastrace.cli.main import main
-from fastrace.train.progress import Terminal
+from fastrace.console.progress import TerminalProgress
 
 QUICK = ["--model", "small", "--epochs", "1", "--device", "cpu"]
 
@@ -224,24 +224,24 @@ class FakeTerminal:
 def test_a_terminal_gets_a_bar_and_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = FakeTerminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with Terminal() as talk:
-        talk.line("before [not markup]")
+    with TerminalProgress() as progress:
+        progress.line("before [not markup]")
         for _ in range(2):
-            talk.begin("epoch", 3)
-            talk.step()
-        talk.line("within")
-    talk.line("after")
+            progress.begin("epoch", 3)
+            progress.step()
+        progress.line("within")
+    progress.line("after")
     assert "before [not markup]\n" in screen.text
     assert "within" in screen.text
     assert screen.text.endswith("after\n")
 
 
 def test_a_log_file_gets_a_line_now_and_then_within_a_long_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    talk = Terminal(every_seconds=0)
-    talk.begin("epoch 1/2", 3)
-    talk.step()
+    progress = TerminalProgress(every_seconds=0)
+    progress.begin("epoch 1/2", 3)
+    progress.step()
     assert capsys.readouterr().err == "epoch 1/2: 1 of 3 batches\n"
-    talk = Terminal(every_seconds=60)
-    talk.begin("epoch 1/2", 3)
-    talk.step()
+    progress = TerminalProgress(every_seconds=60)
+    progress.begin("epoch 1/2", 3)
+    progress.step()
     assert capsys.readouterr().err == ""

@@ -17,6 +17,7 @@ import pytest
 import torch
 from planted import make_dataset
 
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import parse
 from fastrace.errors import BackendMissing, RunError, UsageError
@@ -26,13 +27,12 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.cohort import labelled, select
 from fastrace.train.pipeline import Pipeline, choose_device, class_weights, predict
-from fastrace.train.progress import Talk
 
 Ask = Callable[..., Options]
 CPU = torch.device("cpu")
 
 
-class Record(Talk):
+class Record(Progress):
     """Keeps the lines; stops like Ctrl-C at a step of an epoch if asked."""
 
     def __init__(self, stop_at: int | None = None) -> None:
@@ -142,14 +142,14 @@ def test_another_seed_gives_another_split_and_another_model(trained: Path, ask: 
 @pytest.mark.parametrize("stop_at", [1, 3])
 def test_an_interrupted_run_resumed_equals_an_undisturbed_one(trained: Path, ask: Ask, stop_at: int) -> None:
     options = ask()
-    talk = Record(stop_at)
+    progress = Record(stop_at)
     with pytest.raises(KeyboardInterrupt):
-        train(options, talk=talk)
-    assert "--resume" in talk.lines[-1]
+        train(options, progress=progress)
+    assert "--resume" in progress.lines[-1]
     assert "metrics.json" not in files(options.out)
-    talk = Record()
-    train(options, resume=True, talk=talk)
-    assert any("resumed after epoch 2" in line for line in talk.lines) == (stop_at == 3)
+    progress = Record()
+    train(options, resume=True, progress=progress)
+    assert any("resumed after epoch 2" in line for line in progress.lines) == (stop_at == 3)
     for name in ("metrics.json", "split.parquet", "predictions.parquet"):
         assert (options.out / name).read_bytes() == (trained / name).read_bytes()
     history, undisturbed = (pd.read_parquet(run / "history.parquet") for run in (options.out, trained))
@@ -163,16 +163,16 @@ sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from planted import options_for
 from fastrace.train import train
-from fastrace.train.progress import Talk
+from fastrace.console.progress import Progress
 
-class Killer(Talk):
+class Killer(Progress):
     def begin(self, what, total):
         self.what = what
     def step(self):
         if self.what == "epoch 3/4":
             os.kill(os.getpid(), signal.SIGKILL)
 
-train(options_for(Path(sys.argv[1]), Path(sys.argv[2])), talk=Killer())
+train(options_for(Path(sys.argv[1]), Path(sys.argv[2])), progress=Killer())
 """
 
 
@@ -185,9 +185,9 @@ def test_a_killed_process_resumed_equals_an_undisturbed_one(trained: Path, ask: 
     assert "state.pt" in files(options.out)
     with pytest.raises(RunError, match=r"holds a run that was interrupted; go on with --resume"):
         train(options)
-    talk = Record()
-    train(options, resume=True, talk=talk)
-    assert any("resumed after epoch 2" in line for line in talk.lines)
+    progress = Record()
+    train(options, resume=True, progress=progress)
+    assert any("resumed after epoch 2" in line for line in progress.lines)
     assert (options.out / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
 
 
@@ -195,9 +195,9 @@ def test_a_finished_run_is_not_overwritten_but_read_again(trained: Path, ask: As
     options = ask(out=trained)
     with pytest.raises(RunError, match="holds a finished run; choose another --out"):
         train(options)
-    talk = Record()
-    assert train(options, resume=True, talk=talk).metrics["target"] == "group"
-    assert talk.lines == [f"{trained}: already finished"]
+    progress = Record()
+    assert train(options, resume=True, progress=progress).metrics["target"] == "group"
+    assert progress.lines == [f"{trained}: already finished"]
 
 
 def test_resume_with_other_options_is_refused_with_the_difference(trained: Path, ask: Ask, tmp_path: Path) -> None:

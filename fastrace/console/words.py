@@ -1,4 +1,4 @@
-"""Text and numbers as the report prints them: one form for each, so that page, chart and table say the same.
+"""Text and numbers as they are printed: one form for each, so that terminal, page, chart and table show the same.
 
 Names of attributes, classes, files and reasons come from the archive and are hostile until proven otherwise. `clean` takes out
 what could reorder or hide text; escaping is left to the writers of HTML, SVG and CSV, each of which does it for everything.
@@ -6,11 +6,13 @@ what could reorder or hide text; escaping is left to the writers of HTML, SVG an
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Any
 
 MIN_CELL = 11
+"""Patients of a group below which nothing is shown of it; see `fastrace.statistics.small_cells`."""
 FEW = f"fewer than {MIN_CELL}"
 HIDDEN = "suppressed"  # fewer than 11, or a larger number from which such a one could be computed
 UNDEFINED = "-"
@@ -46,11 +48,8 @@ def clip(text: str, limit: int = 90) -> str:
 
 
 def number(value: float | None) -> str:
-    """``.812``; ``1.000`` and negative numbers in full, ``-`` where undefined.
-
-    The form of `fastrace.train.scores.number`, repeated here so that reading an audit does not load the training code.
-    """
-    if value is None:
+    """``.812``; ``1.000`` and negative numbers in full, ``-`` where undefined (None or NaN)."""
+    if value is None or math.isnan(value):
         return UNDEFINED
     text = f"{value:.3f}"
     return text[1:] if text.startswith("0.") else text.replace("-", "−")
@@ -82,6 +81,13 @@ def lp_span(low: float, high: float) -> str:
 def limits(low: float | None, high: float | None) -> str:
     """``.790–.833``; ``-`` where undefined."""
     return UNDEFINED if low is None or high is None else f"{number(low)}–{number(high)}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """``.812 (.790-.833)``, for a terminal; `typeset` makes the hyphen a dash."""
+    if low is None:
+        return f"{number(value)} (no interval)"
+    return f"{number(value)} ({number(low)}-{number(high)})"
 
 
 def p_value(p: float | None) -> str:

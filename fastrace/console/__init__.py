@@ -1,0 +1,1 @@
+"""What every command prints with: progress on stderr, numbers, intervals and counts in words, aligned tables."""
