@@ -21,12 +21,12 @@ from torch import Tensor
 
 from fastrace.bench.common import Peer, Row, measure, threads, usable_cpus
 from fastrace.bench.gather import BATCH, HEIGHT, WIDTH, make_dataset
+from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN
 from fastrace.kernels.gather import as_shard, gather
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order
-from fastrace.train.cohort import labelled
 from fastrace.train.options import Recipe, get_recipe
 from fastrace.train.pipeline import Pipeline
 

@@ -116,11 +116,11 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
 
 
 def _options(dataset: Dataset, degradation: Degradation, several: bool, given: dict[str, Any]) -> Options:
+    from fastrace.cohort.selection import choose_target
     from fastrace.degrade import CLEAN
     from fastrace.errors import UsageError
     from fastrace.presets import get_preset
     from fastrace.train import Options
-    from fastrace.train.cohort import choose_target
     from fastrace.train.options import get_recipe
 
     made_for = dataset.meta["recipe"].get("modality")

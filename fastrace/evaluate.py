@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fastrace.cohort.selection import Cohort, labelled
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN, Degradation
@@ -24,7 +25,6 @@ from fastrace.run_folder import SCHEMA, RunFolder, set_threads
 from fastrace.statistics import hidden as _hidden
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
-from fastrace.train.cohort import Cohort, labelled
 from fastrace.train.pipeline import choose_device, predict
 from fastrace.train.scores import aucs_of, result
 

@@ -11,11 +11,11 @@ from typing import Any
 from fastrace.audit.cells import MANY
 from fastrace.audit.document import self_reported
 from fastrace.audit.protocol import Experiment, experiments
+from fastrace.cohort.selection import choose_target
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder
-from fastrace.train.cohort import choose_target
 
 
 @dataclass(frozen=True)

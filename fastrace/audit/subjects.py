@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.probe import Ints, Partition, cross_fit
+from fastrace.cohort.selection import Cohort, choose_target, labelled
+from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
-from fastrace.split import ranked_cells, shared_patients
 from fastrace.statistics import MIN_CELL
-from fastrace.train.cohort import Cohort, choose_target, labelled
 
 FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5

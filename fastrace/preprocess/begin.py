@@ -10,9 +10,9 @@ import secrets
 import shutil
 from pathlib import Path
 
+from fastrace.cohort.labels import Labels, read_labels
 from fastrace.dataset import write_atomic
 from fastrace.errors import DatasetError, UsageError
-from fastrace.preprocess.labels import Labels, read_labels
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source, listing_hash, scan
 from fastrace.preprocess.store import part_file, private_folder, state_hash

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
 from fastrace.dataset import (
     INDEX_COLUMNS,
@@ -28,7 +29,6 @@ from fastrace.dataset import (
 from fastrace.errors import DatasetError, RejectedInput
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.datasheet import datasheet
-from fastrace.preprocess.labels import Labels
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source

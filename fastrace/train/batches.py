@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastrace.cohort.selection import Cohort
 from fastrace.dataset import Dataset
-from fastrace.train.cohort import Cohort
 
 AHEAD = 2  # portions read before they are asked for
 KEPT = AHEAD + 3  # blocks of memory: one is computed with, one waits for a place in the queue, one is filled

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from fastrace import __version__
+from fastrace.cohort.selection import Cohort, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
@@ -20,7 +21,6 @@ from fastrace.models import build, choose_initial
 from fastrace.run_folder import SCHEMA, RunFolder, environment, set_threads
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
-from fastrace.train.cohort import Cohort, select
 from fastrace.train.loop import TrainingState, fit
 from fastrace.train.options import Options
 from fastrace.train.pipeline import Pipeline, choose_device, network_for, predict
@@ -57,7 +57,14 @@ def train(options: Options, *, resume: bool = False, progress: Progress | None =
     if folder.finished:
         progress.line(f"{folder.path}: already finished")
         return Outcome(folder.path, folder.read_json("metrics.json"))
-    cohort = select(dataset, options)
+    cohort = select(
+        dataset,
+        options.target,
+        options.classes,
+        seed=options.seed,
+        split=options.split,
+        leave_out_shared=options.leave_out_shared,
+    )
     options.degradation.check(dataset.size, cohort.mm_per_pixel)
     # The study started from ImageNet: its recipe stops where the weights are not to be had.
     paper = options.recipe.name == "paper" and options.init == "auto"

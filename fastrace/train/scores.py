@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastrace.cohort.selection import Cohort
 from fastrace.statistics import ClassAucs, class_aucs, rank_images, rank_patients
-from fastrace.train.cohort import Cohort
 
 
 def aucs_of(scores: np.ndarray, labels: np.ndarray, frame: pd.DataFrame) -> tuple[ClassAucs, ClassAucs]:

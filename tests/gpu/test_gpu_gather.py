@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.kernels.gather import gather
 from fastrace.train import batches
 from fastrace.train.batches import AHEAD, RESIDENT_SHARE, Reader, epoch_order, in_order, place
-from fastrace.train.cohort import labelled
 
 sys.path.append(str(Path(__file__).parents[1] / "train"))
 from planted import make_dataset

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from planted import make_dataset, options_for
 
 from fastrace import dataset as dataset_module
+from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError
 from fastrace.run_folder import RunFolder
@@ -22,7 +23,6 @@ from fastrace.train import batches as batches_module
 from fastrace.train import run as run_module
 from fastrace.train import train
 from fastrace.train.batches import Batch, Placement, Reader, epoch_order, in_order, place
-from fastrace.train.cohort import labelled
 
 CPU = torch.device("cpu")
 

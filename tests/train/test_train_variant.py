@@ -13,6 +13,7 @@ import torch
 from planted import make_dataset
 
 from fastrace.cli.main import main
+from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.degrade import parse
 from fastrace.errors import RunError, UsageError
@@ -20,7 +21,6 @@ from fastrace.evaluate import Question, evaluate
 from fastrace.train import Options, train
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
-from fastrace.train.cohort import labelled
 from fastrace.train.pipeline import Pipeline
 
 Ask = Callable[..., Options]

@@ -17,6 +17,7 @@ import pytest
 import torch
 from planted import make_dataset
 
+from fastrace.cohort.selection import labelled, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import parse
@@ -25,7 +26,6 @@ from fastrace.train import Options, train
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
-from fastrace.train.cohort import labelled, select
 from fastrace.train.pipeline import Pipeline, choose_device, class_weights, predict
 
 Ask = Callable[..., Options]
@@ -360,7 +360,7 @@ def test_uint8_and_uint16_mean_the_same_image(tmp_path: Path) -> None:
 
 
 def test_normalisation_is_of_the_degraded_training_images(ask: Ask, planted: Dataset) -> None:
-    cohort = select(planted, ask())
+    cohort = select(planted, "group")
     reader = Reader(planted, cohort, CPU)
     pipeline = Pipeline(torch.nn.Identity(), parse("highpass:6"), 0)
     pipeline.measure(reader, cohort.of("train"), 16)

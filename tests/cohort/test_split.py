@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrace.cohort.split import Fractions, check_leakage, official_split, shared_patients, split_patients
 from fastrace.errors import RunError, UsageError
-from fastrace.split import Fractions, check_leakage, official_split, shared_patients, split_patients
 
 
 def table(counts: dict[str, int], images: int = 2, **columns: object) -> pd.DataFrame:

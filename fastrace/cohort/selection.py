@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from fastrace.cohort.split import PARTS, check_leakage, official_split, shared_patients, split_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
-from fastrace.split import PARTS, check_leakage, official_split, shared_patients, split_patients
-from fastrace.train.options import Options
 
 # Columns of the index that can be a target although they are not labels (is the sex, or the scanner, readable?).
 INDEX_TARGETS = ("sex", "manufacturer", "model")
@@ -151,32 +151,52 @@ def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Coho
     return Cohort(target, names, rows, labels, frame, left_out, np.full(len(rows), "test", dtype=object))
 
 
-def select(dataset: Dataset, options: Options) -> Cohort:
+def select(
+    dataset: Dataset,
+    target: str,
+    classes: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    split: Literal["patient", "official"] = "patient",
+    leave_out_shared: bool = False,
+) -> Cohort:
     """The cohort of a training run, split.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    target : str
+    classes : sequence of str
+        As for `labelled`.
+    seed : int
+        Of the split.
+    split : "patient" | "official"
+    leave_out_shared : bool
+        Leave out patients who share a study or pixels with another, instead of refusing.
 
     Raises
     ------
     UsageError, RunError
         No two classes, a class with too few patients, leakage.
     """
-    cohort = labelled(dataset, options.target, options.classes)
-    if options.leave_out_shared:
+    cohort = labelled(dataset, target, classes)
+    if leave_out_shared:
         shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy()
         cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
     sizes = cohort.frame["patient_key"].groupby(cohort.labels).nunique()
     counts = {name: int(sizes.get(k, 0)) for k, name in enumerate(cohort.classes)}
     listed = ", ".join(f"{name!r} {count}" for name, count in counts.items()) or "none"
     if sum(count > 0 for count in counts.values()) < 2:
-        raise RunError(f"--target {options.target}: two classes with patients are needed; found {listed}")
+        raise RunError(f"--target {target}: two classes with patients are needed; found {listed}")
     if min(counts.values()) < MIN_PATIENTS_OF_A_CLASS:
         raise RunError(
-            f"--target {options.target}: every class needs at least {MIN_PATIENTS_OF_A_CLASS} patients, one for each "
+            f"--target {target}: every class needs at least {MIN_PATIENTS_OF_A_CLASS} patients, one for each "
             f"part; found {listed}; choose classes with --class, or merge them in the label map of `fastrace preprocess`"
         )
-    draw = official_split if options.split == "official" else split_patients
+    draw = official_split if split == "official" else split_patients
     # The class name as a plain column: a stripped value is what the split ranks within.
-    named = cohort.frame.assign(**{options.target: np.array(cohort.classes, dtype=object)[cohort.labels]})
-    by_patient = draw(named, options.target, seed=options.seed)
+    named = cohort.frame.assign(**{target: np.array(cohort.classes, dtype=object)[cohort.labels]})
+    by_patient = draw(named, target, seed=seed)
     part = cohort.frame["patient_key"].map(by_patient).to_numpy(dtype=object)
     check_leakage(cohort.frame, part)
     cohort = Cohort(cohort.target, cohort.classes, cohort.rows, cohort.labels, cohort.frame, cohort.left_out, part)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import make_dataset, options_for
+from planted import make_dataset
 
+from fastrace.cohort.selection import choose_target, labelled, select
 from fastrace.errors import RunError, UsageError
-from fastrace.train.cohort import choose_target, labelled, select
 
 TINY = {"patients": 12, "images_each": 2, "size": (8, 8), "band": (1, 3)}
 
@@ -83,19 +83,19 @@ def test_unknown_spacing_is_nan(tmp_path: Path) -> None:
 def test_one_class_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "e", **TINY, classes=("A",))
     with pytest.raises(RunError, match="two classes with patients are needed; found 'A' 12"):
-        select(dataset, options_for(dataset.path, tmp_path / "run"))
+        select(dataset, "group")
 
 
 def test_a_class_named_but_absent_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY)
     with pytest.raises(RunError, match=r"at least 3 patients.*'A' 6, 'B' 6, 'Z' 0"):
-        select(dataset, options_for(dataset.path, tmp_path / "run", classes=("A", "B", "Z")))
+        select(dataset, "group", classes=("A", "B", "Z"))
 
 
 def test_a_class_with_two_patients_is_refused_with_the_remedy(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY, labels={"race": ["A"] * 10 + ["B"] * 2})
     with pytest.raises(RunError, match=r"at least 3 patients.*found 'A' 10, 'B' 2; choose classes with --class"):
-        select(dataset, options_for(dataset.path, tmp_path / "run", target="race"))
+        select(dataset, "race")
 
 
 def test_identical_pixels_in_two_patients_are_refused_or_left_out(tmp_path: Path) -> None:
@@ -104,20 +104,20 @@ def test_identical_pixels_in_two_patients_are_refused_or_left_out(tmp_path: Path
         hashes[k] = "same"
     dataset = make_dataset(tmp_path / "d", patients=12, size=(8, 8), band=(1, 3), columns={"pixel_hash": hashes})
     with pytest.raises(RunError, match="identical images"):
-        select(dataset, options_for(dataset.path, tmp_path / "run"))
+        select(dataset, "group")
     with pytest.raises(RunError, match="at least 3 patients"):  # two patients are left
-        select(dataset, options_for(dataset.path, tmp_path / "run", leave_out_shared=True))
+        select(dataset, "group", leave_out_shared=True)
     hashes[0], hashes[2:20:2] = "h0", [f"g{k}" for k in range(9)]
     hashes[4] = hashes[0]
     dataset = make_dataset(tmp_path / "e", patients=12, size=(8, 8), band=(1, 3), columns={"pixel_hash": hashes})
-    cohort = select(dataset, options_for(dataset.path, tmp_path / "run", leave_out_shared=True))
+    cohort = select(dataset, "group", leave_out_shared=True)
     assert cohort.left_out == {"shares a study or identical pixels with another patient": {"patients": 2, "images": 4}}
 
 
 def test_the_official_split_is_used_when_asked_for(tmp_path: Path) -> None:
     words = np.repeat(["train"] * 6 + ["valid"] * 2 + ["test"] * 2 + ["other"] * 2, 2)
     dataset = make_dataset(tmp_path / "d", **TINY, columns={"official_split": words})
-    cohort = select(dataset, options_for(dataset.path, tmp_path / "run", split="official"))
+    cohort = select(dataset, "group", split="official")
     assert pd.Series(cohort.part).value_counts().to_dict() == {"train": 12, "validation": 4, "test": 4}
     assert cohort.left_out == {"outside the official split": {"patients": 2, "images": 4}}
     counts = cohort.counts()

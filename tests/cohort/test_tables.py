@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrace.cohort.labels import Labels, read_labels
+from fastrace.cohort.tables import read_categories
 from fastrace.errors import RejectedInput, UsageError
-from fastrace.preprocess.labels import Labels, read_categories, read_labels
 
 
 def table(tmp_path: Path, text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
