@@ -16,7 +16,8 @@ from scipy.stats import binom, norm
 from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import widened
-from fastrace.audit.probe import Fit, Partition, Probe, cross_fit
+from fastrace.audit.engines.probe import Fit, Probe
+from fastrace.audit.partition import Partition, cross_fit
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS
 from fastrace.statistics import Ranking, class_aucs, permutation_p
 
@@ -40,7 +41,7 @@ def simulate(n: int, d: int, auc: float, simulations: int, seed: int) -> tuple[f
         estimate = class_aucs(
             Ranking(probe.observed(labels, 2), labels, np.arange(n), n, "patient", np.ones(n, dtype=np.int64))
         ).macro
-        spread = probe.shuffled(labels, 2, SHUFFLES, number).spread
+        spread = probe.permuted(labels, 2, SHUFFLES, number).spread
         wide = widened(estimate, spread)
         truth = _truth(features, labels, group, partition, shift)
         rows.append((truth, estimate.low <= truth <= estimate.high, wide.low <= truth <= wide.high, spread))
@@ -80,7 +81,7 @@ def null_p(simulations: int, seed: int) -> list[tuple[str, int, int, tuple[int, 
         probe, _ = _probe(rng.standard_normal((80, 20)), labels, rng)
         scores = probe.observed(labels, 2)
         value = class_aucs(Ranking(scores, labels, np.arange(80), 80, "patient")).macro.value
-        p.append(permutation_p(value, probe.shuffled(labels, 2, SHUFFLES, number).aucs))
+        p.append(permutation_p(value, probe.permuted(labels, 2, SHUFFLES, number).aucs))
     found = []
     for level in (0.05, 0.01):
         low, high = (int(edge) for edge in binom.interval(0.99, simulations, level))

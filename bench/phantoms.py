@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.audit import Audit, audit
+from fastrace.audit.document import Cell
 from fastrace.audit.locate import overlap
+from fastrace.audit.request import AuditRequest
+from fastrace.audit.run import audit
 from fastrace.phantom import PhantomSpec, make, truth_path
 from fastrace.phantom.spec import DEFAULT_STRENGTH
 from fastrace.preprocess.recipe import Job, Recipe
@@ -85,14 +87,13 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         preprocess(Job((folder / "archive",), folder / "data", recipe, preset, labels=labels, jobs=1))
         only = () if control else ("C1s", "C1o")
         features = ("small",) if control else ("small", *backbones)
-        asked = Audit(folder / "data", folder / "audit", "mammo", features=features, only=only, seed=seed)
-        found = audit(asked)
+        request = AuditRequest(folder / "data", folder / "audit", "mammo", features=features, only=only, seed=seed)
+        found = audit(request)
         truth = json.loads(truth_path(folder / "archive").read_text())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     planted = None if control else (float(truth["band"]["low"]), float(truth["band"]["high"]))
-    where = found["location"]["found"]
-    cells = [*found["primary"], *found["cells"], *found["location"]["scan"]]
+    where = None if found.location is None else found.location.found
     return {
         "kind": kind,
         "seed": seed,
@@ -100,18 +101,18 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         "ideal_auc": truth["ideal_auc"],
         "planted": planted,
         "found": where,
-        "overlap": None if planted is None else overlap(None if where is None else tuple(where), planted),
-        "controls_ok": found["controls_ok"],
-        "planted_control": found["controls"][1]["numbers"],
-        "primary": {one["features"]: [round(one["estimate"]["value"], 4), one["finding"]] for one in found["primary"]},
-        "families": {
-            one["parts"][0]: [round(one["estimate"]["value"], 4), one["finding"]]
-            for one in found["cells"]
-            if one["experiment"] == "A1f"
-        },
-        "cells": len(cells),
-        "findings": sorted(one["id"] for one in cells if one["finding"]),
+        "overlap": None if planted is None else overlap(where, planted),
+        "controls_ok": not found.failed,
+        "planted_control": found.controls[1].numbers,
+        "primary": {one.features: [_rounded(one), one.finding] for one in found.of("A1")},
+        "families": {one.parts[0]: [_rounded(one), one.finding] for one in found.of("A1f")},
+        "cells": len(found.cells),
+        "findings": sorted(one.id for one in found.cells if one.finding),
     }
+
+
+def _rounded(cell: Cell) -> float | None:
+    return None if cell.estimate.value is None else round(cell.estimate.value, 4)
 
 
 def table(every: list[Found]) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastrace.audit import Audit, audit
+from fastrace.audit.request import AuditRequest
+from fastrace.audit.run import audit
 from fastrace.bench.machine import environment
 from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
 from fastrace.degrade import parse
@@ -66,11 +67,11 @@ def measure(folder: Path) -> dict[str, Any]:
     audits, grids, trainings, cells = [], [], [], 0
     for turn, text in enumerate(MEASURED):
         started = time.perf_counter()
-        asked = Audit(folder / "data", folder / f"audit-{turn}", "mammo", features=(), only=("C1a", "C1b"))
-        found = audit(asked)
+        request = AuditRequest(folder / "data", folder / f"audit-{turn}", "mammo", features=(), only=("C1a", "C1b"))
+        found = audit(request)
         audits.append(time.perf_counter() - started)
-        grids.append(found["seconds"]["features"] + found["seconds"]["cells"])
-        cells = sum(one["experiment"] in ("C1a", "C1b") for one in found["cells"])
+        grids.append(found.seconds["features"] + found.seconds["cells"])
+        cells = len(found.of("C1a", "C1b"))
         recipe = get_recipe("current", "mammo", "small", epochs=EPOCHS)
         started = time.perf_counter()
         train(

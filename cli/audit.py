@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastrace.cli.common import MODALITIES, workspace
+
+if TYPE_CHECKING:
+    from fastrace.audit.document import Audit
 
 
 @click.command()
@@ -47,8 +49,7 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
       fastrace audit --modality mammo --target race
       fastrace audit DATA --target sex --out AUDIT --only Q1,C1
     """
-    from fastrace.audit import Audit
-    from fastrace.audit import audit as run
+    from fastrace.audit.request import AuditRequest
     from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.errors import UsageError
@@ -61,7 +62,7 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     if made_for not in (None, "any", modality):
         raise UsageError(f"--modality {modality}: {data} was made for {made_for}; leave the option out")
     out = given["out"] or workspace(modality) / "audit"
-    asked = Audit(
+    request = AuditRequest(
         data=data,
         out=out,
         modality=modality,
@@ -75,8 +76,10 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
         purpose=given["purpose"],
         keep_work=given["keep_work"],
     )
-    found = run(asked, resume=resume, progress=TerminalProgress())
-    click.echo(json.dumps(found) if as_json else text(found, out))
+    from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
+
+    found = run(request, resume=resume, progress=TerminalProgress())
+    click.echo(found.to_json().decode().rstrip() if as_json else text(found, out))
 
 
 def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
@@ -89,19 +92,19 @@ def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
     return ("small", backbone) if find_imagenet(backbone) else ("small",)
 
 
-def text(found: dict[str, Any], out: Path) -> str:
+def text(found: Audit, out: Path) -> str:
     """The first page, in words."""
-    facts = found["dataset"]
-    attribute = found["target"] + (" (self-reported)" if found["self_reported"] else "")
+    facts = found.dataset
+    attribute = found.target + (" (self-reported)" if found.self_reported else "")
     lines = [
-        f"fastrace audit · {facts['modality']} · {facts['images']} images · {facts['patients']} patients · "
-        f"attribute: {attribute}, {len(found['classes'])} groups",
+        f"fastrace audit · {facts.modality} · {facts.images} images · {facts.patients} patients · "
+        f"attribute: {attribute}, {len(found.classes)} groups",
         "",
     ]
-    if not found["controls_ok"]:
+    if found.failed:
         lines += ["A CONTROL FAILED: no conclusion is drawn.", ""]
-    lines += [f"control  {one['title']}: {one['status']}: {one['sentence']}" for one in found["controls"]]
+    lines += [f"control  {one.title}: {one.status}: {one.sentence}" for one in found.controls]
     lines.append("")
-    lines += [f"{one['id']} {one['title']:12} {one['mark']}: {one['sentence']}" for one in found["questions"]]
+    lines += [f"{one.id} {one.title:12} {one.mark}: {one.sentence}" for one in found.questions]
     lines += ["", f"next: fastrace report {out}"]
     return "\n".join(lines)

@@ -117,6 +117,11 @@ class RunFolder:
             raise RunError(f"{file}: not a document of fastrace")
         return content
 
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """A file of ready content."""
+        with writing(self.path / name):
+            write_atomic(self.path / name, content, 0o600)
+
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A parquet file."""
         with writing(self.path / name):
@@ -189,7 +194,7 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "fastrace": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "timm": timm,
         "numpy": np.__version__,
         "pandas": pd.__version__,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastrace.audit.document import Audit
 from fastrace.console.words import clip
 from fastrace.errors import FastraceError
-from fastrace.report.document import Audit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +69,9 @@ def gallery(audit: Audit) -> Gallery | None:
 
     from fastrace import phantom
 
-    modality = "mammo" if audit.modality == "mammo" else "cxr"
+    modality = "mammo" if audit.dataset.modality == "mammo" else "cxr"
     try:
-        image = np.asarray(phantom.sample(modality, audit.size), dtype=np.float32)
+        image = np.asarray(phantom.sample(modality, audit.dataset.size), dtype=np.float32)
     except FastraceError:  # images too small for an anatomy
         return None
     rows = [Row("As it is", (_picture(image, "none", "clean"),))]
@@ -80,8 +80,10 @@ def gallery(audit: Audit) -> Gallery | None:
         if pictures:
             rows.append(Row(title, pictures))
     body = "a computed mammogram" if modality == "mammo" else "a computed chest radiograph"
-    factor = _factor(audit.size)
-    return Gallery(tuple(rows), body, audit.size, (audit.size[0] // factor, audit.size[1] // factor))
+    factor = _factor(audit.dataset.size)
+    return Gallery(
+        tuple(rows), body, audit.dataset.size, (audit.dataset.size[0] // factor, audit.dataset.size[1] // factor)
+    )
 
 
 def _choose(audit: Audit, experiment: str) -> list[str]:
@@ -89,7 +91,7 @@ def _choose(audit: Audit, experiment: str) -> list[str]:
     found = {cell.degradation: cell for cell in audit.of(experiment)}
     cells = sorted(found.values(), key=lambda c: (c.x_low or c.x or 0.0, c.x_high or 0.0))
     if experiment == "C1b":  # beyond the corner of the spectrum nothing is left to show
-        cells = [c for c in cells if c.x is None or c.x < sum(side**2 for side in audit.size) ** 0.5 / 2]
+        cells = [c for c in cells if c.x is None or c.x < sum(side**2 for side in audit.dataset.size) ** 0.5 / 2]
     if len(cells) > PER_ROW:
         cells = [cells[round(k * (len(cells) - 1) / (PER_ROW - 1))] for k in range(PER_ROW)]
     return [cell.degradation for cell in cells]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastrace.audit import Audit, audit
+from fastrace.audit.request import AuditRequest
+from fastrace.audit.run import audit
 from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
 
@@ -118,14 +119,14 @@ def make_dataset(
     return Dataset.open(path)
 
 
-def asked(data: Path, out: Path, **changes: Any) -> Audit:
+def request(data: Path, out: Path, **changes: Any) -> AuditRequest:
     """A quick audit: built-in features alone, 99 permutations."""
-    found = Audit(data=data, out=out, modality="any", target="group", features=(), permutations=99)
+    found = AuditRequest(data=data, out=out, modality="any", target="group", features=(), permutations=99)
     return replace(found, **changes)
 
 
 class Stop(Progress):
-    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if asked."""
+    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if wanted."""
 
     def __init__(self, stage: str = "", step: int = 0) -> None:
         self.lines: list[str] = []
@@ -135,7 +136,7 @@ class Stop(Progress):
     def line(self, text: str) -> None:
         self.lines.append(text)
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int, unit: str = "") -> None:
         self.stages.append(what)
         self.stage = what
 
@@ -149,7 +150,7 @@ class Stop(Progress):
 @contextmanager
 def fewer_shuffles(count: int = 4999) -> Iterator[None]:
     """The planted control asks for 9,999 shuffles, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
-    from fastrace.audit import planted
+    from fastrace.audit.controls import planted
 
     before = planted.PERMUTATIONS
     planted.PERMUTATIONS = count
@@ -176,6 +177,11 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def audited(wanted: AuditRequest, **options: Any) -> dict[str, Any]:
+    """Run an audit and read what it wrote."""
+    return dict(json.loads(audit(wanted, **options).to_json()))
+
+
 @dataclass(frozen=True)
 class Finished:
     """An audit that is done; do not write into it."""
@@ -187,5 +193,5 @@ class Finished:
 
 def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
     with fewer_shuffles():
-        audit(asked(dataset.path, folder / "audit", **changes))
+        audit(request(dataset.path, folder / "audit", **changes))
     return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))

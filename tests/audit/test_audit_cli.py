@@ -65,7 +65,7 @@ def test_only_asks_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
     done = call(tiny.path, "--out", tmp_path / "audit", "--only", only, "--json", *QUICK)
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {cell["experiment"] for cell in (*found["primary"], *found["cells"])} == experiments
+    assert {cell["experiment"] for cell in found["cells"]} == experiments
     assert found["status"] == "partial"
     where = found["questions"][1]
     assert (where["mark"] == "not run") == (only == "Q1")
@@ -137,8 +137,8 @@ def test_the_command_that_repeats_an_audit_repeats_it(tmp_path: Path, crowded: F
         if key not in ("only", "target"):
             assert found["arguments"][key] == value, key
     assert found["target"] == crowded.document["target"]
-    assert found["primary"][0]["estimate"] == crowded.document["primary"][0]["estimate"]
-    assert found["primary"][0]["p"] == crowded.document["primary"][0]["p"]
+    assert found["cells"][0]["estimate"] == crowded.document["cells"][0]["estimate"]
+    assert found["cells"][0]["p"] == crowded.document["cells"][0]["p"]
 
 
 def test_the_repeating_command_quotes_names_of_several_words(tmp_path: Path, crowded: Finished) -> None:

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastrace.audit.features import (
-    FLOOR,
+from fastrace.audit.experiments import experiments
+from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
     LINEAR_BINS,
@@ -25,18 +25,13 @@ from fastrace.audit.features import (
     POOLS,
     SECTORS,
     STUDY_EDGES,
-    ZERO,
-    Sweep,
-    _bins,
-    _values,
-    extract,
     families,
     largest_radius,
     part_columns,
     ring_edges,
     rings_of,
 )
-from fastrace.audit.protocol import experiments
+from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _bins, _values, extract
 from fastrace.degrade import apply, parse
 from fastrace.degrade.grammar import Filter
 

@@ -18,7 +18,7 @@ def test_every_patient_is_judged_once_in_every_repeat_by_others(leak: Finished) 
     subjects = select_subjects(leak.dataset, None)
     partition = subjects.partition(0)
     assert len(partition.repeats) == REPEATS
-    np.testing.assert_array_equal(partition.judged, np.arange(100))
+    np.testing.assert_array_equal(partition.scored, np.arange(100))
     for folds in partition.repeats:
         assert len(folds) == FOLDS
         np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(100))

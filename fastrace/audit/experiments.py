@@ -1,17 +1,18 @@
 """The experiments of an audit, as data. The numbering is the study's where it has one; C1s and C1o are ours.
 
-The endpoint of all is the patient-level macro one-vs-rest AUC of the audit's attribute, over all patients. Each says what is done
-to the images that a probe learns from, what to those it is tested on, and what others found: the study's text
+The endpoint of all is the patient-level macro one-vs-rest AUC of the audit's attribute, over all patients. Each states what
+is done to the images that a probe learns from, what to those it is tested on, and what others found: the study's text
 (arXiv:2107.10356) and its released code, with where the number comes from. Those were trained networks on hundreds of
 thousands of chest radiographs of other hospitals, most with other classes than yours; they stand beside, they are no target.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fastrace.audit.features import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
+from fastrace.audit.document import Published
+from fastrace.audit.readers.rings import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
 from fastrace.degrade import CLEAN, Degradation, parse
 from fastrace.degrade.grammar import number
 
@@ -23,27 +24,8 @@ NOISE_SIGMAS = (0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
-class Published:
-    """What was printed elsewhere for the same experiment.
-
-    Attributes
-    ----------
-    text : str
-        The numbers, as printed.
-    source : str
-        Table, or how it was read.
-    value : float or None
-        One number for a figure, where there is one.
-    """
-
-    text: str
-    source: str
-    value: float | None = None
-
-
-@dataclass(frozen=True)
 class Experiment:
-    """One cell of the protocol; every feature set answers it by itself.
+    """One row of the protocol; with each feature set that answers it, it is a cell.
 
     Attributes
     ----------
@@ -61,6 +43,12 @@ class Experiment:
         The edges, cycles/image: one for a cut-off, two for a band.
     x_pixels : int or None
         Of the resolution ladder.
+    x_sigma : float or None
+        Of the noise.
+    curve : bool
+        A point of the curve of all experiments of its id, which gets a simultaneous band.
+    networks : bool
+        Put to networks too: an image through a network costs as much as all radial filters of the built-in features.
     parts : tuple of str
         Feature families used; empty: all.
     paper, released_code : Published or None
@@ -74,14 +62,24 @@ class Experiment:
     family: Literal["primary", "exploratory"] = "exploratory"
     x_cycles: tuple[float, ...] = ()
     x_pixels: int | None = None
+    x_sigma: float | None = None
+    curve: bool = False
+    networks: bool = False
     parts: tuple[str, ...] = ()
     paper: Published | None = field(default=None, compare=False)
     released_code: Published | None = field(default=None, compare=False)
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> Literal["train+test", "test"]:
         """``train+test`` or ``test``."""
         return "train+test" if self.train == self.test else "test"
+
+    @property
+    def x(self) -> float | None:
+        """Place on the axis of its curve: the cut-off, pixels or sigma."""
+        if self.x_pixels is not None:
+            return float(self.x_pixels)
+        return self.x_cycles[0] if len(self.x_cycles) == 1 else self.x_sigma
 
     @property
     def name(self) -> str:
@@ -110,7 +108,15 @@ def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
     chest = modality == "cxr"
     a1 = A1.get(modality)
     found = [
-        Experiment("A1", "Unchanged images", "Q1", family="primary", paper=a1 and a1[0], released_code=a1 and a1[1])
+        Experiment(
+            "A1",
+            "Unchanged images",
+            "Q1",
+            family="primary",
+            networks=True,
+            paper=a1 and a1[0],
+            released_code=a1 and a1[1],
+        )
     ]
     for kind, id, title, known in (
         ("lowpass", "C1a", "Low-pass", LOW_PASS),
@@ -119,7 +125,7 @@ def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
         for edge in (edge for edge in STUDY_EDGES if edge < top):
             text = f"{kind}:{number(edge)}"
             code = Published(known[edge], READ_OFF) if chest and edge in known else None
-            found.append(_both(id, title, text, (edge,), released_code=code))
+            found.append(_both(id, title, text, (edge,), curve=True, networks=True, released_code=code))
     for kind, id, title in (("band", "C1c", "Band-pass"), ("notch", "C1d", "Notch")):
         for low in BAND_EDGES:
             for high in (edge for edge in BAND_EDGES if low < edge < top):
@@ -131,14 +137,16 @@ def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
     found += scan(size, OCTAVE, "C1o", "Octave")
     for side in (side for side in SIDES if side < max(size)):
         known_side = LADDER.get(side) if chest else None
-        found.append(_both("C2a", "Resolution", f"resolution:{side}", x_pixels=side, paper=known_side))
+        found.append(
+            _both("C2a", "Resolution", f"resolution:{side}", x_pixels=side, curve=True, networks=True, paper=known_side)
+        )
     for sigma in NOISE_SIGMAS:
         degradation = parse(f"noise:gaussian:{number(sigma)}")
         code = (
             Published("macro .69 (.68-.69)", "released notebook, image level", 0.69) if chest and sigma == 0.1 else None
         )
-        found.append(_both("C2b", "Gaussian noise", str(degradation)))
-        found.append(Experiment("C2b", "Gaussian noise", "Q2", CLEAN, degradation, released_code=code))
+        both = _both("C2b", "Gaussian noise", str(degradation), x_sigma=sigma, networks=True)
+        found += [both, replace(both, train=CLEAN, released_code=code)]
     return tuple(found)
 
 
@@ -147,9 +155,14 @@ def scan(size: tuple[int, int], width: int, id: str, title: str) -> list[Experim
     edges = [*ring_edges(size)[:-1], largest_radius(size)]
     start = 0 if width == 1 else 1
     return [
-        _both(id, title, _octave(low, high, edges[-1]), (low, high), parts=("spectrum", "tiles", "peaks"))
+        _both(id, title, _octave(low, high, edges[-1]), (low, high), parts=("spectrum", "tiles", "peaks"), curve=True)
         for low, high in zip(edges[start:-width], edges[start + width :], strict=True)
     ]
+
+
+def part(clean: Experiment, family: str) -> Experiment:
+    """The primary question to one family of built-in features alone: which of them see it?"""
+    return Experiment("A1f", f"{family} alone", "Q1", clean.train, clean.test, parts=(family,))
 
 
 def _octave(low: float, high: float, top: float) -> str:

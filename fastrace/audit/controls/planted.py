@@ -6,7 +6,7 @@ amplitudes that their own image has in the band, with new phases, follows the im
     t = B(B(x with new phases) * sqrt(G(B(x)^2))),      y = x + STRENGTH * t * rms(B(x)) / rms(t)
 
 B keeps the band, G is a Gaussian mean. So in the band its power is STRENGTH^2 times what is there, and elsewhere nothing: y is
-not clipped to [0, 1], which would put power into every band. Only the question "which patients got it?" is asked of these
+not clipped to [0, 1], which would put power into every band. Only the question "which patients got it?" is put to these
 images. An audit that cannot answer it cannot find a leak of that size in its archive.
 """
 
@@ -19,15 +19,20 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from fastrace.audit.cells import p_value
-from fastrace.audit.features import F32, Sweep, families, largest_radius, part_columns, ring_edges
-from fastrace.audit.locate import Step, found_band, overlap
-from fastrace.audit.probe import Partition, Probe, cross_fit, d_prime
+from fastrace.audit.cells import none_if_nan, p_value
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.locate import RULE, Step, found_band, overlap
+from fastrace.audit.partition import Partition, cross_fit
+from fastrace.audit.readers.rings import families, largest_radius, part_columns, ring_edges
+from fastrace.audit.readers.sweep import F32, Sweep
+from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
-from fastrace.audit.tables import Tables
 from fastrace.console.progress import Progress
+from fastrace.console.words import number
 from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
-from fastrace.statistics import auc, benjamini_yekutieli
+from fastrace.statistics import auc, benjamini_yekutieli, d_prime
 
 STRENGTH = 1.5
 LEAST_OVERLAP = 0.5
@@ -88,7 +93,30 @@ def plant(
     return np.asarray(image + strength * share * texture, dtype=np.float32)
 
 
-def planted_control(tables: Tables, seed: int, progress: Progress) -> Planted:
+def control(material: Material) -> Control:
+    """The leak planted in half of the patients must be found in its place."""
+    result = search_planted(material.tables, material.seed, material.progress)
+    low, high = result.planted
+    where = "not found" if result.found is None else f"found in {result.found[0]:g}-{result.found[1]:g}"
+    return Control(
+        "planted",
+        "Planted leak",
+        "ok" if result.ok else "failed",
+        f"a texture planted in half of the patients at {low:g}-{high:g} cycles/image was {where} "
+        f"(overlap {number(result.overlap)}, at least {number(LEAST_OVERLAP)} required)"
+        + ("" if result.ok else "; this audit would not find a leak of that size here"),
+        numbers={
+            "planted": result.planted,
+            "found": result.found,
+            "overlap": result.overlap,
+            "strength": STRENGTH,
+            "auc_all_octaves": none_if_nan(result.auc),
+            "rule": RULE,
+        },
+    )
+
+
+def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
     """Plant, read the third octaves one by one, apply the rule."""
     subjects, size = tables.subjects, tables.dataset.size
     band = draw_band(size, seed)
@@ -129,11 +157,11 @@ def _groups(subjects: Subjects, seed: int) -> NDArray[np.int64]:
     """Half of the patients of every class."""
     rng = np.random.default_rng((seed, 7004))
     chosen = np.zeros(len(subjects), dtype=np.int64)
-    dealt = 0
+    assigned = 0
     for k in range(len(subjects.classes)):
         members = rng.permutation(np.flatnonzero(subjects.labels == k))
-        chosen[members] = (dealt + np.arange(len(members))) % 2
-        dealt += len(members)
+        chosen[members] = (assigned + np.arange(len(members))) % 2
+        assigned += len(members)
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""The built-in features: what a linear probe is given where no trained network can be had.
+"""The built-in features: what a linear probe reads where no trained network can be had.
 
 Every image is taken apart once into rings of the Fourier plane, ``edges[j] <= r < edges[j + 1]`` in cycles/image. The edges hold
 the study's cut-offs and third octaves, so each radial filter of the audit keeps whole rings: its image is the sum of its
@@ -29,7 +29,20 @@ import scipy.fft
 import torch
 from numpy.typing import NDArray
 
-from fastrace.degrade.grammar import Filter
+from fastrace.audit.readers.rings import (
+    GRID,
+    HISTOGRAM,
+    LINEAR_BINS,
+    OCTAVE_BINS,
+    PEAK_GRID,
+    PER_OCTAVE,
+    PER_RING,
+    PIXELS,
+    POOLS,
+    SECTORS,
+    part_columns,
+    ring_edges,
+)
 from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.bandpass import bandpass_sweep
 from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
@@ -38,22 +51,6 @@ F32 = NDArray[np.float32]
 Index = np.uintp
 """Of inner loops: where numba cannot rule out a negative index it gathers in place of loading (peaks: 2.0 ms, not 1.0)."""
 
-STUDY_EDGES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 125.0, 150.0, 200.0)
-"""The study's cut-offs, cycles/image at 224 x 224 (its "diameters" are radii)."""
-OCTAVE_THIRDS = (
-    *(1, 2, 3, 4, 5, 6.3, 8, 10, 12.5, 16, 20, 25, 31.5, 40, 50, 63, 80),
-    *(100, 125, 160, 200, 250, 315, 400, 500),
-)
-"""Preferred numbers R10 (ISO 3), rounded where third octaves are finer than the Fourier grid."""
-
-FAMILIES = ("spectrum", "tiles", "peaks", "pixels", "histogram")
-SECTORS, GRID, POOLS = 4, 3, (4, 8, 16)
-LINEAR_BINS, OCTAVE_BINS = 16, 11
-"""16 bins over [0, 1]; beside them, for images without a mean, octaves from 2^-11 to 1 for each sign, and around zero."""
-HISTOGRAM = LINEAR_BINS + 2 * OCTAVE_BINS + 2
-PIXELS = sum(side * side for side in POOLS)
-PER_RING = 1 + SECTORS + GRID * GRID
-OCTAVE, PEAK_GRID, PER_OCTAVE = 3, 8, 4
 SMALL = 1e-8
 """Power of a ring from which it is made as strong as the others: float32 leaves 1e-16 where nothing is."""
 QUIET = 1e-8
@@ -66,56 +63,8 @@ FLOOR = 1e-12
 """Added to a mean square before the logarithm: a millionth of the display range, below the noise of any detector."""
 
 
-def largest_radius(size: tuple[int, int]) -> float:
-    """Radius of the coefficient farthest from DC, cycles/image."""
-    height, width = size
-    return float(np.hypot((height // 2) / height, (width // 2) / width) * max(size))
-
-
-@lru_cache(maxsize=16)
-def ring_edges(size: tuple[int, int]) -> tuple[float, ...]:
-    """Edges of the rings for images of one size: 0, every cut-off below the largest radius, infinity."""
-    inside = {float(edge) for edge in (*STUDY_EDGES, *OCTAVE_THIRDS) if edge <= largest_radius(size)}
-    return (0.0, *sorted(inside), np.inf)
-
-
-def part_columns(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Columns of the parts of a `Sweep` that belong to the kept rings, and to octaves of three kept rings (not the mean's)."""
-    octaves = keep[1:-2] & keep[2:-1] & keep[3:] if len(keep) > OCTAVE else keep[:0]
-    return np.concatenate([np.repeat(keep, PER_RING), np.repeat(octaves, PER_OCTAVE)])
-
-
-def families(keep: NDArray[np.bool_], *, values: bool = True) -> NDArray[np.str_]:
-    """Family of every column of a table: the kept parts, then, unless ``values`` is False, pixels and histogram."""
-    octaves = max(len(keep) - OCTAVE, 0)
-    parts = (["spectrum"] * (1 + SECTORS) + ["tiles"] * (GRID * GRID)) * len(keep) + ["peaks"] * (PER_OCTAVE * octaves)
-    return np.concatenate(
-        [
-            np.array(parts)[part_columns(keep)],
-            np.array((["pixels"] * PIXELS + ["histogram"] * HISTOGRAM) * values, dtype=str),
-        ]
-    )
-
-
-def rings_of(step: Filter, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which rings a filter keeps.
-
-    Raises
-    ------
-    ValueError
-        If an edge of the filter is no edge of a ring.
-    """
-    edges = np.asarray(ring_edges(size))
-    for edge in (step.low, step.high):
-        if edge not in edges and edge <= largest_radius(size):
-            raise ValueError(f"{step}: {edge:g} cycles/image is no edge of a ring at {size[0]}x{size[1]}")
-    inside = (edges[:-1] >= step.low) & (edges[1:] <= max(step.high, 0))
-    inside |= (edges[:-1] >= step.low) & (edges[:-1] < step.high) & (step.high > largest_radius(size))
-    return ~inside if step.kind == "notch" else inside
-
-
 @dataclass(frozen=True)
-class _Plan:
+class _Spectrum:
     """Ring and orientation of every coefficient of the half spectrum, and how many it stands for."""
 
     size: tuple[int, int]
@@ -126,7 +75,7 @@ class _Plan:
 
 
 @lru_cache(maxsize=4)
-def _plan(size: tuple[int, int]) -> _Plan:
+def _spectrum(size: tuple[int, int]) -> _Spectrum:
     height, width = size
     half = width // 2 + 1
     squares = scaled_squares(height, width)[:, :half]
@@ -142,7 +91,7 @@ def _plan(size: tuple[int, int]) -> _Plan:
     n_rings = len(edges) - 1
     weight = np.broadcast_to(twice, ring.shape).ravel()
     count = np.bincount((ring * SECTORS + sector).ravel(), weight, n_rings * SECTORS).reshape(n_rings, SECTORS)
-    return _Plan(size, ring, sector, twice, np.maximum(count, 1.0))
+    return _Spectrum(size, ring, sector, twice, np.maximum(count, 1.0))
 
 
 @lru_cache(maxsize=1)
@@ -333,14 +282,14 @@ class Sweep:
         return parts, values
 
     def _one(self, image: F32, parts: F32, values: F32) -> None:
-        plan = _plan(self.size)
+        spectrum = _spectrum(self.size)
         end = self.n_rings * PER_RING
         rings, octaves = parts[:end].reshape(self.n_rings, PER_RING), parts[end:].reshape(-1, PER_OCTAVE)
         # Without the mean, whose rounding error in every coefficient would be a leak of its own at high frequencies.
         mean = np.float32(image.mean(dtype=np.float64))
         centred = image - mean
         power = np.zeros((self.n_rings, SECTORS))
-        _sector_power(scipy.fft.rfft2(centred), plan.ring, plan.sector, plan.twice, power)
+        _sector_power(scipy.fft.rfft2(centred), spectrum.ring, spectrum.sector, spectrum.twice, power)
         power[0, 0] += (float(mean) * image.size) ** 2
         # The filters share one transform: 1.2 ms for 22 rings of 224 x 224, where as many inverses of scipy take 3.0.
         ringed = bandpass_sweep(torch.from_numpy(centred), self._bands).numpy()
@@ -349,9 +298,9 @@ class Sweep:
         _tile_squares(ringed, GRID, second)
         scales = (1 / np.sqrt(second.mean(axis=1) + SMALL)).astype(np.float32)  # that make every ring equally strong
         _peaks(ringed, scales, PEAK_GRID, octaves)
-        whole = np.log(power.sum(axis=1) / plan.count.sum(axis=1) / image.size + FLOOR)
+        whole = np.log(power.sum(axis=1) / spectrum.count.sum(axis=1) / image.size + FLOOR)
         rings[:, 0] = whole
-        rings[:, 1 : 1 + SECTORS] = np.log(power / plan.count / image.size + FLOOR) - whole[:, None]
+        rings[:, 1 : 1 + SECTORS] = np.log(power / spectrum.count / image.size + FLOOR) - whole[:, None]
         rings[:, 1 + SECTORS :] = np.log(second + FLOOR)
         filters, fine = len(self.keeps), POOLS[-1]
         pooled, counts = np.empty((filters, fine, fine)), np.empty((filters, HISTOGRAM), np.int64)

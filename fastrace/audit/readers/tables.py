@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastrace.audit.features import Sweep, extract, families, part_columns, ring_edges, rings_of
-from fastrace.audit.networks import MOMENTS_FROM, Network, degraded
-from fastrace.audit.protocol import Experiment
+from fastrace.audit.experiments import Experiment
+from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.networks import MOMENTS_FROM, Network, degraded
+from fastrace.audit.readers.rings import families, part_columns, ring_edges, rings_of
+from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset, write_atomic
@@ -26,7 +28,6 @@ from fastrace.degrade.grammar import Filter
 from fastrace.errors import RunError
 from fastrace.run_folder import writing
 
-BUILT_IN = "built-in"
 PIXELS_AT_ONCE = 1 << 23
 """Images of one piece: 32 MB as float32."""
 
@@ -39,10 +40,10 @@ class Tables:
     folder : Path
     dataset : Dataset
     subjects : Subjects
-    asked : sequence of Experiment
+    wanted : sequence of Experiment
         Their degradations are what is extracted.
     networks : sequence of (Network, sequence of Degradation)
-        Each with the degradations it is asked about.
+        Each with the degradations it reads.
     seed : int
         Key of the noise.
     """
@@ -52,18 +53,18 @@ class Tables:
         folder: Path,
         dataset: Dataset,
         subjects: Subjects,
-        asked: Sequence[Experiment],
+        wanted: Sequence[Experiment],
         networks: Sequence[tuple[Network, Sequence[Degradation]]],
         seed: int,
     ) -> None:
         self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
         self.networks = {network.name: network for network, _ in networks}
-        wanted = {d: None for e in asked for d in (e.train, e.test)}
-        scan_only = {e.test for e in asked if e.parts} - {d for e in asked if not e.parts for d in (e.train, e.test)}
-        radial = [d for d in wanted if d == CLEAN or _filter(d)]
+        degradations = {d: None for e in wanted for d in (e.train, e.test)}
+        scan_only = {e.test for e in wanted if e.parts} - {d for e in wanted if not e.parts for d in (e.train, e.test)}
+        radial = [d for d in degradations if d == CLEAN or _filter(d)]
         self._keep = {d: self._rings(d) for d in radial}
         self._swept = [d for d in radial if d not in scan_only]
-        self._other = [d for d in wanted if d not in self._keep]
+        self._other = [d for d in degradations if d not in self._keep]
         self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept])
         self._embedded = [(network, list(degradations)) for network, degradations in networks]
         self._files: dict[str, NDArray[np.float32]] = {}
@@ -222,8 +223,8 @@ class Tables:
             found = np.asarray(self._open(f"other-{degradation.slug}"))
             group = families(np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool))
         if parts:
-            wanted = np.isin(group, parts)
-            found, group = found[:, wanted], group[wanted]
+            chosen = np.isin(group, parts)
+            found, group = found[:, chosen], group[chosen]
         return found, group
 
 

@@ -1,18 +1,19 @@
-"""What a table reaches without any image: acquisition, covariates, and, the other way round, the scanner read from images."""
+"""What a table reaches without any image: acquisition alone, covariates alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fastrace.audit.cells import ask
-from fastrace.audit.probe import Partition, Probe
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control, Named
+from fastrace.audit.engines.probe import Probe
 from fastrace.audit.subjects import Subjects
-from fastrace.statistics import MIN_CELL
+from fastrace.console.words import interval
 
 ACQUISITION = (
     "modality", "view", "laterality", "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas",
@@ -20,9 +21,8 @@ ACQUISITION = (
     "spacing_source", "site",
 )  # fmt: skip
 DEMOGRAPHIC = ("age_years", "sex")
-SCANNER = ("site", "manufacturer", "model", "view")
 MOST_LEVELS = 50
-MOST_CLASSES = 5
+FINDING = 0.01
 
 
 def acquisition_columns(frame: pd.DataFrame, target: str) -> list[str]:
@@ -62,45 +62,40 @@ def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64
     return table, np.array(group, dtype=str)
 
 
-def baselines(
-    subjects: Subjects, names: Sequence[str], partition: Partition, seed: int, permutations: int
-) -> list[dict[str, Any]]:
-    """All columns together, then each by itself: how far the attribute is told without an image."""
-    table, group = design(subjects, names)
+def acquisition(material: Material) -> Control:
+    """How an image was made, without the image."""
+    names = acquisition_columns(material.subjects.cohort.frame, material.subjects.cohort.target)
+    return _baseline("acquisition", "Acquisition alone", names, material)
+
+
+def covariates(material: Material) -> Control:
+    """Age, sex and label columns, without the image."""
+    cohort = material.subjects.cohort
+    names = covariate_columns(cohort.frame, cohort.target, material.tables.dataset.labels)
+    return _baseline("covariates", "Covariates alone", names, material)
+
+
+def _baseline(id: str, title: str, names: list[str], material: Material) -> Control:
+    material.progress.line(f"control: {title.lower()}")
+    if not names:
+        return Control(id, title, "not run", "no such column varies in this dataset")
+    estimates = baselines(names, material)
+    first = estimates[0]
+    found = first.p is not None and first.p < FINDING
+    what = "discriminate between the groups" if found else "were not shown to discriminate between the groups"
+    auc = interval(first.estimate.value, first.estimate.low, first.estimate.high)
+    return Control(id, title, "shown", f"without any image, {', '.join(names)} {what}: {auc}", tuple(estimates))
+
+
+def baselines(names: Sequence[str], material: Material) -> list[Named]:
+    """All columns together, then each by itself: which AUC they reach without an image."""
+    table, group = design(material.subjects, names)
+    sets = [("all together", np.ones(len(group), dtype=bool))]
+    if len(names) > 1:
+        sets += [(name, group == name) for name in names]
     found = []
-    for label, chosen in [
-        ("all together", np.ones(len(group), dtype=bool)),
-        *((name, group == name) for name in names),
-    ]:
-        probe = Probe(table[:, chosen], group[chosen], partition)
-        _, said = ask(probe, subjects, seed=seed, permutations=permutations)
-        found.append({"label": label, **said["estimate"], "p": said["p"]})
-        if len(names) == 1:
-            break
+    for label, chosen in sets:
+        probe = Probe(table[:, chosen], group[chosen], material.blind)
+        _, summary = ask(probe, material.subjects, seed=material.seed, permutations=material.permutations)
+        found.append(Named(label, summary.estimate, summary.p))
     return found
-
-
-def scanner_subjects(subjects: Subjects, name: str) -> Subjects | None:
-    """The patients all of whose images have one scanner (site, view), with it as the class: a tie has no answer.
-
-    None where there are not two values of at least 11 patients.
-    """
-    text = subjects.cohort.frame[name].astype("string").fillna("")
-    grouped = text.groupby(subjects.owner)
-    mode = grouped.first().where(grouped.nunique() == 1, "")
-    sizes = mode[mode != ""].value_counts()
-    classes = [str(value) for value in sizes.index[:MOST_CLASSES] if sizes[value] >= MIN_CELL]
-    if len(classes) < 2:
-        return None
-    code = {value: k for k, value in enumerate(sorted(classes))}
-    labels = mode.map(code).to_numpy(dtype=np.float64, na_value=np.nan)
-    keep = np.flatnonzero(np.isfinite(labels))
-    image = np.isin(subjects.owner, keep)
-    place = np.full(len(subjects), -1)
-    place[keep] = np.arange(len(keep))
-    owner = place[subjects.owner[image]]
-    cohort = subjects.cohort.take(image)
-    cohort = type(cohort)(
-        name, tuple(sorted(classes)), cohort.rows, labels[keep][owner].astype(np.int64), cohort.frame, {}, cohort.part
-    )
-    return Subjects(cohort, subjects.keys[keep], labels[keep].astype(np.int64), owner, subjects.weight[image])
