@@ -24,7 +24,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from fastrace.bench.common import Error, Peer, Row, difference, measure, threads
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.dicom import codecs, open_frames
 
 HEIGHT, WIDTH, BITS = 3328, 2560, 12

@@ -21,7 +21,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads, usable_cpus
+from fastrace.bench.machine import usable_cpus
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
 from fastrace.kernels.gather import as_shard, gather
 

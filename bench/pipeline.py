@@ -23,7 +23,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLosslessSV1, generate_uid
 
-from fastrace.bench.common import Peer, Row, measure
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Row
 
 HEIGHT, WIDTH = 3328, 2560
 SIZE = (1024, 512)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastrace.bench.common import COLD, Row
+from fastrace.bench.row import COLD, Row
 
 SAME = 0.97  # "no slower": two timings of one function differ by this much
 
