@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from fastrace.bench import session
-from fastrace.bench.machine import roofs
+from fastrace.bench.roofs import roofs
 from fastrace.bench.row import Row, failed, figures, is_ours
 from fastrace.bench.session import Session, Settings
 
@@ -51,7 +51,7 @@ def run_apart(
     Returns
     -------
     dict, dict or None
-        Module -> its rows and seconds; what the machine can do (`machine.roofs`), None with ``check_only``.
+        Module -> its rows and seconds; what the machine can do (`roofs.roofs`), None with ``check_only``.
     """
     found: Found = {}
     ceiling: dict[str, dict[str, float]] | None = None

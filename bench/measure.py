@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastrace.bench import session
-from fastrace.bench.machine import load, peak_memory, version
+from fastrace.bench.machine import load, version
+from fastrace.bench.meter import peak_memory
 from fastrace.bench.row import COLD, Error, Row, digits, failed, figures, restless, rounded
 from fastrace.bench.timing import Caches, interleave
 

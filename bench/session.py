@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fastrace.bench.machine import Meter
+from fastrace.bench.meter import Meter
 from fastrace.bench.row import Row
 
 

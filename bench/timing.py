@@ -5,7 +5,7 @@ whoever follows one that writes much. Where it matters, each timed call is there
 
 - **hot**: the same call came immediately before, as in a loop. Peers that take more than 20 times as long as we do are
   spared it: fetching the operation's data from memory takes about as long as we do, a twentieth of their time.
-- **cold**: other data fill the caches of all cores (`machine.evict`). The second thread of a library has gone to sleep
+- **cold**: other data fill the caches of all cores (`caches.evict`). The second thread of a library has gone to sleep
   meanwhile, as it does between the calls of a program that also does something else; waking it is part of a cold time.
 
 Where neither is asked for (decoding, statistics, whole commands), a call takes so long that it does not matter.
@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastrace.bench.machine import evict
+from fastrace.bench.caches import evict
 
 Caches = Literal["hot", "cold"] | None
 
