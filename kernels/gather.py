@@ -28,6 +28,7 @@ from torch import Tensor
 
 from fastrace.errors import UsageError
 from fastrace.kernels import _extension
+from fastrace.kernels._readonly import for_torch
 
 __all__ = ["Crops", "as_shard", "gather", "gather_reference"]
 
@@ -128,20 +129,10 @@ def as_shard(array: NDArray[np.generic]) -> Tensor:
     UsageError
         An array whose dtype (another byte order, for one) or strides torch does not know.
     """
-    seen = _Readable(array) if not array.flags.writeable else None
     try:
-        return torch.from_numpy(array if seen is None else np.asarray(seen))
+        return torch.from_numpy(for_torch(array))
     except (TypeError, ValueError) as error:
         raise UsageError(f"gather: an array of {array.dtype.str} with strides {array.strides}: {error}") from error
-
-
-class _Readable:
-    """An array's memory under the claim that it may be written to. NumPy keeps this object, and with it the array."""
-
-    def __init__(self, array: NDArray[np.generic]) -> None:
-        self._array = array
-        facts = array.__array_interface__
-        self.__array_interface__ = {**facts, "data": (facts["data"][0], False)}
 
 
 def _tensor(values: Array) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastrace.kernels._readonly import for_torch
 from fastrace.kernels.window.transfer import Box, Transfer
 
 Image: TypeAlias = NDArray[Any] | Tensor
@@ -183,7 +184,7 @@ def _as_words(n: int, image: Image) -> Tensor:
         item = image.itemsize
         if image.ndim == 2 and (image.strides[1] != item or image.strides[0] < 0 or image.strides[0] % item):
             image = np.ascontiguousarray(image)
-        tensor = torch.from_numpy(image if image.flags.writeable else _lent(image))
+        tensor = torch.from_numpy(for_torch(image))
     elif isinstance(image, Tensor):
         tensor = image
         if tensor.dtype not in (torch.uint8, torch.uint16):
@@ -193,20 +194,6 @@ def _as_words(n: int, image: Image) -> Tensor:
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(f"image {n} has shape {list(tensor.shape)}; rows x columns are needed, both at least 1")
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
-
-
-class _Lent:
-    """Shows a read-only array to torch, which has no read-only tensors, as writable. No kernel writes to its input."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array  # kept alive by the view
-        interface = dict(array.__array_interface__)
-        interface["data"] = (interface["data"][0], False)
-        self.__array_interface__ = interface
-
-
-def _lent(array: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(_Lent(array))
 
 
 Place: TypeAlias = tuple[int, int, int]  # buffer, first word, words per row
