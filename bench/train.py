@@ -19,8 +19,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fastrace.bench.common import Peer, Row, measure, threads, usable_cpus
 from fastrace.bench.gather import BATCH, HEIGHT, WIDTH, make_dataset
+from fastrace.bench.machine import usable_cpus
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Row
+from fastrace.bench.timing import threads
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.degrade import CLEAN

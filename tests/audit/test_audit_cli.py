@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Finished, fewer_shuffles, make_dataset
+from audit_archives import Finished, fewer_shuffles
+from planted import dataset_of_groups
 
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
@@ -106,7 +107,7 @@ def test_what_cannot_be_done_is_said_in_one_line_before_anything_is_written(
 @pytest.fixture(scope="module")
 def chest(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("chest") / "data"
-    return make_dataset(path, groups={"A": 20, "B": 20}, size=(24, 24), modality="cxr")
+    return dataset_of_groups(path, groups={"A": 20, "B": 20}, size=(24, 24), modality="cxr")
 
 
 def test_without_data_it_asks_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

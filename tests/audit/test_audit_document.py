@@ -12,19 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from audit_archives import (
-    BAND,
-    HOSTILE,
-    SALT,
-    Finished,
-    audited,
-    fewer_shuffles,
-    finish,
-    lasting,
-    make_dataset,
-    request,
-    walk,
-)
+from audit_archives import HOSTILE, Finished, audited, fewer_shuffles, finish, lasting, request, walk
+from planted import AUDIT_SALT, BAND, dataset_of_groups
 from scipy.stats import false_discovery_control
 
 from fastrace.audit.cells import Answer, ask
@@ -51,7 +40,7 @@ def cells_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def few(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """32 patients and the small network, which is judged on ten of them."""
     folder = tmp_path_factory.mktemp("few")
-    dataset = make_dataset(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
+    dataset = dataset_of_groups(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
     return finish(folder, dataset, features=("small",), only=("Q1",))
 
 
@@ -284,7 +273,7 @@ def given_back(flow: list[dict[str, Any]], unit: str) -> list[tuple[str, float]]
 def test_the_flow_does_not_give_back_what_it_hides(
     tmp_path: Path, rejected: dict[str, int], rare: dict[str, int]
 ) -> None:
-    data = make_dataset(
+    data = dataset_of_groups(
         tmp_path / "data", groups={"A": 30, "B": 30, **rare}, size=(8, 8), strength=0, rejected=rejected
     )
     flow = msgspec.to_builtins(flow_of(data, select_subjects(data, "group")))
@@ -340,7 +329,7 @@ def test_nothing_names_a_patient(finished: Finished) -> None:
     index = finished.dataset.index
     for column in ("patient_key", "image_key", "study_key", "pixel_hash"):
         assert not [key for key in index[column] if key in everything]
-    assert SALT.hex() not in everything
+    assert AUDIT_SALT.hex() not in everything
     assert str(finished.dataset.path) not in (finished.out / "audit.json").read_text()
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import Finished, audited, fewer_shuffles, make_dataset, request, scene
+from audit_archives import Finished, audited, fewer_shuffles, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted import dataset_of_groups, scene
 
 import fastrace.audit.controls.planted as module
 from fastrace.audit.controls.planted import LEAST_OVERLAP, STRENGTH, draw_band, plant
@@ -111,7 +112,7 @@ def test_it_is_found_in_an_archive_without_a_leak(plain: Finished) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_it_is_found_also_where_the_classes_differ_in_its_band(tmp_path: Path, seed: int) -> None:
     # What is to be found must not make the control fail: every archive with a strong leak would say "no conclusion".
-    data = make_dataset(tmp_path / "data", groups={"A": 50, "B": 50}, strength=0.05, seed=seed)
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 50, "B": 50}, strength=0.05, seed=seed)
     found = audited(request(data.path, tmp_path / "audit", only=("Q1",)))
     assert control(found, "planted")["status"] == "ok", control(found, "planted")["sentence"]
 

@@ -191,15 +191,19 @@ def test_d_prime_is_the_pooled_standardised_distance(seed: int, n: int, classes:
     assert np.isnan(d_prime(np.ones((n, classes)), labels))
 
 
+def partition_of_40(refit: bool) -> Partition:
+    """Of 40 patients: cross-fitted in five folds, or fitted once on 25."""
+    if refit:
+        return Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
+    return Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+
+
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> None:
     labels = np.arange(40) % classes
     features = table(40, 5, labels)
-    if refit:
-        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
-    else:
-        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    part = partition_of_40(refit)
     probe = Probe(features, groups(5), part)
     many = probe.permuted(labels, classes, 4500, 3).aucs  # more than two blocks
     # A fit of another number of label columns rounds otherwise: a pair of patients may change places.
@@ -250,10 +254,7 @@ def test_many_permutations_are_the_few_and_the_rest() -> None:
 def test_a_shuffle_is_what_fitting_again_gives(refit: bool) -> None:
     labels = np.arange(40) % 2
     features = table(40, 5, labels)
-    if refit:
-        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
-    else:
-        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    part = partition_of_40(refit)
     probe = Probe(features, groups(5), part)
     rng = np.random.default_rng((3, 7001))
     columns = np.repeat(labels[:, None], 20, axis=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastrace.bench.coverage import (
+from fastrace.bench.studies.coverage import (
     CROSS_FITTED,
     EDGES,
     GRID,
@@ -104,9 +104,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 TEXT = """# How often the intervals hold the truth
 
-`python -m fastrace.bench.coverage --write` made this page: {simulations} simulations a cell, seed {seed}, nominal coverage
-95 %. The standard error of a cell is {error} points. Cells outside 93-97 % are in bold. `bench/coverage.py` says how patients
-are simulated.
+`python -m fastrace.bench.studies.coverage --write` made this page: {simulations} simulations a cell, seed {seed}, nominal
+coverage 95 %. The standard error of a cell is {error} points. Cells outside 93-97 % are in bold.
+`bench/studies/coverage.py` says how patients are simulated.
 
 ## The default interval and its alternatives
 

@@ -1,14 +1,16 @@
-"""The study's grid of cut-offs by probes against training a network for each: `python -m fastrace.bench.retrain [--write]`.
+"""The study's grid of cut-offs by probes against training a network for each.
 
-2,000 computed mammograms of 1,000 patients at 224x224, the study's low- and high-pass cut-offs below the largest radius. Ours is
-what an audit takes to read the images, extract the built-in features and answer every cut-off with interval and permutation p;
-the whole audit, with its controls, is given beside. The other side is one training for each cut-off, of the smallest network
-there is, of which only some are run and the rest assumed to take as long, and of the preset's backbone, from one epoch on a
-tenth of the patients. Audits and trainings take turns.
+`python -m fastrace.bench.studies.retrain [--write]`; `--write` makes bench/results/retrain.json. 2,000 computed mammograms of
+1,000 patients at 224x224, the study's low- and high-pass cut-offs below the largest radius. Ours is what an audit takes to read
+the images, extract the built-in features and answer every cut-off with interval and permutation p; the whole audit, with its
+controls, is given beside. The other side is one training for each cut-off, of the smallest network there is, of which only some
+are run and the rest assumed to take as long, and of the preset's backbone, from one epoch on a tenth of the patients. Audits
+and trainings take turns.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -22,7 +24,7 @@ import pandas as pd
 
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
-from fastrace.bench.machine import environment
+from fastrace.bench.machine import ROOT, environment
 from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
 from fastrace.degrade import parse
 from fastrace.phantom import PhantomSpec, images
@@ -32,7 +34,6 @@ from fastrace.train.options import get_recipe
 
 PATIENTS, SIDE, EPOCHS = 1000, 224, 16
 MEASURED = ("lowpass:10", "highpass:50")
-ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 
 
 def dataset(folder: Path, patients: int = PATIENTS) -> None:
@@ -108,6 +109,11 @@ def _ratio(name: str, ours: list[float], trainings: list[float], cells: int) -> 
 
 def main(arguments: list[str]) -> None:
     """Measure and print one JSON document."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrace.bench.studies.retrain", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="fastrace-retrain-"))
     try:
         document = {"environment": environment(quick=False), "rows": [measure(folder)]}
@@ -115,7 +121,7 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     text = json.dumps(document, indent=1) + "\n"
     sys.stdout.write(text)
-    if "--write" in arguments:
+    if given.write:
         (ROOT / "bench" / "results" / "retrain.json").write_text(text)
 
 

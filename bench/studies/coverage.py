@@ -1,11 +1,11 @@
-"""How often intervals hold the truth: simulated patients whose true AUC is known (`python -m fastrace.bench.coverage`).
+"""How often intervals hold the truth: simulated patients whose true AUC is known.
 
 Scores are normal: own = sqrt(r) z for a patient and sqrt(1 - r) z for each image, so r is the correlation of the images of
 one patient; positives are shifted by as much as gives the AUC asked for. That is the AUC of patients, whose score is the mean
 of their images: the shift is sqrt(v+ + v-) * Phi^-1(AUC), v the variance of that mean. Between single images the same shift
 separates less, and the image-level interval is held against that smaller AUC.
 
-`--write` puts the tables into docs/coverage.md. One process, some minutes.
+`python -m fastrace.bench.studies.coverage [--write]`; `--write` puts the tables into docs/coverage.md. One process, some minutes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import norm
 
+from fastrace.bench.machine import ROOT
 from fastrace.statistics import (
     APPROXIMATE,
     Estimate,
@@ -36,7 +36,7 @@ from fastrace.statistics.estimate import logit_interval
 SIMULATIONS = 2000
 REPLICATES = 1000  # of a bootstrap
 SHUFFLES = 499  # a p below .01 is possible from 100 on
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "coverage.md"
+DOCUMENT = ROOT / "docs" / "coverage.md"
 
 
 @dataclass(frozen=True)
@@ -229,9 +229,11 @@ CROSS_FITTED = tuple((n, auc) for n in (50, 100) for auc in (0.5, 0.75, 0.95))
 
 def main(arguments: Sequence[str]) -> None:
     """Simulate, print the tables, and with --write keep them."""
-    from fastrace.bench.coverage_page import document
+    from fastrace.bench.studies.coverage_page import document
 
-    parser = argparse.ArgumentParser(prog="python -m fastrace.bench.coverage", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrace.bench.studies.coverage", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--simulations", type=int, default=SIMULATIONS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true")

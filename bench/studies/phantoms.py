@@ -1,6 +1,6 @@
 """How often an audit finds a planted leak, by which features and where; and how often it finds one where there is none.
 
-`python -m fastrace.bench.phantoms [--seeds 20] [--kinds texture,phase,patch,intensity,control] [--backbone NAME=FILE] [--write]`.
+`python -m fastrace.bench.studies.phantoms [--seeds 20] [--kinds texture,phase,patch,...] [--backbone NAME=FILE] [--write]`.
 Every archive is made, preprocessed and audited as a user would (220 patients, one 512x384 mammogram each, at 128x128). Leaks are
 audited with the primary question and the scans; controls with everything. Bands are drawn from the seed. Results are kept one
 by one in a folder, so that an interrupted run goes on; `--write` makes docs/phantoms.md and bench/results/phantoms.json of them.
@@ -22,6 +22,7 @@ from fastrace.audit.document import Cell
 from fastrace.audit.locate import overlap
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
+from fastrace.bench.machine import ROOT
 from fastrace.phantom import PhantomSpec, make, truth_path
 from fastrace.phantom.spec import DEFAULT_STRENGTH
 from fastrace.preprocess.recipe import Job, Recipe
@@ -30,13 +31,14 @@ from fastrace.presets import get_preset
 
 PATIENTS, SIZE = 220, (128, 128)
 KINDS = ("texture", "phase", "patch", "intensity", "control")
-ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 Found = dict[str, Any]
 
 
 def main(arguments: list[str]) -> None:
     """Make what is missing, then print the table."""
-    parser = argparse.ArgumentParser(prog="python -m fastrace.bench.phantoms")
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrace.bench.studies.phantoms", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="first seed: several processes may share the work")
     parser.add_argument("--kinds", default=",".join(KINDS))
@@ -120,7 +122,7 @@ def table(every: list[Found]) -> str:
     lines = [
         "# What an audit finds on phantoms",
         "",
-        f"`python -m fastrace.bench.phantoms --write`: {PATIENTS} patients, one computed mammogram each, two groups,",
+        f"`python -m fastrace.bench.studies.phantoms --write`: {PATIENTS} patients, one computed mammogram each, two groups,",
         f"{SIZE[0]}x{SIZE[1]}; bands drawn from the seed (low edge 8-24 cycles/image, about one octave), strengths the kind's",
         "default. Found: p < .01 after correction. Band: the rule of the report; overlap is intersection over union with the",
         "planted band. Archives with a leak were asked the primary question and the scans alone: the correction for many",

@@ -1,15 +1,14 @@
 """Do the widened intervals of cross-fitted probes hold the truth? And is the permutation p uniform under the null?
 
-`python -m fastrace.bench.crossfit [--simulations 300] [--write]`. Patients of two equal groups have D normal features, one of
-which tells the groups with the stated AUC. The truth of a fitted rule is known from its weights; of five folds it is the mean
-of the five, of repeated folds that of the mean rule. `--write` makes docs/crossfit.md.
+`python -m fastrace.bench.studies.crossfit [--simulations 300] [--write]`. Patients of two equal groups have D normal features,
+one of which discriminates the groups with the stated AUC. The truth of a fitted rule is known from its weights; of five folds
+it is the mean of the five, of repeated folds that of the mean rule. `--write` makes docs/crossfit.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import binom, norm
@@ -19,12 +18,12 @@ from fastrace.audit.cells import widened
 from fastrace.audit.engines.probe import Fit, Probe
 from fastrace.audit.partition import Partition, cross_fit
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS
+from fastrace.bench.machine import ROOT
 from fastrace.statistics import Ranking, class_aucs, permutation_p
 
 GRID = [(n, d, auc) for n in (80, 220) for d in (1, 20, 300) for auc in (0.5, 0.75, 0.9)]
 SHUFFLES = 199
 NULL = 500
-ROOT = Path(__file__).resolve().parents[1]  # fastrace/bench is a link
 
 
 def simulate(n: int, d: int, auc: float, simulations: int, seed: int) -> tuple[float, float, float, float]:
@@ -91,14 +90,16 @@ def null_p(simulations: int, seed: int) -> list[tuple[str, int, int, tuple[int, 
 
 def main(arguments: list[str]) -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(prog="python -m fastrace.bench.crossfit")
+    parser = argparse.ArgumentParser(
+        prog="python -m fastrace.bench.studies.crossfit", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--simulations", type=int, default=300)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
     lines = [
         "# Cross-fitted probes: interval and null",
         "",
-        f"`python -m fastrace.bench.crossfit --write`: {given.simulations} simulations a cell, standard error about",
+        f"`python -m fastrace.bench.studies.crossfit --write`: {given.simulations} simulations a cell, standard error about",
         f"{100 * np.sqrt(0.05 * 0.95 / given.simulations):.1f} points; {FOLDS} folds, below {FEW_PATIENTS} patients",
         f"{REPEATS} times.",
         "Plain is logit DeLong, which takes the scores as given; widened is what an audit prints.",
