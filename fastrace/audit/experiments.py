@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fastrace.audit.document import Published
-from fastrace.audit.readers.rings import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
+from fastrace.audit.frequencies import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
 from fastrace.degrade import CLEAN, Degradation, parse
 from fastrace.degrade.grammar import number
 

@@ -24,7 +24,6 @@ from threadpoolctl import threadpool_limits
 
 from fastrace import __version__
 from fastrace.audit import document
-from fastrace.audit.bands import with_bands
 from fastrace.audit.begin import check_place, wanted_experiments
 from fastrace.audit.cells import Answer
 from fastrace.audit.controls import run_controls
@@ -46,6 +45,7 @@ from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import LEAST_OF_A_CLASS, can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import SMALL, AuditRequest, command_line, public_arguments
+from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset

@@ -11,24 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrace.audit.experiments import experiments
+from fastrace.audit.frequencies import OCTAVE, OCTAVE_THIRDS, STUDY_EDGES, largest_radius, ring_edges
 from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
     LINEAR_BINS,
-    OCTAVE,
     OCTAVE_BINS,
-    OCTAVE_THIRDS,
     PEAK_GRID,
     PER_OCTAVE,
     PER_RING,
     PIXELS,
     POOLS,
     SECTORS,
-    STUDY_EDGES,
     families,
-    largest_radius,
     part_columns,
-    ring_edges,
     rings_of,
 )
 from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _bins, _values, extract

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from fastrace.audit.experiments import experiments
-from fastrace.audit.readers.rings import largest_radius
+from fastrace.audit.frequencies import largest_radius
 from fastrace.degrade import CLEAN
 from fastrace.degrade.grammar import Filter, Resolution
 from fastrace.presets import PRESETS

@@ -23,9 +23,10 @@ from fastrace.audit.cells import none_if_nan, p_value
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control
 from fastrace.audit.engines.probe import Probe
-from fastrace.audit.locate import RULE, Step, found_band, overlap
+from fastrace.audit.frequencies import largest_radius, ring_edges
+from fastrace.audit.locate import RULE, ScanStep, found_band, overlap
 from fastrace.audit.partition import Partition, cross_fit
-from fastrace.audit.readers.rings import families, largest_radius, part_columns, ring_edges
+from fastrace.audit.readers.rings import families, part_columns
 from fastrace.audit.readers.sweep import F32, Sweep
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
@@ -49,7 +50,7 @@ class Planted:
     found: tuple[float, float] | None
     overlap: float
     auc: float
-    scan: tuple[Step, ...]
+    scan: tuple[ScanStep, ...]
 
     @property
     def ok(self) -> bool:
@@ -134,7 +135,7 @@ def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
         p.append(p_value(probe, labels, 2, value, PERMUTATIONS, seed)[0])
         found.append(d_prime(scores, labels))
     adjusted = benjamini_yekutieli(np.asarray(p))
-    scan = tuple(Step(edges[j], edges[j + 1], found[j], bool(adjusted[j] < 0.01)) for j in range(n_rings))
+    scan = tuple(ScanStep(edges[j], edges[j + 1], found[j], bool(adjusted[j] < 0.01)) for j in range(n_rings))
     where = found_band(scan)
     everything = Probe(parts, families(np.ones(n_rings, dtype=bool), values=False), partition).observed(labels, 2)
     return Planted(band, where, overlap(where, band), auc(everything[:, 1], labels == 1), scan)

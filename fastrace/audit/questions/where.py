@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from fastrace.audit.document import Cell, Location, Question
-from fastrace.audit.locate import RULE, Step, aliased_share, found_band, found_octave
+from fastrace.audit.locate import RULE, ScanStep, aliased_share, found_band, found_octave
 from fastrace.audit.marks import NOT_RUN, NOT_SHOWN, few
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.readers.built_in import BUILT_IN
@@ -68,9 +68,9 @@ def _amounts(cells: Sequence[Cell], experiment: str) -> list[float]:
     return [cell.x for cell in cells if cell.experiment == experiment and cell.finding and cell.x is not None]
 
 
-def _steps(scan: Sequence[Cell]) -> list[Step]:
+def _steps(scan: Sequence[Cell]) -> list[ScanStep]:
     return [
-        Step(cell.x_low, cell.x_high, np.nan if cell.d_prime is None else cell.d_prime, bool(cell.finding))
+        ScanStep(cell.x_low, cell.x_high, np.nan if cell.d_prime is None else cell.d_prime, bool(cell.finding))
         for cell in scan
         if cell.x_low is not None and cell.x_high is not None
     ]

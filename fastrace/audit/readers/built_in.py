@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastrace.audit.document import FeatureSet
-from fastrace.audit.readers.rings import families, largest_radius, ring_edges
+from fastrace.audit.frequencies import largest_radius, ring_edges
+from fastrace.audit.readers.rings import families
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS
 
 BUILT_IN = "built-in"

@@ -29,6 +29,7 @@ import scipy.fft
 import torch
 from numpy.typing import NDArray
 
+from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
@@ -41,7 +42,6 @@ from fastrace.audit.readers.rings import (
     POOLS,
     SECTORS,
     part_columns,
-    ring_edges,
 )
 from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.bandpass import bandpass_sweep

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from fastrace.audit.experiments import Experiment
+from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.networks import MOMENTS_FROM, Network, degraded
-from fastrace.audit.readers.rings import families, part_columns, ring_edges, rings_of
+from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
