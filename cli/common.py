@@ -15,8 +15,6 @@ import click
 if TYPE_CHECKING:
     from fastrace.preprocess.run import Progress
 
-MODALITIES = ("mammo", "cxr", "ct", "hand", "cspine", "any")
-
 
 class Size(click.ParamType):
     """``HxW``, rows by columns."""

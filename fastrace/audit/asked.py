@@ -26,7 +26,7 @@ class Audit:
     ----------
     data, out : Path
     modality : str
-        Preset; decides the published numbers shown beside, and the backbone.
+        Decides the published numbers shown beside, and the backbone.
     target : str or None
         None: the only attribute column.
     classes : tuple of str

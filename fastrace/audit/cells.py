@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from fastrace.audit.probe import Partition, Probe, d_prime
-from fastrace.audit.protocol import Experiment, Published
+from fastrace.audit.protocol import Experiment
 from fastrace.audit.subjects import Subjects
+from fastrace.modality import Published
 from fastrace.statistics import (
     DELONG,
     MIN_CELL,
