@@ -81,11 +81,11 @@ def with_dicomsdl(path: str) -> np.ndarray:
 
 
 def _fastrace(paths: list[Path], out: Path) -> None:
+    from fastrace.modality import get_modality
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess
-    from fastrace.presets import get_preset
 
-    preset = get_preset("any")
+    preset = get_modality("any")
     preprocess(Job(tuple(paths), out, Recipe.from_preset(preset, size=SIZE), preset, jobs=2))
 
 
@@ -113,11 +113,11 @@ def rows(quick: bool = False) -> list[Row]:
     quick : bool
         Eight files instead of 24, and fewer rounds: half a minute instead of two.
     """
+    from fastrace.modality import get_modality
     from fastrace.preprocess.pool import Pool
     from fastrace.preprocess.recipe import Recipe
     from fastrace.preprocess.store import ShardWriter
     from fastrace.preprocess.task import Settings, Task
-    from fastrace.presets import get_preset
 
     count = QUICK_FILES if quick else FILES
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
@@ -125,7 +125,7 @@ def rows(quick: bool = False) -> list[Row]:
         make_archive(archive, count)
         files = sorted(archive.iterdir())
         tasks = [Task(number, str(file), file.stat().st_size) for number, file in enumerate(files)]
-        preset = get_preset("any")
+        preset = get_modality("any")
         ours = stack.enter_context(Pool(Settings(Recipe.from_preset(preset, size=SIZE), preset, 1 << 28), 2))
 
         def run_ours() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.audit.document import Audit
@@ -83,12 +84,12 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
 
 
 def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
+    from fastrace.modality import get_modality
     from fastrace.models import find_imagenet
-    from fastrace.presets import get_preset
 
     if named:
         return tuple(name for name in named if name != "none")
-    backbone = get_preset(modality).backbone
+    backbone = get_modality(modality).backbone
     return ("small", backbone) if find_imagenet(backbone) else ("small",)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
 from fastrace.cli.train import Degrade
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.degrade import Degradation

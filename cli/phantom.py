@@ -142,7 +142,7 @@ def phantom(
     """
     from fastrace.console.progress import TerminalProgress
     from fastrace.errors import UsageError
-    from fastrace.phantom import MODALITIES, PhantomSpec, make, truth_path
+    from fastrace.phantom import PHANTOMS, PhantomSpec, make, truth_path
 
     if kind == "intensity" and band is not None:
         raise UsageError("--band: the band of kind intensity follows from the anatomy; leave the option out")
@@ -164,7 +164,7 @@ def phantom(
     in_b = spec.patients_b
     density = ", density" if any(name == "density" for name, _ in confounders) else ""
     click.echo(
-        f"{spec.images} images ({MODALITIES[modality]}, {size[0]}x{size[1]}) of {patients} patients "
+        f"{spec.images} images ({PHANTOMS[modality]}, {size[0]}x{size[1]}) of {patients} patients "
         f"({patients - in_b} A, {in_b} B) in {out}"
     )
     click.echo(f"labels: {out / 'labels.csv'} (patient_id, group{density})")

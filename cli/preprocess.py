@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, Size, Voi, usable_cpus, workspace
+from fastrace.cli.common import Size, Voi, usable_cpus, workspace
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.preprocess.plan import Plan
@@ -68,12 +69,12 @@ def preprocess(
       fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
     """
     from fastrace.console.progress import TerminalProgress
+    from fastrace.modality import get_modality
     from fastrace.preprocess.plan import plan
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess as run
-    from fastrace.presets import get_preset
 
-    preset = get_preset(modality)
+    preset = get_modality(modality)
     job = Job(
         sources=sources,
         out=out or workspace(modality) / "data",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.dataset import Dataset
@@ -119,7 +120,7 @@ def _options(dataset: Dataset, degradation: Degradation, several: bool, given: d
     from fastrace.cohort.selection import choose_target
     from fastrace.degrade import CLEAN
     from fastrace.errors import UsageError
-    from fastrace.presets import get_preset
+    from fastrace.modality import get_modality
     from fastrace.train import Options
     from fastrace.train.options import get_recipe
 
@@ -134,7 +135,7 @@ def _options(dataset: Dataset, degradation: Degradation, several: bool, given: d
     out = given["out"] or workspace(modality) / "runs" / name
     if given["out"] and several:
         out = given["out"] / degradation.slug
-    model = given["model"] or get_preset(modality).backbone
+    model = given["model"] or get_modality(modality).backbone
     return Options(
         data=dataset.path,
         out=out,

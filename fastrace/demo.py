@@ -93,10 +93,10 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     from fastrace.audit.request import AuditRequest
     from fastrace.audit.run import audit
     from fastrace.console.progress import Progress
+    from fastrace.modality import get_modality
     from fastrace.phantom import PhantomSpec, make, truth_path
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess
-    from fastrace.presets import get_preset
     from fastrace.report import write
     from fastrace.train import Options, train
     from fastrace.train.options import get_recipe
@@ -113,7 +113,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
         started = time.perf_counter()
 
     band = draw_band(seed)
-    preset = get_preset("mammo")
+    preset = get_modality("mammo")
     recipe = Recipe.from_preset(preset, size=SIZE)
     archives = {"leak": STRENGTH, "control": 0.0}
     for name, strength in archives.items():

@@ -23,11 +23,11 @@ from fastrace.audit.locate import overlap
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT
+from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, make, truth_path
 from fastrace.phantom.spec import DEFAULT_STRENGTH
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
-from fastrace.presets import get_preset
 
 PATIENTS, SIZE = 220, (128, 128)
 KINDS = ("texture", "phase", "patch", "intensity", "control")
@@ -83,7 +83,7 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
             strength=0.0 if control else DEFAULT_STRENGTH[kind],
         )
         make(folder / "archive", spec)
-        preset = get_preset("mammo")
+        preset = get_modality("mammo")
         recipe = Recipe.from_preset(preset, size=SIZE)
         labels = folder / "archive" / "labels.csv"
         preprocess(Job((folder / "archive",), folder / "data", recipe, preset, labels=labels, jobs=1))

@@ -27,8 +27,8 @@ from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT, environment
 from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
 from fastrace.degrade import parse
+from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, images
-from fastrace.presets import get_preset
 from fastrace.train import Options, train
 from fastrace.train.options import get_recipe
 
@@ -95,7 +95,7 @@ def measure(folder: Path) -> dict[str, Any]:
 def preset_seconds(folder: Path) -> float:
     """One training of the preset's backbone, from one epoch on a tenth of the patients: all of it would take hours."""
     dataset(folder / "tenth", PATIENTS // 10)
-    backbone = get_preset("mammo").backbone
+    backbone = get_modality("mammo").backbone
     recipe = get_recipe("current", "mammo", backbone, epochs=1)
     started = time.perf_counter()
     train(Options(folder / "tenth", folder / "run-preset", "mammo", "group", recipe, backbone, init="random"))

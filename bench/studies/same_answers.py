@@ -88,7 +88,7 @@ def _as_schema_2(value: dict[str, Any]) -> dict[str, Any]:
     if "label" in value and "n_patients" in value:
         value = {"name": value["label"], **{key: one for key, one in value.items() if key != "label"}}
     if "name" in value and "n_patients" in value and "status" in value:
-        top = {key: value[key] for key in ("name", "p") if key in value}
+        top: dict[str, Any] = {key: value[key] for key in ("name", "p") if key in value}
         return {**top, "estimate": {"suppressed": False, **{k: one for k, one in value.items() if k not in top}}}
     if "primary" in value and "location" in value:
         location = value["location"]

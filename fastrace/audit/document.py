@@ -16,6 +16,7 @@ import msgspec
 
 from fastrace.console.words import clean
 from fastrace.errors import RunError
+from fastrace.modality import Published
 
 if TYPE_CHECKING:
     from fastrace.statistics import Estimate as Computed
@@ -79,14 +80,6 @@ class Named(Value, frozen=True):
     name: str
     estimate: Estimate
     p: float | None = None
-
-
-class Published(Value, frozen=True):
-    """What others printed for the same experiment, and where it comes from; ``value`` is the one number for a figure."""
-
-    text: str
-    source: str
-    value: float | None = None
 
 
 class Cell(Value, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fastrace.audit.document import Published
 from fastrace.audit.frequencies import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
 from fastrace.degrade import CLEAN, Degradation, parse
 from fastrace.degrade.grammar import number
+from fastrace.modality import Published, get_modality
 
 BAND_EDGES = tuple(edge for edge in STUDY_EDGES if 10 <= edge <= 150)
 """The study's band-pass and notch grid: every pair of these."""
@@ -101,53 +101,34 @@ def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
     Parameters
     ----------
     modality : str
-        Name of the preset: decides what is printed beside.
+        Decides which published numbers stand beside.
     size : (int, int)
+
+    Raises
+    ------
+    UsageError
+        No such modality.
     """
     top = largest_radius(size)
-    chest = modality == "cxr"
-    a1 = A1.get(modality)
-    found = [
-        Experiment(
-            "A1",
-            "Unchanged images",
-            "Q1",
-            family="primary",
-            networks=True,
-            paper=a1 and a1[0],
-            released_code=a1 and a1[1],
-        )
-    ]
-    for kind, id, title, known in (
-        ("lowpass", "C1a", "Low-pass", LOW_PASS),
-        ("highpass", "C1b", "High-pass", HIGH_PASS),
-    ):
+    known = get_modality(modality)
+    found = [Experiment("A1", "Unchanged images", "Q1", family="primary", networks=True)]
+    for kind, id, title in (("lowpass", "C1a", "Low-pass"), ("highpass", "C1b", "High-pass")):
         for edge in (edge for edge in STUDY_EDGES if edge < top):
-            text = f"{kind}:{number(edge)}"
-            code = Published(known[edge], READ_OFF) if chest and edge in known else None
-            found.append(_both(id, title, text, (edge,), curve=True, networks=True, released_code=code))
+            found.append(_both(id, title, f"{kind}:{number(edge)}", (edge,), curve=True, networks=True))
     for kind, id, title in (("band", "C1c", "Band-pass"), ("notch", "C1d", "Notch")):
         for low in BAND_EDGES:
             for high in (edge for edge in BAND_EDGES if low < edge < top):
-                text = f"{kind}:{number(low)}:{number(high)}"
-                known_notch = chest and kind == "notch" and NOTCH.get((low, high))
-                code = Published(f"White {known_notch}", CODE_5) if known_notch else None
-                found.append(_both(id, title, text, (low, high), released_code=code))
+                found.append(_both(id, title, f"{kind}:{number(low)}:{number(high)}", (low, high)))
     found += scan(size, 1, "C1s", "Third octave")
     found += scan(size, OCTAVE, "C1o", "Octave")
     for side in (side for side in SIDES if side < max(size)):
-        known_side = LADDER.get(side) if chest else None
-        found.append(
-            _both("C2a", "Resolution", f"resolution:{side}", x_pixels=side, curve=True, networks=True, paper=known_side)
-        )
+        found.append(_both("C2a", "Resolution", f"resolution:{side}", x_pixels=side, curve=True, networks=True))
     for sigma in NOISE_SIGMAS:
-        degradation = parse(f"noise:gaussian:{number(sigma)}")
-        code = (
-            Published("macro .69 (.68-.69)", "released notebook, image level", 0.69) if chest and sigma == 0.1 else None
-        )
-        both = _both("C2b", "Gaussian noise", str(degradation), x_sigma=sigma, networks=True)
-        found += [both, replace(both, train=CLEAN, released_code=code)]
-    return tuple(found)
+        both = _both("C2b", "Gaussian noise", f"noise:gaussian:{number(sigma)}", x_sigma=sigma, networks=True)
+        found += [both, replace(both, train=CLEAN)]
+    return tuple(
+        replace(one, paper=known.paper.get(one.name), released_code=known.released_code.get(one.name)) for one in found
+    )
 
 
 def scan(size: tuple[int, int], width: int, id: str, title: str) -> list[Experiment]:
@@ -169,62 +150,3 @@ def _octave(low: float, high: float, top: float) -> str:
     if low == 0:
         return f"lowpass:{number(high)}"
     return f"highpass:{number(low)}" if high == top else f"band:{number(low)}:{number(high)}"
-
-
-READ_OFF = "released code, 5 classes, read off a figure"
-CODE_5 = "released code, 5 classes, MIMIC-CXR"
-
-# Image-level one-vs-rest AUCs: A Asian, B Black, W White.
-A1: dict[str, tuple[Published | None, Published | None]] = {
-    "cxr": (
-        Published("MIMIC-CXR: A .986 (.984-.988), B .982 (.981-.983), W .981 (.979-.982)", "Table 3", 0.983),
-        Published("MIMIC-CXR: A .972, B .982, W .977", "released notebook", 0.977),
-    ),
-    "mammo": (
-        Published("image .78 (.773-.786), study .81 (.794-.818), Black against White", "Table 3", 0.81),
-        Published("image .88 on another test set", "released notebook", 0.88),
-    ),
-    "ct": (Published("NLST: slice .92, study .96 (.926-.982), Black against White", "Table 3", 0.96), None),
-    "cspine": (
-        Published(".913 (.892-.931), Black against White", "Table 3", 0.913),
-        Published(".92", "released notebook", 0.92),
-    ),
-    "hand": (
-        Published(".87 (.752-.894), Black against White", "Table 3", 0.87),
-        Published(".86", "released notebook", 0.86),
-    ),
-}
-
-LOW_PASS = {
-    1.0: "about .54",
-    5.0: "W .73, B .75, A .78",
-    10.0: "W .82, B .865, A .85",
-    25.0: "W .89, B .937, A .93",
-    50.0: "W .908, B .953, A .951",
-}
-HIGH_PASS = {
-    10.0: "W .91, B .966, A .96",
-    50.0: "W .888, B .944, A .932",
-    100.0: "W .853, B .90, A .893",
-    125.0: "W .74, B .765, A .76",
-    150.0: "W .58, B .595, A .593",
-    200.0: ".50 (nothing is left)",
-}
-NOTCH = {
-    (10.0, 25.0): ".901",
-    (10.0, 50.0): ".889",
-    (10.0, 75.0): ".872",
-    (10.0, 100.0): ".855",
-    (10.0, 125.0): ".824",
-    (10.0, 150.0): ".817",
-    (25.0, 150.0): ".891",
-    (50.0, 150.0): ".905",
-    (75.0, 150.0): ".909",
-    (100.0, 150.0): ".912",
-    (125.0, 150.0): ".915",
-}
-LADDER = {
-    4: Published("above chance", "text"),
-    160: Published("above .95", "text", 0.95),
-    320: Published("above .95", "text", 0.95),
-}

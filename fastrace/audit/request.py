@@ -20,7 +20,7 @@ class AuditRequest:
     ----------
     data, out : Path
     modality : str
-        Preset; decides the published numbers shown beside, and the backbone.
+        Decides the published numbers shown beside, and the backbone.
     target : str or None
         None: the only attribute column.
     classes : tuple of str

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrace.presets import Preset
+from fastrace.modality import Modality
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Recipe:
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
     fit, crop : str
-        Geometry: see `fastrace.presets.Preset`.
+        Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
         Exact area averages of display values, or Lanczos-3 to see whether a result hangs on them.
     """
@@ -43,7 +43,7 @@ class Recipe:
     @classmethod
     def from_preset(
         cls,
-        preset: Preset,
+        preset: Modality,
         *,
         size: tuple[int, int] | None = None,
         voi: str | None = None,
@@ -83,7 +83,7 @@ class Job:
     sources: tuple[Path, ...]
     out: Path
     recipe: Recipe
-    preset: Preset
+    preset: Modality
     labels: Path | None = None
     key: str | None = None
     columns: tuple[str, ...] = ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastrace.modality import Modality
 from fastrace.preprocess.recipe import Recipe
-from fastrace.presets import Preset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,5 +49,5 @@ class Settings:
     """What every task of a run shares."""
 
     recipe: Recipe
-    preset: Preset
+    preset: Modality
     max_pixels: int

@@ -10,8 +10,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut, Published
+from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
 from fastrace.console.words import FEW, HIDDEN, MIN_CELL
+from fastrace.modality import Published
 
 Value = str | float | int | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fastrace.audit.document import Estimate, Published
+from fastrace.audit.document import Estimate
 from fastrace.console.words import clip, number
+from fastrace.modality import Published
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, fit, tag, text_width, tick_label
 from fastrace.report.tell import SMALLEST, facts, interval
 

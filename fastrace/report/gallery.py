@@ -27,6 +27,7 @@ ROWS = {
     "C2a": "Resolution",
     "C2b": "Gaussian noise",
 }
+BODIES = {"mammo": "a computed mammogram", "cxr": "a computed chest radiograph"}
 PER_ROW = 5
 LONGEST = 320  # pixels of a thumbnail's longer side
 IDS = 1  # the noise of the gallery's image
@@ -69,9 +70,8 @@ def gallery(audit: Audit) -> Gallery | None:
 
     from fastrace import phantom
 
-    modality = "mammo" if audit.dataset.modality == "mammo" else "cxr"
     try:
-        image = np.asarray(phantom.sample(modality, audit.dataset.size), dtype=np.float32)
+        image = np.asarray(phantom.sample(audit.dataset.modality, audit.dataset.size), dtype=np.float32)
     except FastraceError:  # images too small for an anatomy
         return None
     rows = [Row("As it is", (_picture(image, "none", "clean"),))]
@@ -79,7 +79,7 @@ def gallery(audit: Audit) -> Gallery | None:
         pictures = tuple(one for text in degradations if (one := _degraded(image, text, audit.seed or 0)))
         if pictures:
             rows.append(Row(title, pictures))
-    body = "a computed mammogram" if modality == "mammo" else "a computed chest radiograph"
+    body = BODIES[phantom.stand_in(audit.dataset.modality)]
     factor = _factor(audit.dataset.size)
     return Gallery(
         tuple(rows), body, audit.dataset.size, (audit.dataset.size[0] // factor, audit.dataset.size[1] // factor)

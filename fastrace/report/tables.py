@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut, Published
+from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
 from fastrace.console.words import clip, count, limits, lp, lp_span, number, p_value, typeset
+from fastrace.modality import Published
 from fastrace.report.bands import edges
 from fastrace.report.figures import comparison_rows
 from fastrace.report.tell import SMALLEST, facts, interval
