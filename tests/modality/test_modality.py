@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastrace.audit.protocol import experiments
+from fastrace.audit.experiments import experiments
 from PIL import Image
 
 import fastrace
@@ -37,7 +37,7 @@ MODALITY = Modality(
 ASK = """
 import sys
 from fastrace.modality import MODALITIES, get_modality
-from fastrace.audit.protocol import experiments
+from fastrace.audit.experiments import experiments
 from fastrace.phantom import stand_in
 from fastrace.train.options import get_recipe
 print(MODALITIES)
