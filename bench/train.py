@@ -26,7 +26,7 @@ from fastrace.bench.row import Row
 from fastrace.bench.timing import threads
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
-from fastrace.degrade import CLEAN
+from fastrace.degrade.grammar import CLEAN
 from fastrace.kernels.gather import as_shard, gather
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order

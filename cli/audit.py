@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "NAME=FILE, or none; repeatable [small, and the preset's backbone if its weights are here].",
 )
 @click.option("--only", metavar="LIST", help="Questions or experiments: Q1, Q2, C1, C1a, ... (comma-separated).")
-@click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True)
+@click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True, expose_value=False)
 @click.option("--variant", type=click.Choice(["corrected"]), default="corrected", show_default=True)
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, shuffles, noise, controls."
@@ -50,7 +50,8 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
       fastrace audit --modality mammo --target race
       fastrace audit DATA --target sex --out AUDIT --only Q1,C1
     """
-    from fastrace.audit.request import AuditRequest
+    from fastrace import api
+    from fastrace.cohort.selection import choose_modality
     from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.errors import UsageError
@@ -58,39 +59,19 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
-    made_for = Dataset.open(data).meta["recipe"].get("modality")
-    modality = given["modality"] or made_for or "any"
-    if made_for not in (None, "any", modality):
-        raise UsageError(f"--modality {modality}: {data} was made for {made_for}; leave the option out")
-    out = given["out"] or workspace(modality) / "audit"
-    request = AuditRequest(
-        data=data,
-        out=out,
-        modality=modality,
-        target=given["target"],
-        classes=tuple(dict.fromkeys(given["classes"])),
-        features=_features(given["features"], modality),
+    out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"])) / "audit"
+    features = tuple(name for name in given.pop("features") if name != "none") if given["features"] else None
+    found = api.audit(
+        data,
+        out,
+        features=features,
+        classes=tuple(dict.fromkeys(given.pop("classes"))),
         only=tuple(filter(None, (name.strip() for name in (only or "").split(",")))),
-        seed=given["seed"],
-        permutations=given["permutations"],
-        variant=given["variant"],
-        purpose=given["purpose"],
-        keep_work=given["keep_work"],
+        resume=resume,
+        progress=TerminalProgress(),
+        **given,
     )
-    from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
-
-    found = run(request, resume=resume, progress=TerminalProgress())
     click.echo(found.to_json().decode().rstrip() if as_json else text(found, out))
-
-
-def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
-    from fastrace.modality import get_modality
-    from fastrace.models import find_imagenet
-
-    if named:
-        return tuple(name for name in named if name != "none")
-    backbone = get_modality(modality).backbone
-    return ("small", backbone) if find_imagenet(backbone) else ("small",)
 
 
 def text(found: Audit, out: Path) -> str:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastrace.cli.common import usable_cpus
-
 if TYPE_CHECKING:
     from fastrace.audit.document import Audit
     from fastrace.demo import Demo
@@ -31,6 +29,7 @@ def demo(out: Path, seed: int, as_json: bool) -> None:
     """
     from fastrace.console.progress import TerminalProgress
     from fastrace.demo import demo as run
+    from fastrace.execute.cpus import usable_cpus
 
     result = run(out, seed=seed, jobs=usable_cpus(), progress=TerminalProgress())
     if as_json:

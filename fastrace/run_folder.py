@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from fastrace.dataset import write_atomic, write_parquet
-from fastrace.errors import RunError
+from fastrace.errors import RunError, UsageError
 
 SCHEMA = 1
 
@@ -176,6 +176,21 @@ def writing(file: Path) -> Iterator[None]:
         raise RunError(
             f"{file}: cannot be written ({reason}); make room or choose another --out, then --resume"
         ) from error
+
+
+def single_run(runs: Path) -> Path:
+    """The only run in a workspace.
+
+    Raises
+    ------
+    UsageError
+        None, or several.
+    """
+    found = sorted(path.parent for path in runs.glob("*/metrics.json"))
+    if len(found) == 1:
+        return found[0]
+    listed = [str(path) for path in found]
+    raise UsageError(f"{runs}: {'several runs; name one: ' + ', '.join(listed) if listed else 'no finished run here'}")
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT, environment
 from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
-from fastrace.degrade import parse
+from fastrace.degrade.parser import parse
 from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, images
 from fastrace.train import Options, train

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fastrace.audit.frequencies import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
-from fastrace.degrade import CLEAN, Degradation, parse
-from fastrace.degrade.grammar import number
+from fastrace.degrade.grammar import CLEAN, Degradation, number
+from fastrace.degrade.parser import parse
 from fastrace.modality import Published, get_modality
 
 BAND_EDGES = tuple(edge for edge in STUDY_EDGES if 10 <= edge <= 150)

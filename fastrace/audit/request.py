@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fastrace.cohort.selection import choose_modality, choose_target
+from fastrace.dataset import Dataset
+from fastrace.modality import get_modality
+from fastrace.models import SMALL
+
 PERMUTATIONS = 4999
-SMALL = "small"
-"""The feature set of a small network trained on some of the patients, as the options name it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,41 @@ class AuditRequest:
     def to_json(self) -> dict[str, Any]:
         """Plain types; paths as typed."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+def request_for(
+    dataset: Dataset,
+    out: Path,
+    *,
+    target: str | None,
+    modality: str | None,
+    features: tuple[str, ...] | None,
+    **options: Any,
+) -> AuditRequest:
+    """The request of an audit of a dataset, with the defaults that depend on it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    out : Path
+    target, modality, features
+        None: the only attribute column, the dataset's, the small network and the modality's backbone if its weights are here.
+    options
+        The other attributes of `AuditRequest`.
+
+    Raises
+    ------
+    UsageError
+        No such target, another modality than the dataset's.
+    """
+    chosen = choose_modality(dataset, modality)
+    choose_target(dataset, target)
+    if features is None:
+        from fastrace.models.weights import find_imagenet
+
+        backbone = get_modality(chosen).backbone
+        features = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
+    return AuditRequest(dataset.path, out, chosen, target, features=features, **options)
 
 
 def public_arguments(request: AuditRequest) -> dict[str, Any]:

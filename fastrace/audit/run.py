@@ -44,13 +44,14 @@ from fastrace.audit.readers.networks import Network
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import LEAST_OF_A_CLASS, can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
-from fastrace.audit.request import SMALL, AuditRequest, command_line, public_arguments
+from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade import Degradation
+from fastrace.degrade.grammar import Degradation
 from fastrace.errors import UsageError
+from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment, set_threads
 from fastrace.train.pipeline import choose_device
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrace.modality import Modality
+from fastrace.execute.cpus import usable_cpus
+from fastrace.modality import Modality, get_modality
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,36 @@ class Job:
     jobs: int = 1
     max_pixels: int = 1 << 28
     rows_per_shard: int | None = None
+
+
+def job_for(
+    sources: tuple[Path, ...],
+    out: Path,
+    modality: str,
+    *,
+    size: tuple[int, int] | None = None,
+    voi: str | None = None,
+    dtype: Literal["uint16", "uint8"] = "uint16",
+    resize: Literal["area", "lanczos"] = "area",
+    jobs: int | None = None,
+    **options: Any,
+) -> Job:
+    """The job of a modality, with the user's changes.
+
+    Parameters
+    ----------
+    sources, out, modality, size, voi, dtype, resize
+        See `Recipe`.
+    jobs : int, optional
+        The default is as many as processors may be used.
+    options
+        The other attributes of `Job`.
+
+    Raises
+    ------
+    UsageError
+        No such modality.
+    """
+    preset = get_modality(modality)
+    recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize)
+    return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)

@@ -100,7 +100,8 @@ def _choose(audit: Audit, experiment: str) -> list[str]:
 def _degraded(image: np.ndarray, text: str, seed: int) -> Picture | None:
     import torch
 
-    from fastrace.degrade import apply, parse
+    from fastrace.degrade.operations import apply
+    from fastrace.degrade.parser import parse
 
     try:
         degradation = parse(text)

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrace.degrade import CLEAN, Degradation
+from fastrace.cohort.selection import choose_modality, choose_target
+from fastrace.dataset import Dataset
+from fastrace.degrade.grammar import CLEAN, Degradation, Variant
+from fastrace.degrade.parser import read
 from fastrace.errors import UsageError
 from fastrace.modality import get_modality
 from fastrace.models import SMALL
@@ -173,3 +176,52 @@ class Options:
         recipe = before.get("recipe", {})
         pairs += [(key, recipe.get(key), value) for key, value in mine["recipe"].items()]
         return [f"{key}: {old} there, {new} asked" for key, old, new in pairs if old != new]
+
+
+def options_for(
+    dataset: Dataset,
+    out: Path,
+    *,
+    target: str | None,
+    modality: str | None,
+    recipe: str,
+    model: str | None,
+    degrade: str | Degradation,
+    variant: Variant,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    **options: Any,
+) -> Options:
+    """The options of a training on a dataset, with the defaults that depend on it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    out : Path
+    target, modality, model
+        None: the only attribute column, the dataset's, the modality's backbone.
+    recipe, epochs, batch_size, learning_rate
+        See `get_recipe`.
+    degrade, variant
+        Of the images, see `fastrace.degrade`.
+    options
+        The other attributes of `Options`.
+
+    Raises
+    ------
+    UsageError
+    """
+    chosen = choose_modality(dataset, modality)
+    network = model or get_modality(chosen).backbone
+    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    return Options(
+        data=dataset.path,
+        out=out,
+        modality=chosen,
+        target=choose_target(dataset, target),
+        recipe=get_recipe(recipe, chosen, network, **changes),  # type: ignore[arg-type]
+        model=network,
+        degradation=replace(read(degrade), variant=variant),
+        **options,
+    )

@@ -28,8 +28,9 @@ from fastrace.audit.readers.rings import (
     rings_of,
 )
 from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _bins, _values, extract
-from fastrace.degrade import apply, parse
 from fastrace.degrade.grammar import Filter
+from fastrace.degrade.operations import apply
+from fastrace.degrade.parser import parse
 
 SIZES = [(16, 16), (17, 17), (31, 47), (63, 65), (64, 64), (48, 80), (80, 24)]
 

@@ -9,8 +9,7 @@ import pytest
 
 from fastrace.audit.experiments import experiments
 from fastrace.audit.frequencies import largest_radius
-from fastrace.degrade import CLEAN
-from fastrace.degrade.grammar import Filter, Resolution
+from fastrace.degrade.grammar import CLEAN, Filter, Resolution
 from fastrace.modality import MODALITIES
 
 SIZES = [(16, 16), (64, 64), (128, 128), (224, 224), (256, 256), (320, 320), (512, 256), (224, 161), (512, 512)]

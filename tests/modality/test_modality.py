@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastrace.audit.experiments import experiments
 from PIL import Image
 
 import fastrace
+from fastrace.audit.experiments import experiments
 from fastrace.errors import UsageError
 from fastrace.modality import MODALITIES, get_modality
 

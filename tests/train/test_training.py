@@ -20,7 +20,7 @@ from planted import make_dataset
 from fastrace.cohort.selection import labelled, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade import parse
+from fastrace.degrade.parser import parse
 from fastrace.errors import BackendMissing, RunError, UsageError
 from fastrace.train import Options, train
 from fastrace.train.augment import changes, draw

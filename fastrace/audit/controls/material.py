@@ -14,7 +14,7 @@ from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
-from fastrace.degrade import CLEAN
+from fastrace.degrade.grammar import CLEAN
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from fastrace.audit.document import FeatureSet
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.networks import Network
 from fastrace.errors import UsageError
-from fastrace.models import SMALL, Initial, build, check_name, find_imagenet
+from fastrace.models import SMALL
+from fastrace.models.build import build
+from fastrace.models.weights import Initial, check_name, find_imagenet
 from fastrace.train.pipeline import choose_device, network_for
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fastrace.audit.document import FeatureSet
 from fastrace.audit.partition import Partition
-from fastrace.degrade import CLEAN, Degradation, NetworkInput, apply
+from fastrace.degrade.grammar import CLEAN, Degradation
+from fastrace.degrade.operations import NetworkInput, apply
 
 MOMENTS_FROM = 256  # images; the standard error of the mean is then a sixteenth of a standard deviation
 BATCH = 32

@@ -24,8 +24,7 @@ from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset, write_atomic
-from fastrace.degrade import CLEAN, Degradation
-from fastrace.degrade.grammar import Filter
+from fastrace.degrade.grammar import CLEAN, Degradation, Filter
 from fastrace.errors import RunError
 from fastrace.run_folder import writing
 

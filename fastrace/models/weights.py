@@ -1,54 +1,19 @@
-"""The networks: timm backbones with one input channel, and a small one that learns textures on a CPU in seconds.
+"""Where the first weights of a network come from, looked for on this machine only.
 
-Weights are looked for on this machine only. timm's own loader would ask the network, so its sources (the Hugging Face cache,
-torch hub's folder) are searched here. What is found must fit: timm lets weights of another model pass with a log line.
+timm's own loader would ask the network, so its sources (the Hugging Face cache, torch hub's folder) are searched here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastrace.errors import BackendMissing, UsageError
-
-SMALL = "small"
-
-
-class SmallNet(nn.Module):
-    """Five convolutions and a global mean: 100,000 parameters, for images of about 128 to 256 pixels.
-
-    The global mean of rectified filter responses is an energy detector, which is what a stationary texture needs; it is blind
-    to where something is. Three strides at the start make it cheap (4 ms an image of 128 x 128, forward and back, on one core);
-    a texture folded by them still has its energy.
-
-    Parameters
-    ----------
-    num_classes : int
-    in_chans : int
-    """
-
-    def __init__(self, num_classes: int, in_chans: int = 1) -> None:
-        super().__init__()
-        widths = (in_chans, 16, 32, 48, 64, 96)
-        layers: list[nn.Module] = []
-        for depth, (before, after) in enumerate(pairwise(widths)):
-            kernel, stride = (5, 2) if depth == 0 else (3, 2 if depth < 3 else 1)
-            layers += [
-                nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(widths[-1], num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:  # [N, 1, H, W] -> [N, K] logits
-        """Logits."""
-        return self.classifier(self.features(images).mean(dim=(2, 3)))
+from fastrace.models import SMALL
 
 
 @dataclass(frozen=True)
@@ -147,34 +112,6 @@ def _no_weights(name: str) -> str:
     )
 
 
-def build(name: str, num_classes: int, initial: Initial | None = None) -> nn.Module:
-    """Make a model with one input channel.
-
-    Parameters
-    ----------
-    name : str
-        ``small`` or a timm model.
-    num_classes : int
-    initial : Initial or None
-        None: random. The classifier is always new: the order of somebody else's classes is not ours.
-
-    Raises
-    ------
-    UsageError
-        If the weights do not belong to this model.
-    """
-    import timm
-
-    model: nn.Module
-    if name == SMALL:
-        model = SmallNet(num_classes)
-    else:
-        model = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=1)
-    if initial is not None and initial.path is not None:
-        _load(model, read_weights(initial.path), initial.path)
-    return model
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name from safetensors, a torch state dict, or a fastrace checkpoint; never runs code from the file.
 
@@ -204,28 +141,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise UsageError(f"{path}: holds no tensors by name; give safetensors or a torch state dict")
     return tensors
-
-
-def _load(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    from timm.models import adapt_input_conv
-
-    own = model.state_dict()
-    head = getattr(model, "pretrained_cfg", {}).get("classifier", "classifier")
-    heads = (head,) if isinstance(head, str) else tuple(head or ())
-    wanted = {key for key in own if key.rpartition(".")[0] not in heads}
-    missing = sorted(key for key in wanted if key not in state and not key.endswith("num_batches_tracked"))
-    if missing:
-        raise UsageError(f"{path}: lacks {len(missing)} of {len(wanted)} weights of the model, such as {missing[0]}")
-    used = {}
-    for key in wanted & state.keys():
-        tensor = state[key]
-        # A first convolution trained on colour: the sum over its channels answers to grey as it did to equal channels.
-        if tensor.ndim == 4 and tensor.shape[1] == 3 and own[key].shape[1] == 1:
-            tensor = adapt_input_conv(1, tensor)
-        if tensor.shape != own[key].shape:
-            raise UsageError(f"{path}: {key} has shape {tuple(tensor.shape)}, the model needs {tuple(own[key].shape)}")
-        used[key] = tensor
-    model.load_state_dict(used, strict=False)
 
 
 def _first_line(error: BaseException) -> str:
