@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,6 +47,11 @@ class Estimate(Value, frozen=True, kw_only=True):
     method: str
     status: str
     suppressed: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.low, self.high, self.n_patients, self.n_positive, self.n_images)
+        if self.suppressed and numbers != (None,) * len(numbers):
+            raise ValueError("suppressed, and yet with numbers")
 
     @classmethod
     def of(cls, computed: Computed) -> Estimate:
@@ -125,7 +131,7 @@ class Control(Value, frozen=True):
     status: Literal["ok", "failed", "shown", "not run"]
     sentence: str
     estimates: tuple[Named, ...] = ()
-    numbers: dict[str, float | str | bool | tuple[float, ...] | None] = {}
+    numbers: dict[str, int | float | str | bool | tuple[float, ...] | None] = {}
 
 
 IDS = ("Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7")
@@ -269,7 +275,7 @@ class Audit(Value, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """The content of ``audit.json``."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(self, enc_hook=_plain), indent=2) + b"\n"
 
 
 def read(folder: Path) -> Audit:
@@ -301,11 +307,19 @@ def read(folder: Path) -> Audit:
         )
     try:
         return msgspec.convert(clean(_finite(content)), Audit)
-    except (msgspec.ValidationError, OverflowError) as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         what, _, place = str(error).partition(" - at `$.")
         raise RunError(
             f"{file}: damaged: {place.rstrip('`') or 'the document'}: {what[:1].lower()}{what[1:200]}; run `fastrace audit` again"
         ) from error
+
+
+def _plain(value: Any) -> str | float:
+    """What other libraries make of text and numbers, such as torch's version and numpy's float64, for msgspec."""
+    for kind in (str, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{type(value).__name__} has no place in an audit")
 
 
 def _finite(value: Any) -> Any:
@@ -322,3 +336,7 @@ def _finite(value: Any) -> Any:
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of ``audit.json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Audit)}
+
+
+if __name__ == "__main__":  # python -m fastrace.audit.document > docs/audit.schema.json
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

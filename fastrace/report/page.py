@@ -193,8 +193,6 @@ def left_out(audit: Audit) -> str:
 
 def _broken_title(audit: Audit) -> str:
     names = ", ".join(clip(control.title or control.id, 80) for control in audit.failed)
-    if not names:
-        return "The controls do not hold"
     return f"{'A control' if len(audit.failed) == 1 else 'Controls'} failed: {names}"
 
 
@@ -238,7 +236,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return short(value) if abs(value) < 1e15 else str(value)
-    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
         return clip(", ".join(map(_plain, value)), 400) or UNDEFINED
     return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 400)
 
