@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from fastrace.modality import Modality
+from fastrace.preprocess.body_part import terms
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Recipe:
         ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or what ``--voi`` said.
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
+    body_parts : tuple of str
+        Terms of the body parts that are kept, see `fastrace.preprocess.body_part`; empty: all.
     fit, crop : str
         Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
@@ -39,6 +43,7 @@ class Recipe:
     fit: str = "pad"
     crop: str = "none"
     resize: Literal["area", "lanczos"] = "area"
+    body_parts: tuple[str, ...] = ()
 
     @classmethod
     def from_preset(
@@ -49,8 +54,9 @@ class Recipe:
         voi: str | None = None,
         dtype: Literal["uint16", "uint8"] = "uint16",
         resize: Literal["area", "lanczos"] = "area",
+        body_parts: Sequence[str] = (),
     ) -> Recipe:
-        """The preset with the user's changes."""
+        """The preset with the user's changes; ``body_parts`` are kept beside the preset's, ``any`` keeps all."""
         return cls(
             modality=preset.name,
             size=size or preset.size,
@@ -60,6 +66,7 @@ class Recipe:
             fit=preset.fit,
             crop=preset.crop,
             resize=resize,
+            body_parts=terms(preset, body_parts),
         )
 
     def as_json(self) -> dict[str, Any]:
