@@ -23,11 +23,20 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DATA", help="Dataset folder [./fastrace-work/MODALITY/data]."
 )
-@click.option("--modality", required=True, type=click.Choice(MODALITIES), help="Preset: views, window, crop, size.")
+@click.option(
+    "--modality", required=True, type=click.Choice(MODALITIES), help="Preset: body part, views, window, crop, size."
+)
 @click.option("--labels", type=_FILE, help="CSV, TSV or Parquet table with the labels.")
 @click.option("--key", metavar="[KIND=]COLUMN", help="Column that names the patient, study, accession, image or path.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Keep this label column too (repeatable).")
 @click.option("--categories", type=_FILE, help='Category map: lines  "value in the table" = Category.')
+@click.option(
+    "--body-part",
+    "body_parts",
+    multiple=True,
+    metavar="VALUE",
+    help="Keep this Body Part Examined beside the preset's (repeatable); any: keep all.",
+)
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
 @click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file says].")
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)

@@ -143,6 +143,7 @@ def preprocess(
     out: Place,
     *,
     modality: str,
+    body_parts: Sequence[str] = (),
     labels: Place | None = None,
     key: str | None = None,
     columns: Sequence[str] = (),
@@ -168,6 +169,8 @@ def preprocess(
         The dataset's folder; the private one is made beside it. An interrupted call goes on when it is repeated.
     modality : str
         ``mammo``, ``cxr``, ``ct``, ``hand``, ``cspine`` or ``any``: what is kept, window, crop, size.
+    body_parts : sequence of str
+        Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
     key, columns, categories, voi, dtype, resize, salt, max_pixels
@@ -194,7 +197,8 @@ def preprocess(
     from fastrace.preprocess.run import preprocess as run
 
     job = job_for(
-        tuple(map(Path, sources)), Path(out), modality, size=size, voi=voi, dtype=dtype, resize=resize, jobs=jobs,
+        tuple(map(Path, sources)), Path(out), modality, body_parts=tuple(body_parts), size=size, voi=voi, dtype=dtype,
+        resize=resize, jobs=jobs,
         labels=_path(labels), key=key, columns=tuple(columns), categories=_path(categories), salt=_path(salt),
         max_pixels=max_pixels,
     )  # fmt: skip

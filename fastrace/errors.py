@@ -23,6 +23,7 @@ REASONS: dict[str, str] = {
     "bad_window": "the window asked for, or stored, is not a valid one",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",
+    "other_body_part": "not of the body part of the preset",
     "other_view": "not a view that the preset keeps",
     "excluded_by_preset": "an image type that the preset leaves out",
     "no_label": "no row of the label table belongs to it",

@@ -26,6 +26,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "view": ("view", "viewposition", "projection", "appa"),
     "laterality": ("laterality", "side", "imagelaterality", "imagelateralityfinal"),
     "modality": ("modality",),
+    "body_part": ("bodypart", "bodypartexamined"),
     "official_split": ("split",),
 }
 

@@ -36,6 +36,9 @@ class Modality:
         What ``--modality`` takes; the name of its file.
     modalities : tuple of str
         Values of Modality (0008,0060) that belong to it; empty: all. Images without the attribute are kept.
+    body_parts : tuple of str
+        Body parts that belong to it, as terms that a value of Body Part Examined (0018,0015) contains (see
+        `fastrace.preprocess.body_part`); empty: all. Images without the attribute are kept.
     views : tuple of str
         Values of View Position (0018,5101) that are kept; empty: all. Images without the attribute are kept.
     size : (int, int)
@@ -63,6 +66,7 @@ class Modality:
 
     name: str
     modalities: tuple[str, ...]
+    body_parts: tuple[str, ...]
     views: tuple[str, ...]
     size: tuple[int, int]
     backbone: str

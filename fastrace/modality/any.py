@@ -2,4 +2,6 @@
 
 from fastrace.modality import Modality
 
-MODALITY = Modality(name="any", modalities=(), views=(), size=(224, 224), backbone="resnet34", flip=False)
+MODALITY = Modality(
+    name="any", modalities=(), body_parts=(), views=(), size=(224, 224), backbone="resnet34", flip=False
+)

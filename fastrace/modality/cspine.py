@@ -5,6 +5,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="cspine",
     modalities=("CR", "DX", "RG"),
+    body_parts=("CSPINE", "CERVICAL"),
     views=(),
     size=(320, 320),
     backbone="resnet34",

@@ -38,6 +38,7 @@ _NOTCH = {
 MODALITY = Modality(
     name="cxr",
     modalities=("CR", "DX", "RG"),
+    body_parts=("CHEST", "THORAX", "TORAX", "LUNG"),
     views=("AP", "PA"),
     size=(320, 320),
     backbone="resnet34",

@@ -5,6 +5,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="hand",
     modalities=("CR", "DX", "RG"),
+    body_parts=("HAND",),
     views=(),
     size=(320, 320),
     backbone="resnet50",

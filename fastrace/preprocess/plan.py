@@ -17,7 +17,7 @@ _TIMED_FILES = 8
 
 @dataclass
 class Plan:
-    """Counts by modality, view, transfer syntax, VOI source and reason of rejection; expected size and time."""
+    """Counts by modality, body part, view, transfer syntax, VOI source and reason of rejection; expected size and time."""
 
     files: int
     images: int
@@ -39,7 +39,7 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     counters: dict[str, Counter[str]] = {
-        name: Counter() for name in ("modality", "view", "transfer_syntax", "voi_source")
+        name: Counter() for name in ("modality", "body_part", "view", "transfer_syntax", "voi_source")
     }
     rejected: Counter[str] = Counter()
     images = 0

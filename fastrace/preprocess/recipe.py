@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
+from fastrace.preprocess.body_part import terms
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Recipe:
         ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or what ``--voi`` said.
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
+    body_parts : tuple of str
+        Terms of the body parts that are kept, see `fastrace.preprocess.body_part`; empty: all.
     fit, crop : str
         Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
@@ -40,6 +44,7 @@ class Recipe:
     fit: str = "pad"
     crop: str = "none"
     resize: Literal["area", "lanczos"] = "area"
+    body_parts: tuple[str, ...] = ()
 
     @classmethod
     def from_preset(
@@ -50,8 +55,9 @@ class Recipe:
         voi: str | None = None,
         dtype: Literal["uint16", "uint8"] = "uint16",
         resize: Literal["area", "lanczos"] = "area",
+        body_parts: Sequence[str] = (),
     ) -> Recipe:
-        """The preset with the user's changes."""
+        """The preset with the user's changes; ``body_parts`` are kept beside the preset's, ``any`` keeps all."""
         return cls(
             modality=preset.name,
             size=size or preset.size,
@@ -61,6 +67,7 @@ class Recipe:
             fit=preset.fit,
             crop=preset.crop,
             resize=resize,
+            body_parts=terms(preset, body_parts),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -104,6 +111,7 @@ def job_for(
     voi: str | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
+    body_parts: tuple[str, ...] = (),
     jobs: int | None = None,
     **options: Any,
 ) -> Job:
@@ -111,7 +119,7 @@ def job_for(
 
     Parameters
     ----------
-    sources, out, modality, size, voi, dtype, resize
+    sources, out, modality, size, voi, dtype, resize, body_parts
         See `Recipe`.
     jobs : int, optional
         The default is as many as processors may be used.
@@ -124,5 +132,5 @@ def job_for(
         No such modality.
     """
     preset = get_modality(modality)
-    recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize)
+    recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize, body_parts=body_parts)
     return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)

@@ -26,8 +26,10 @@ from fastrace.dataset import (
     write_dataset,
     write_parquet,
 )
+from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError, RejectedInput
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
+from fastrace.preprocess.body_part import check, names_a_part
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
@@ -272,6 +274,7 @@ class _Writer:
                     reason,
                     f"{what} is {value!r} in the label table; --modality {preset.name} keeps {', '.join(kept)}",
                 )
+        check(facts.get("body_part"), "Body part in the label table", preset.name, self.job.recipe.body_parts)
 
     def _finish(self, resumed: int) -> Summary:
         """Merge the parts into the index and the sources table; dataset.json last."""
@@ -329,8 +332,19 @@ class _Writer:
             resumed_images=resumed,
             rows_without_images=len(unused),
             examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-            notes=list(self.labels.notes) if self.labels is not None else [],
+            notes=[*(self.labels.notes if self.labels is not None else ()), *self._at_your_word(index)],
         )
+
+    def _at_your_word(self, index: pd.DataFrame) -> list[str]:
+        """How many images were kept though they name no body part."""
+        found = index["body_part"].fillna("").value_counts()
+        unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
+        if not self.job.recipe.body_parts or not unnamed:
+            return []
+        return [
+            f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: taken at "
+            f"your word as {self.job.preset.name}"
+        ]
 
     def _write_private(self, rows: pd.DataFrame, unused: Iterable[str]) -> None:
         shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]

@@ -11,8 +11,9 @@ import numpy as np
 import xxhash
 
 from fastrace.dicom import Frame, Frames, Header, open_frames
+from fastrace.dicom.values import attribute
 from fastrace.errors import RejectedInput
-from fastrace.modality import Modality
+from fastrace.preprocess.body_part import check
 from fastrace.preprocess.geometry import breast_box, place
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
@@ -22,7 +23,7 @@ def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
         frames = _open(settings, task)
-        _select(settings.preset, frames.header)
+        _select(settings, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
@@ -70,13 +71,15 @@ def _machine_errors() -> Iterator[None]:
         ) from error
 
 
-def _select(preset: Modality, header: Header) -> None:
+def _select(settings: Settings, header: Header) -> None:
     """Keep what belongs to the preset; an image that does not say is taken at the user's word."""
+    preset = settings.preset
     if preset.modalities and header.modality and header.modality not in preset.modalities:
         raise RejectedInput(
             "other_modality",
             f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modalities)}",
         )
+    check(header.body_part, attribute("BodyPartExamined"), preset.name, settings.recipe.body_parts)
     if preset.views and header.view and header.view not in preset.views:
         raise RejectedInput(
             "other_view",

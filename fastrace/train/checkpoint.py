@@ -17,8 +17,8 @@ from fastrace.models.build import build
 from fastrace.run_folder import SCHEMA, RunFolder
 from fastrace.train.pipeline import Pipeline, network_for
 
-# Stored type and name of the preset do not change display values.
-_FREE = frozenset({"dtype", "modality"})
+# Stored type, name of the preset and the body parts that it keeps do not change display values.
+_FREE = frozenset({"dtype", "modality", "body_parts"})
 
 
 @dataclass(frozen=True)

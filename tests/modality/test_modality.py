@@ -25,6 +25,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="shoulder",
     modalities=("DX",),
+    body_parts=("SHOULDER",),
     views=(),
     size=(24, 16),
     backbone="resnet18",

@@ -92,7 +92,9 @@ def test_another_recipe_is_refused_with_every_difference(run: Path, tmp_path: Pa
 
 
 def test_the_stored_type_and_the_presets_name_do_not_matter(run: Path, tmp_path: Path) -> None:
-    other = make_dataset(tmp_path / "other", patients=40, dtype="uint8", recipe={"modality": "cxr"})
+    other = make_dataset(
+        tmp_path / "other", patients=40, dtype="uint8", recipe={"modality": "cxr", "body_parts": ["CHEST"]}
+    )
     assert evaluate(Question(run, other.path, device="cpu"))["patient"]["macro"]["value"] > 0.9
 
 

@@ -1,0 +1,68 @@
+"""Does what an image says of its body part belong to the modality?
+
+Body Part Examined (0018,0015) has defined terms (PS3.16 annex L: CHEST, BREAST, HAND, CSPINE), but consoles write what they
+like: "C SPINE", "PORT CHEST", "CHEST_TO_PELVIS", "Thorax". Values are therefore compared by letters and digits alone, without
+case and accents, and a value belongs if it contains one of the modality's terms.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Sequence
+
+from fastrace.errors import RejectedInput, UsageError
+from fastrace.modality import Modality
+
+# What is written where a value was demanded and nobody had one: as good as absent.
+_SILENT = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NULL", "NA", "NAN"})
+
+
+def names_a_part(value: str | None) -> bool:
+    """Whether a value names a body part at all."""
+    return _plain(value) not in _SILENT
+
+
+def belongs(value: str | None, kept: Collection[str]) -> bool:
+    """Whether an image with this value is kept: no part named, no terms to keep to, or one of the terms in it."""
+    plain = _plain(value)
+    return not kept or plain in _SILENT or any(_plain(term) in plain for term in kept)
+
+
+def check(value: str | None, source: str, modality: str, kept: Collection[str]) -> None:
+    """Reject a contradicting value; ``source`` is where it stands, in words.
+
+    Raises
+    ------
+    RejectedInput
+        ``other_body_part``.
+    """
+    if not belongs(value, kept):
+        raise RejectedInput(
+            "other_body_part",
+            f"{source} is {value!r}; --modality {modality} keeps {', '.join(kept)}; to keep it too: --body-part {value!r}, or "
+            "--body-part any for every part",
+        )
+
+
+def terms(preset: Modality, given: Sequence[str]) -> tuple[str, ...]:
+    """The modality's terms and those that the user adds; empty: every body part.
+
+    Raises
+    ------
+    UsageError
+        A value that names no body part, or one more where all are kept.
+    """
+    if given and not preset.body_parts:
+        raise UsageError(f"--body-part: --modality {preset.name} keeps every body part; leave the option out")
+    for value in given:
+        if not names_a_part(value):
+            raise UsageError(f"--body-part {value!r}: names no body part; images that name none are kept without it")
+    added = {_plain(value) for value in given}
+    if "ANY" in added:
+        return ()
+    return (*preset.body_parts, *sorted(added.difference(preset.body_parts)))
+
+
+def _plain(value: str | None) -> str:
+    decomposed = unicodedata.normalize("NFKD", value or "")
+    return "".join(letter for letter in decomposed.upper() if letter.isalnum())
