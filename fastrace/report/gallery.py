@@ -76,7 +76,7 @@ def gallery(audit: Audit) -> Gallery | None:
         return None
     rows = [Row("As it is", (_picture(image, "none", "clean"),))]
     for title, degradations in wanted.items():
-        pictures = tuple(one for text in degradations if (one := _degraded(image, text, audit.seed or 0)))
+        pictures = tuple(one for text in degradations if (one := _degraded(image, text, audit.seed)))
         if pictures:
             rows.append(Row(title, pictures))
     body = BODIES[phantom.stand_in(audit.dataset.modality)]

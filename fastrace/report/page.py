@@ -260,6 +260,6 @@ def repeat_facts(audit: Audit) -> list[tuple[str, str]]:
         *([("window taken from (patients)", window)] if window else []),
         ("engine", clip(audit.engine, 40) or UNDEFINED),
         ("variant", clip(audit.variant, 40) or UNDEFINED),
-        ("seed", UNDEFINED if audit.seed is None else str(audit.seed)),
+        ("seed", str(audit.seed)),
         ("fastrace", clip(audit.fastrace, 40) or UNDEFINED),
     ]
