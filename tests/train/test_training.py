@@ -288,10 +288,10 @@ def test_early_stopping_keeps_the_best_epoch(ask: Ask) -> None:
 
 
 def test_the_plateau_lowers_the_rate_by_the_recipes_factor(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _judge, _rate
+    from fastrace.train.loop import TrainingState, _judge, _rate
 
     recipe = replace(ask().recipe, schedule="plateau", watch="loss", plateau_patience=2, least_learning_rate=1e-5)
-    done = Progress(learning_rate=1e-3)
+    done = TrainingState(learning_rate=1e-3)
     rates = []
     for epoch in range(1, 11):
         _judge(done, recipe, torch.nn.Linear(1, 1), epoch, 0.5, 1.0)
@@ -300,17 +300,17 @@ def test_the_plateau_lowers_the_rate_by_the_recipes_factor(ask: Ask) -> None:
 
 
 def test_the_cosine_warms_up_and_ends_near_zero(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _rate
+    from fastrace.train.loop import TrainingState, _rate
 
     recipe = replace(ask().recipe, epochs=100, warmup=0.05, learning_rate=1.0)
-    rates = [_rate(recipe, Progress(), epoch) for epoch in (0, 2.5, 5, 52.5, 100)]
+    rates = [_rate(recipe, TrainingState(), epoch) for epoch in (0, 2.5, 5, 52.5, 100)]
     assert rates == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.0], abs=1e-12)
 
 
 def test_ties_in_auc_are_decided_by_the_loss(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _judge
+    from fastrace.train.loop import TrainingState, _judge
 
-    done = Progress()
+    done = TrainingState()
     network = torch.nn.Linear(1, 1)
     for epoch, (auc, loss) in enumerate([(1.0, 0.5), (1.0, 0.4), (0.9, 0.1), (1.0, 0.45)], 1):
         _judge(done, ask().recipe, network, epoch, auc, loss)
