@@ -29,7 +29,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastrace.bench.machine import Meter, evict, load, peak_memory, usable_cpus, version
+from fastrace.bench.machine import Meter, evict, load, peak_memory, version
+from fastrace.execute.cpus import usable_cpus
 
 __all__ = [
     "COLD",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,3 @@ class Voi(click.ParamType):
 def workspace(modality: str) -> Path:
     """Where data and runs go when no folder is named."""
     return Path("fastrace-work") / modality
-
-
-def usable_cpus() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import usable_cpus
+from fastrace.execute.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from fastrace.demo import Demo

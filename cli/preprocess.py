@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, Size, Voi, usable_cpus, workspace
+from fastrace.cli.common import MODALITIES, Size, Voi, workspace
+from fastrace.execute.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from fastrace.preprocess.plan import Plan

@@ -40,8 +40,9 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
 from fastrace.errors import UsageError
+from fastrace.execute.cpus import set_threads
 from fastrace.models import SMALL
-from fastrace.run_folder import RunFolder, environment, set_threads
+from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
 
 SCHEMA = 1

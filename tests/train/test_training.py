@@ -411,14 +411,14 @@ def test_a_cpu_run_is_compiled_only_when_asked(
 
 
 def test_threads_follow_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fastrace import run_folder
+    from fastrace.execute import cpus
 
-    assert run_folder.set_threads() == 1  # OMP_NUM_THREADS wins
+    assert cpus.set_threads() == 1  # OMP_NUM_THREADS wins
     monkeypatch.delenv("OMP_NUM_THREADS")
     torch.set_num_threads(2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    monkeypatch.setattr(run_folder, "_quota", lambda: 1)
-    assert run_folder.set_threads() == 1
+    monkeypatch.setattr(cpus, "quota", lambda: 1)
+    assert cpus.set_threads() == 1
 
 
 def test_a_failed_compilation_says_how_to_go_on(planted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
