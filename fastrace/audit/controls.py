@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import ask, none_if_nan
 from fastrace.audit.document import sides
@@ -28,6 +27,7 @@ from fastrace.audit.tabular import (
 from fastrace.console.progress import Progress
 from fastrace.console.words import interval, number
 from fastrace.degrade import CLEAN
+from fastrace.execute.threads import one_blas_thread
 from fastrace.statistics import MIN_CELL
 
 SHUFFLES = 100
@@ -38,7 +38,7 @@ TELLS = 0.01
 
 def run_controls(tables: Tables, seed: int, permutations: int, progress: Progress) -> list[dict[str, Any]]:
     """All controls, in the order of the report."""
-    with threadpool_limits(1):  # see `fastrace.audit.run`
+    with one_blas_thread():
         return _run_controls(tables, seed, permutations, progress)
 
 

@@ -15,14 +15,11 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
 
 from fastrace import __version__
 from fastrace.audit.asked import Audit, check_place, command_line, public_arguments, wanted_experiments
@@ -41,6 +38,8 @@ from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
+from fastrace.execute.protocol import Work
+from fastrace.execute.threads import Threads
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
@@ -152,9 +151,9 @@ def _run(
 
     (work / "cells").mkdir(exist_ok=True, mode=0o700)
     answers = []
-    # Matrices of a hundred rows: two cells at once on two cores, not two threads on one product.
-    with threadpool_limits(1), ThreadPoolExecutor(_workers(subjects)) as pool:
-        for answer in pool.map(one, range(len(plan))):
+    # One cell at a time: the long parts of a cell have a thread for each processor, and a second would double the memory.
+    with Threads(Work(one), 1) as executor:
+        for answer in executor.results(range(len(plan))):
             answers.append(answer)
             progress.step()
         progress.end()
@@ -185,11 +184,6 @@ def _run(
         "environment": environment(networks[0].device.type if networks else "cpu"),
         "seconds": seconds,
     }
-
-
-def _workers(subjects: Subjects) -> int:
-    """Cells at once: a thread each, while their matrices fit in 4 GB."""
-    return max(1, min(torch.get_num_threads(), (1 << 32) // (len(subjects) * 800 * 60)))
 
 
 def _folds(subjects: Subjects, partition: Partition) -> pd.DataFrame:
