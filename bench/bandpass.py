@@ -16,7 +16,9 @@ import numpy as np
 import scipy.fft
 import torch
 
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference
 from fastrace.kernels.bandpass.gain import gain
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.bench.common import Row, is_ours
+from fastrace.bench.row import Row, is_ours
 from fastrace.bench.run import SCHEMA
 from fastrace.errors import UsageError
 

@@ -20,14 +20,16 @@ import imagecodecs
 import numpy as np
 import pydicom
 from pydicom import uid
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
-from fastrace.bench.common import Error, Peer, Row, difference, measure, threads
+from fastrace.bench.dicom_file import BITS, write_file
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.dicom import codecs, open_frames
 
-HEIGHT, WIDTH, BITS = 3328, 2560, 12
+HEIGHT, WIDTH = 3328, 2560
 # pydicom's plugins: the module and the package they need, and what each decodes. Ours is registered as "imagecodecs".
 PLUGINS = {
     "imagecodecs": ("imagecodecs", "fastrace"),
@@ -73,23 +75,6 @@ def encode(pixels: np.ndarray) -> dict[uid.UID, bytes]:
         uid.JPEGLSLossless: imagecodecs.jpegls_encode(pixels),
     }
     return {syntax: bytes(stream) for syntax, stream in streams.items()}
-
-
-def write_file(path: Path, pixels: np.ndarray, syntax: uid.UID, stream: bytes | None) -> Path:
-    """Write a minimal DX object."""
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = syntax
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = uid.UID("1.2.3")
-    ds.Modality, ds.PatientID, ds.PhotometricInterpretation = "MG", "1", "MONOCHROME2"
-    ds.Rows, ds.Columns = pixels.shape
-    ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 1, 16, BITS, BITS - 1, 0
-    ds.WindowCenter, ds.WindowWidth = 1600, 1600
-    ds.PixelData = pixels.tobytes() if stream is None else encapsulate([stream])
-    ds["PixelData"].VR = "OW" if stream is None else "OB"
-    ds.save_as(path, enforce_file_format=True)
-    return path
 
 
 def codec_rows(label: str, syntax: uid.UID, stream: bytes, expected: np.ndarray, rounds: int) -> list[Row]:

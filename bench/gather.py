@@ -10,7 +10,6 @@ written back. With them cold something else went over the memory in between, as 
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,8 +20,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads, usable_cpus
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.gather import as_shard, gather
 
 ROWS, SHARDS, BATCH = 600, 4, 32
@@ -231,7 +233,8 @@ class Question:
         opened: list[Any] = []
 
         def call() -> torch.Tensor:
-            zarr = importlib.import_module("zarr")
+            import zarr
+
             if not opened:
                 array = zarr.create_array(
                     folder / "zarr",
@@ -254,7 +257,8 @@ class Question:
         opened: list[Any] = []
 
         def call() -> np.ndarray:
-            tensorstore = importlib.import_module("tensorstore")
+            import tensorstore
+
             if not opened:
                 store = {"driver": "file", "path": str(folder / "tensorstore")}
                 metadata = {
@@ -276,7 +280,8 @@ class Question:
         out = self.out.numpy()
 
         def call() -> torch.Tensor:
-            h5py = importlib.import_module("h5py")
+            import h5py
+
             if not opened:
                 file = stack.enter_context(h5py.File(folder / "images.h5", "w"))
                 opened.append(file.create_dataset("images", data=np.concatenate(self.maps)))
@@ -295,11 +300,11 @@ class Question:
         out = self.out.numpy()
 
         def call() -> torch.Tensor:
-            litdata = importlib.import_module("litdata")
+            import litdata
+            from litdata.streaming.writer import BinaryWriter
+
             if not opened:
-                writer = importlib.import_module("litdata.streaming.writer").BinaryWriter(
-                    str(folder / "litdata"), chunk_bytes="1GB"
-                )
+                writer = BinaryWriter(str(folder / "litdata"), chunk_bytes="1GB")
                 for row, image in enumerate(np.concatenate(self.maps)):
                     writer[row] = image.tobytes()
                 writer.done()

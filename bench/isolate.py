@@ -22,9 +22,10 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from fastrace.bench import common
-from fastrace.bench.common import Row, Settings, is_ours
-from fastrace.bench.machine import roofs
+from fastrace.bench import session
+from fastrace.bench.roofs import roofs
+from fastrace.bench.row import Row, failed, figures, is_ours
+from fastrace.bench.session import Session, Settings
 
 _PR_SET_PDEATHSIG = 1
 _LABEL = 1024  # bytes: operation, a newline, peer
@@ -50,7 +51,7 @@ def run_apart(
     Returns
     -------
     dict, dict or None
-        Module -> its rows and seconds; what the machine can do (`machine.roofs`), None with ``check_only``.
+        Module -> its rows and seconds; what the machine can do (`roofs.roofs`), None with ``check_only``.
     """
     found: Found = {}
     ceiling: dict[str, dict[str, float]] | None = None
@@ -94,7 +95,7 @@ def run_apart(
 def _failure(benchmark: str, problem: str) -> Row:
     unknown = ("caches", "max_error", "rms_error", "lsb", "load", "threads", "first_ms", "peak_mb", "bytes", "flops")
     row: Row = {"operation": benchmark, "peer": "fastrace", "version": "", **dict.fromkeys(unknown)}
-    row |= common.figures(None, None)
+    row |= figures(None, None)
     row |= {"problem": problem, "noisy": False, "why": []}
     assert is_ours(row)
     return row
@@ -212,13 +213,13 @@ def _serve(
     def emit(rows: list[Row]) -> None:
         pipe.send(("rows", rows))
 
-    common.SESSION = session = common.Session(settings, mark, emit, ended, done)
+    session.SESSION = current = Session(settings, mark, emit, ended, done)
     try:
         if roof and not settings.check_only:
             pipe.send(("roofs", roofs(settings.quick)))
         for module in modules:
             pipe.send(("begin", module))
             pipe.send(("end", (module, importlib.import_module(module).rows(quick=settings.quick))))
-            session.done = frozenset()
+            current.done = frozenset()
     except Exception as failure:  # of ours: named in the table, the exit code says it
-        pipe.send(("failed", common._failed(failure)))
+        pipe.send(("failed", failed(failure)))

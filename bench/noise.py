@@ -11,7 +11,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.kernels.noise import COUNT_FLIPS, NORMAL_ERROR, PHOTONS_AT_WHITE, noise, noise_reference
 
 COUNT, SIDE = 32, 224

@@ -6,7 +6,6 @@ Then the whole command on a small archive, where starting Python (and importing 
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import tempfile
 import time
@@ -19,11 +18,11 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLosslessSV1, generate_uid
+from pydicom.uid import JPEGLosslessSV1, generate_uid
 
-from fastrace.bench.common import Peer, Row, measure
+from fastrace.bench.dicom_file import BITS, write_file
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Row
 
 HEIGHT, WIDTH = 3328, 2560
 SIZE = (1024, 512)
@@ -39,24 +38,20 @@ def make_archive(folder: Path, count: int) -> None:
     tissue = inside * (1800 + 600 * np.sin(rows / 301) * np.cos(columns / 199))
     noise = generator.normal(0, 12, (HEIGHT, WIDTH)).astype(np.float32) * inside
     pixels = np.clip(tissue + noise, 0, 4095).astype(np.uint16)
-    stream = encapsulate([bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=12))])
+    stream = bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=BITS))
     folder.mkdir(parents=True)
     for number in range(count):
-        dataset = Dataset()
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-        uid = generate_uid(entropy_srcs=[str(number)])
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = (
-            DigitalMammographyXRayImageStorageForPresentation
+        write_file(
+            folder / f"{number:04}",
+            pixels,
+            JPEGLosslessSV1,
+            stream,
+            SOPInstanceUID=generate_uid(entropy_srcs=[str(number)]),
+            PatientID=f"p{number}",
+            ViewPosition="CC",
+            WindowCenter=1800,
+            WindowWidth=2400,
         )
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-        dataset.PatientID, dataset.Modality, dataset.ViewPosition = f"p{number}", "MG", "CC"
-        dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = HEIGHT, WIDTH, 1
-        dataset.PhotometricInterpretation = "MONOCHROME2"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-        dataset.WindowCenter, dataset.WindowWidth = 1800, 2400
-        dataset.PixelData = stream
-        dataset.save_as(folder / f"{number:04}", enforce_file_format=True)
 
 
 def _cv2_resize(image: np.ndarray) -> np.ndarray:
@@ -68,9 +63,9 @@ def _cv2_resize(image: np.ndarray) -> np.ndarray:
 
 def with_pydicom(path: str) -> np.ndarray:
     """pydicom decode (its preferred plugin), modality and VOI LUT, then cv2."""
+    import gdcm  # noqa: F401 -- not installed is not installed, whatever else could decode
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-    importlib.import_module("gdcm")  # not installed is not installed, whatever else could decode
     dataset = dcmread(path)
     shown = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     return _cv2_resize((shown / 4095).astype(np.float32))
@@ -86,11 +81,11 @@ def with_dicomsdl(path: str) -> np.ndarray:
 
 
 def _fastrace(paths: list[Path], out: Path) -> None:
+    from fastrace.modality import get_modality
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess
-    from fastrace.presets import get_preset
 
-    preset = get_preset("any")
+    preset = get_modality("any")
     preprocess(Job(tuple(paths), out, Recipe.from_preset(preset, size=SIZE), preset, jobs=2))
 
 
@@ -118,10 +113,10 @@ def rows(quick: bool = False) -> list[Row]:
     quick : bool
         Eight files instead of 24, and fewer rounds: half a minute instead of two.
     """
+    from fastrace.modality import get_modality
     from fastrace.preprocess.recipe import Recipe
     from fastrace.preprocess.store import ShardWriter
     from fastrace.preprocess.task import Settings, Task, decoders
-    from fastrace.presets import get_preset
 
     count = QUICK_FILES if quick else FILES
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
@@ -129,7 +124,7 @@ def rows(quick: bool = False) -> list[Row]:
         make_archive(archive, count)
         files = sorted(archive.iterdir())
         tasks = [Task(number, str(file), file.stat().st_size) for number, file in enumerate(files)]
-        preset = get_preset("any")
+        preset = get_modality("any")
         ours = stack.enter_context(decoders(Settings(Recipe.from_preset(preset, size=SIZE), preset, 1 << 28), 2))
 
         def run_ours() -> None:

@@ -7,13 +7,14 @@ every round and scaled to 2,000, for they would take minutes; ms is per 2,000 re
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import torch
 from scipy.stats import rankdata
 
-from fastrace.bench.common import Peer, Row, difference, measure, threads, usable_cpus
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Row, difference
+from fastrace.bench.timing import threads
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.ranking import TOLERANCE, bootstrap_auc, draw_weights, placements
 from fastrace.statistics import bootstrap, rank_images
 
@@ -59,8 +60,9 @@ def _one_column(scores: np.ndarray, positive: np.ndarray, rounds: int) -> list[R
         return float((below.mean() + above.mean()) / 2)
 
     def torchmetrics() -> float:
-        auroc = importlib.import_module("torchmetrics.functional.classification").binary_auroc
-        return float(auroc(torch.sigmoid(torch.from_numpy(scores)), torch.from_numpy(positive).long()))
+        from torchmetrics.functional.classification import binary_auroc
+
+        return float(binary_auroc(torch.sigmoid(torch.from_numpy(scores)), torch.from_numpy(positive).long()))
 
     u = (
         (rankdata(scores)[positive].sum() - positive.sum() * (positive.sum() + 1) / 2)

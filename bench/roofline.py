@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fastrace.bench.common import Row, is_ours
+from fastrace.bench.row import Row, is_ours
 from fastrace.bench.table import README_OPERATIONS
 from fastrace.bench.targets import TARGETS
 from fastrace.report.svg import Canvas, Scale, fit, spread, tag, text_width

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastrace.bench import GROUPS, NAMES, QUICK_NAMES
-from fastrace.bench.common import Row, Settings, figures, is_ours
 from fastrace.bench.isolate import run_apart
 from fastrace.bench.machine import ROOT, environment
 from fastrace.bench.roofline import roofline
+from fastrace.bench.row import Row, figures, is_ours
+from fastrace.bench.session import Settings
 from fastrace.bench.table import README_OPERATIONS, described, markdown
 from fastrace.bench.targets import targets_markdown
 from fastrace.errors import UsageError

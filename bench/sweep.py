@@ -14,7 +14,9 @@ import scipy.fft
 import torch
 
 from fastrace.bench.bandpass import OURS_LIMIT, PEER_LIMIT, released
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
 from fastrace.kernels.bandpass import bandpass_reference, bandpass_sweep
 from fastrace.kernels.bandpass.gain import gain
 

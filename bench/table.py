@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.bench.common import COLD, Row, is_ours
+from fastrace.bench.row import COLD, Row, is_ours
 from fastrace.bench.targets import outcomes
 
 # What the README shows beside the targets: where somebody else is as fast or faster, and what has no target. The rest, with

@@ -1,6 +1,6 @@
 """What fastrace must reach on two CPU cores, and in how many runs it did: the CPU rows that the design states as numbers.
 
-One row is not here: the grid of cut-offs by probes against training on each takes hours (`bench/retrain.py`).
+One row is not here: the grid of cut-offs by probes against training on each takes hours (`bench/studies/retrain.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastrace.bench.common import COLD, Row
+from fastrace.bench.row import COLD, Row
 
 SAME = 0.97  # "no slower": two timings of one function differ by this much
 

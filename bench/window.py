@@ -19,7 +19,11 @@ import torch
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads, usable_cpus
+from fastrace.bench.machine import OPENCV
+from fastrace.bench.measure import Peer, hot_and_cold
+from fastrace.bench.row import Error, Row, difference
+from fastrace.bench.timing import threads
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.window import TOLERANCE, Transfer, window, window_reference
 
 CENTER, WIDTH = 2000.0, 2400.0
@@ -27,7 +31,6 @@ SIZES = ((1024, 512), (224, 224))
 LSB = 1 / 255  # a step of uint8, in display units
 OURS_LIMIT = 0.5 * LSB + TOLERANCE  # rounding to 8 bits
 PEER_LIMIT = 2 * LSB  # some round twice, some cut off: two steps
-OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
 def mammogram(rng: np.random.Generator) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
+from fastrace.modality import MODALITIES
+
+if TYPE_CHECKING:
+    from fastrace.audit.document import Audit
 
 
 @click.command()
@@ -25,7 +28,7 @@ from fastrace.cli.common import MODALITIES, workspace
     "NAME=FILE, or none; repeatable [small, and the preset's backbone if its weights are here].",
 )
 @click.option("--only", metavar="LIST", help="Questions or experiments: Q1, Q2, C1, C1a, ... (comma-separated).")
-@click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True)
+@click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True, expose_value=False)
 @click.option("--variant", type=click.Choice(["corrected"]), default="corrected", show_default=True)
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, shuffles, noise, controls."
@@ -47,8 +50,8 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
       fastrace audit --modality mammo --target race
       fastrace audit DATA --target sex --out AUDIT --only Q1,C1
     """
-    from fastrace.audit import Audit
-    from fastrace.audit import audit as run
+    from fastrace import api
+    from fastrace.cohort.selection import choose_modality
     from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.errors import UsageError
@@ -56,52 +59,34 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
-    made_for = Dataset.open(data).meta["recipe"].get("modality")
-    modality = given["modality"] or made_for or "any"
-    if made_for not in (None, "any", modality):
-        raise UsageError(f"--modality {modality}: {data} was made for {made_for}; leave the option out")
-    out = given["out"] or workspace(modality) / "audit"
-    asked = Audit(
-        data=data,
-        out=out,
-        modality=modality,
-        target=given["target"],
-        classes=tuple(dict.fromkeys(given["classes"])),
-        features=_features(given["features"], modality),
+    out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"])) / "audit"
+    features = tuple(name for name in given.pop("features") if name != "none") if given["features"] else None
+    found = api.audit(
+        data,
+        out,
+        features=features,
+        classes=tuple(dict.fromkeys(given.pop("classes"))),
         only=tuple(filter(None, (name.strip() for name in (only or "").split(",")))),
-        seed=given["seed"],
-        permutations=given["permutations"],
-        variant=given["variant"],
-        purpose=given["purpose"],
-        keep_work=given["keep_work"],
+        resume=resume,
+        progress=TerminalProgress(),
+        **given,
     )
-    found = run(asked, resume=resume, progress=TerminalProgress())
-    click.echo(json.dumps(found) if as_json else text(found, out))
+    click.echo(found.to_json().decode().rstrip() if as_json else text(found, out))
 
 
-def _features(named: tuple[str, ...], modality: str) -> tuple[str, ...]:
-    from fastrace.models import find_imagenet
-    from fastrace.presets import get_preset
-
-    if named:
-        return tuple(name for name in named if name != "none")
-    backbone = get_preset(modality).backbone
-    return ("small", backbone) if find_imagenet(backbone) else ("small",)
-
-
-def text(found: dict[str, Any], out: Path) -> str:
+def text(found: Audit, out: Path) -> str:
     """The first page, in words."""
-    facts = found["dataset"]
-    attribute = found["target"] + (" (self-reported)" if found["self_reported"] else "")
+    facts = found.dataset
+    attribute = found.target + (" (self-reported)" if found.self_reported else "")
     lines = [
-        f"fastrace audit · {facts['modality']} · {facts['images']} images · {facts['patients']} patients · "
-        f"attribute: {attribute}, {len(found['classes'])} groups",
+        f"fastrace audit · {facts.modality} · {facts.images} images · {facts.patients} patients · "
+        f"attribute: {attribute}, {len(found.classes)} groups",
         "",
     ]
-    if not found["controls_ok"]:
+    if found.failed:
         lines += ["A CONTROL FAILED: no conclusion is drawn.", ""]
-    lines += [f"control  {one['title']}: {one['status']}: {one['sentence']}" for one in found["controls"]]
+    lines += [f"control  {one.title}: {one.status}: {one.sentence}" for one in found.controls]
     lines.append("")
-    lines += [f"{one['id']} {one['title']:12} {one['mark']}: {one['sentence']}" for one in found["questions"]]
+    lines += [f"{one.id} {one.title:12} {one.mark}: {one.sentence}" for one in found.questions]
     lines += ["", f"next: fastrace report {out}"]
     return "\n".join(lines)

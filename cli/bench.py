@@ -67,9 +67,9 @@ def bench(
       fastrace bench stats --repeat 5
     """
     from fastrace.bench import run as benchmarks
-    from fastrace.bench.common import Settings
     from fastrace.bench.compare import compare, comparison, load
     from fastrace.bench.roofline import roofline
+    from fastrace.bench.session import Settings
     from fastrace.bench.table import csv_text, summary, terminal
     from fastrace.dataset import write_atomic
     from fastrace.errors import UsageError

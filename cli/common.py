@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-MODALITIES = ("mammo", "cxr", "ct", "hand", "cspine", "any")
-
 
 class Size(click.ParamType):
     """``HxW``, rows by columns."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fastrace.execute.cpus import usable_cpus
-
 if TYPE_CHECKING:
+    from fastrace.audit.document import Audit
     from fastrace.demo import Demo
 
 
@@ -30,10 +29,11 @@ def demo(out: Path, seed: int, as_json: bool) -> None:
     """
     from fastrace.console.progress import TerminalProgress
     from fastrace.demo import demo as run
+    from fastrace.execute.cpus import usable_cpus
 
     result = run(out, seed=seed, jobs=usable_cpus(), progress=TerminalProgress())
     if as_json:
-        click.echo(json.dumps({**vars(result), "out": str(result.out), "report": str(result.report)}))
+        click.echo(json.dumps(result.to_json()))
     else:
         click.echo(_text(result))
 
@@ -67,26 +67,26 @@ def _trained(result: Demo) -> str:
     from fastrace.console.words import interval
 
     macro = result.trained["patient"]["macro"]
-    told = "tells them apart" if (macro["low"] or 0) > 0.5 else "does not tell them apart"
+    separates = "separates them" if (macro["low"] or 0) > 0.5 else "was not shown to separate them"
     auc = interval(macro["value"], macro["low"], macro["high"])
-    return f"a small network {told}: AUC {auc}, {macro['n_patients']} test patients"
+    return f"a small network {separates}: AUC {auc}, {macro['n_patients']} test patients"
 
 
-def _question(found: dict[str, Any], number: int) -> str:
-    question = found["questions"][number]
-    return f"{question['mark']}: {question['sentence']}"
+def _question(found: Audit, number: int) -> str:
+    question = found.questions[number]
+    return f"{question.mark}: {question.sentence}"
 
 
-def _controls(found: dict[str, Any]) -> str:
-    return ", ".join(f"{one['title'].lower()} {one['status']}" for one in found["controls"] if one["status"] != "shown")
+def _controls(found: Audit) -> str:
+    return ", ".join(f"{one.title.lower()} {one.status}" for one in found.controls if one.status != "shown")
 
 
 def _verdict(result: Demo) -> str:
-    if not (result.leak["controls_ok"] and result.control["controls_ok"]):
+    if result.leak.failed or result.control.failed:
         return "a control failed; something is wrong with this installation"
     if result.overlap < 0.5:
         return "the planted band was NOT found; something is wrong with this installation"
-    cells = [*result.control["primary"], *result.control["cells"], *result.control["location"]["scan"]]
-    if false := sum(bool(cell["finding"]) for cell in cells):
+    cells = result.control.cells
+    if false := sum(bool(cell.finding) for cell in cells):
         return f"the planted band was found; without a leak {false} of {len(cells)} questions were findings, by chance"
     return "the planted band was found, and nothing where nothing was planted"

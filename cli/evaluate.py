@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
 from fastrace.cli.train import Degrade
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
-    from fastrace.degrade import Degradation
+    from fastrace.degrade.grammar import Degradation
 
 
 @click.command()
@@ -67,11 +68,11 @@ def evaluate(out: Path | None, as_json: bool, predictions: Path | None, **given:
 
 
 def _run_results(given: dict[str, Any]) -> list[dict[str, Any]]:
+    from fastrace import api
     from fastrace.console.progress import TerminalProgress
-    from fastrace.degrade import CLEAN
+    from fastrace.degrade.grammar import CLEAN
     from fastrace.errors import UsageError
-    from fastrace.evaluate import Question, single_run
-    from fastrace.evaluate import evaluate as score
+    from fastrace.run_folder import single_run
 
     unused = [f"--{name}" for name in ("label", "patient", "study") if given[name]] + ["--score"] * bool(
         given["scores"]
@@ -84,10 +85,10 @@ def _run_results(given: dict[str, Any]) -> list[dict[str, Any]]:
     run = run or single_run(workspace(modality) / "runs")
     data = data or workspace(modality) / "data"
     wanted: tuple[Degradation, ...] = given["degradations"] or (CLEAN,)
-    questions = [
-        Question(run, data, degradation, given["batch_size"], given["device"]) for degradation in dict.fromkeys(wanted)
+    options = {"batch_size": given["batch_size"], "device": given["device"]}
+    return [
+        api.evaluate(run, data, degrade=one, progress=TerminalProgress(), **options) for one in dict.fromkeys(wanted)
     ]
-    return [score(question, progress=TerminalProgress()) for question in questions]
 
 
 def _table_result(file: Path, given: dict[str, Any]) -> list[dict[str, Any]]:

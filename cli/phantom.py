@@ -111,20 +111,7 @@ class Confounder(click.ParamType):
     show_default=True,
     help="Rows and columns of the stored images.",
 )
-def phantom(
-    out: Path,
-    modality: str,
-    patients: int,
-    images_per_patient: int,
-    kind: str,
-    band: tuple[float, float] | None,
-    strength: float | None,
-    patch: tuple[float, float, float, float] | None,
-    confounders: tuple[tuple[str, float], ...],
-    prevalence: float,
-    seed: int,
-    size: tuple[int, int],
-) -> None:
+def phantom(out: Path, modality: Any, size: tuple[int, int], patients: int, **given: Any) -> None:
     """Make a synthetic DICOM archive with a planted leak.
 
     Two neutral groups of computed patients, "A" and "B", differ by a leak of known strength in a known band. OUT holds real
@@ -140,32 +127,17 @@ def phantom(
       fastrace phantom --out bright --kind intensity --modality cxr --patients 12
       fastrace phantom --out confounded --confounder age:0.7 --confounder scanner:0.8 --patients 12
     """
+    from fastrace import api
     from fastrace.console.progress import TerminalProgress
-    from fastrace.errors import UsageError
-    from fastrace.phantom import MODALITIES, PhantomSpec, make, truth_path
+    from fastrace.phantom import PHANTOMS, truth_path
 
-    if kind == "intensity" and band is not None:
-        raise UsageError("--band: the band of kind intensity follows from the anatomy; leave the option out")
-    chosen = {} if band is None else {"band_cycles": band}
-    spec = PhantomSpec(
-        modality=modality,
-        patients=patients,
-        images_per_patient=images_per_patient,
-        size=size,
-        kind=kind,
-        **chosen,
-        strength=strength,  # type: ignore[arg-type]  # None: the kind's own
-        prevalence=prevalence,
-        seed=seed,
-        patch=patch,
-        confounders=confounders,
-    )
-    make(out, spec, progress=TerminalProgress(every_seconds=10))
-    in_b = spec.patients_b
-    density = ", density" if any(name == "density" for name, _ in confounders) else ""
+    progress = TerminalProgress(every_seconds=10)
+    labels = api.phantom(out, modality=modality, size=size, patients=patients, progress=progress, **given)
+    table = labels.read_text().splitlines()
+    in_b = sum(line.split(",")[1] == "B" for line in table[1:])
     click.echo(
-        f"{spec.images} images ({MODALITIES[modality]}, {size[0]}x{size[1]}) of {patients} patients "
+        f"{patients * given['images_per_patient']} images ({PHANTOMS[modality]}, {size[0]}x{size[1]}) of {patients} patients "
         f"({patients - in_b} A, {in_b} B) in {out}"
     )
-    click.echo(f"labels: {out / 'labels.csv'} (patient_id, group{density})")
+    click.echo(f"labels: {labels} ({', '.join(table[0].split(','))})")
     click.echo(f"truth:  {truth_path(out)} (outside the archive; read it when the audit has ended)")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, Size, Voi, workspace
-from fastrace.execute.cpus import usable_cpus
+from fastrace.cli.common import Size, Voi, workspace
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.preprocess.plan import Plan
@@ -48,14 +48,9 @@ def preprocess(
     sources: tuple[Path, ...],
     out: Path | None,
     modality: str,
-    size: tuple[int, int] | None,
-    voi: str | None,
-    dtype: Any,
-    resize: Any,
     dry_run: bool,
     strict: bool,
     as_json: bool,
-    jobs: int | None,
     **options: Any,
 ) -> int:
     """Turn DICOM or raster files and a table of labels into a dataset.
@@ -68,27 +63,18 @@ def preprocess(
     Example:
       fastrace preprocess ARCHIVE --modality mammo --labels labels.csv
     """
+    from fastrace import api
     from fastrace.console.progress import TerminalProgress
     from fastrace.preprocess.plan import plan
-    from fastrace.preprocess.recipe import Job, Recipe
-    from fastrace.preprocess.run import preprocess as run
-    from fastrace.presets import get_preset
+    from fastrace.preprocess.recipe import job_for
 
-    preset = get_preset(modality)
-    job = Job(
-        sources=sources,
-        out=out or workspace(modality) / "data",
-        recipe=Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize),
-        preset=preset,
-        jobs=jobs or usable_cpus(),
-        **options,
-    )
+    out = out or workspace(modality) / "data"
     progress = TerminalProgress(every_seconds=10)
     if dry_run:
-        found = plan(job, progress)
+        found = plan(job_for(sources, out, modality, **options), progress)
         click.echo(json.dumps(vars(found)) if as_json else _plan_text(found))
         return 0
-    summary = run(job, progress)
+    summary = api.preprocess(sources, out, modality=modality, progress=progress, **options)
     click.echo(json.dumps(_plain(summary)) if as_json else _summary_text(summary))
     return 3 if strict and summary.rejected else 0
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
+from fastrace.modality import MODALITIES
 
 
 @click.command()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrace.cli.common import MODALITIES, workspace
+from fastrace.cli.common import workspace
+from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
-    from fastrace.dataset import Dataset
-    from fastrace.degrade import Degradation
-    from fastrace.train import Options, Outcome
+    from fastrace.degrade.grammar import Degradation
+    from fastrace.train.run import Outcome
 
 
 class Degrade(click.ParamType):
@@ -24,7 +24,8 @@ class Degrade(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Degradation:
         """Parse it once; the value travels unchanged to the kernels."""
-        from fastrace.degrade import Degradation, parse
+        from fastrace.degrade.grammar import Degradation
+        from fastrace.degrade.parser import parse
         from fastrace.errors import UsageError
 
         if isinstance(value, Degradation):
@@ -77,7 +78,7 @@ class Degrade(click.ParamType):
 @click.option("--split", type=click.Choice(["patient", "official"]), default="patient", show_default=True)
 @click.option("--leave-out-shared", is_flag=True, help="Leave out patients who share a study or pixels with another.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile [on CUDA only].")
+@click.option("--compile/--no-compile", "compile", default=None, help="Use torch.compile [on CUDA only].")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool, as_json: bool, **given: Any) -> None:
@@ -92,72 +93,37 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
       fastrace train DATA --model small --degrade lowpass:25 --degrade highpass:25
       fastrace train DATA --variant released-code --degrade highpass:100
     """
+    from fastrace import api
+    from fastrace.cohort.selection import choose_modality, choose_target
     from fastrace.console.progress import TerminalProgress
     from fastrace.dataset import Dataset
-    from fastrace.degrade import CLEAN
+    from fastrace.degrade.grammar import CLEAN
     from fastrace.errors import UsageError
-    from fastrace.train import train as run
 
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     dataset = Dataset.open(data or workspace(given["modality"]) / "data")
-    wanted = [replace(one, variant=given["variant"]) for one in degradations or (CLEAN,)]
-    plan = [_options(dataset, degradation, len(wanted) > 1, given) for degradation in dict.fromkeys(wanted)]
+    modality, target = choose_modality(dataset, given["modality"]), choose_target(dataset, given["target"])
+    variant, named = given.pop("variant"), given.pop("out")
+    wanted = dict.fromkeys(replace(one, variant=variant) for one in degradations or (CLEAN,))
     outcomes = []
-    for options in plan:
+    for degradation in wanted:
+        name = target if degradation == CLEAN else f"{target}-{degradation.slug}"
+        out = named or workspace(modality) / "runs" / name
+        if named and len(wanted) > 1:
+            out = named / degradation.slug
         progress = TerminalProgress()
-        progress.line(f"run {options.out}: degradation {options.degradation.describe(dataset.size)}")
-        outcomes.append(run(options, resume=resume, progress=progress))
+        progress.line(f"run {out}: degradation {degradation.describe(dataset.size)}")
+        outcomes.append(
+            api.train(
+                dataset.path, out, degrade=degradation, variant=variant, resume=resume, progress=progress, **given
+            )
+        )
     if as_json:
         runs = [{"run": str(outcome.folder), **outcome.metrics} for outcome in outcomes]
         click.echo(json.dumps({"runs": runs}))
     else:
         click.echo("\n\n".join(_text(outcome) for outcome in outcomes))
-
-
-def _options(dataset: Dataset, degradation: Degradation, several: bool, given: dict[str, Any]) -> Options:
-    from fastrace.cohort.selection import choose_target
-    from fastrace.degrade import CLEAN
-    from fastrace.errors import UsageError
-    from fastrace.presets import get_preset
-    from fastrace.train import Options
-    from fastrace.train.options import get_recipe
-
-    made_for = dataset.meta["recipe"].get("modality")
-    modality = given["modality"] or made_for
-    if modality is None:
-        raise UsageError(f"{dataset.path} does not say its modality; name it with --modality")
-    if made_for not in (None, "any", modality):
-        raise UsageError(f"--modality {modality}: {dataset.path} was made for {made_for}; leave the option out")
-    target = choose_target(dataset, given["target"])
-    name = target if degradation == CLEAN else f"{target}-{degradation.slug}"
-    out = given["out"] or workspace(modality) / "runs" / name
-    if given["out"] and several:
-        out = given["out"] / degradation.slug
-    model = given["model"] or get_preset(modality).backbone
-    return Options(
-        data=dataset.path,
-        out=out,
-        modality=modality,
-        target=target,
-        recipe=get_recipe(
-            given["recipe"],
-            modality,
-            model,
-            epochs=given["epochs"],
-            batch_size=given["batch_size"],
-            learning_rate=given["learning_rate"],
-        ),
-        model=model,
-        init=given["init"],
-        classes=tuple(dict.fromkeys(given["classes"])),
-        degradation=degradation,
-        seed=given["seed"],
-        split=given["split"],
-        leave_out_shared=given["leave_out_shared"],
-        device=given["device"],
-        compile=given["compiled"],
-    )
 
 
 def _text(outcome: Outcome) -> str:
@@ -167,7 +133,7 @@ def _text(outcome: Outcome) -> str:
     head = (
         f"{metrics['target']}: {', '.join(metrics['classes'])} · test patients · degradation {metrics['degradation']}"
     )
-    if metrics.get("variant", "corrected") != "corrected":  # runs of before do not say it
+    if metrics.get("variant", "corrected") != "corrected":  # older runs do not hold it
         head += f" ({metrics['variant']})"
     best = f"best epoch {metrics['best_epoch']} of {metrics['epochs']}"
     return f"{head}\n\n{aligned(result_rows(metrics), HEADS)}\n\n{best} · run {outcome.folder}"

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from fastrace.audit.document import Audit
 from fastrace.errors import DatasetError
 
 # Thirty test patients of each group are needed before an interval of the trained model counts as evidence: 30 % of 220 is 66.
@@ -40,8 +42,8 @@ class Demo:
     ideal_auc : float
     trained : dict
         What `fastrace train` found: the test patients' AUC.
-    leak, control : dict
-        ``audit.json`` of the two audits.
+    leak, control : Audit
+        Of the two archives.
     seconds : dict
     """
 
@@ -56,9 +58,14 @@ class Demo:
     overlap: float
     ideal_auc: float
     trained: dict[str, Any]
-    leak: dict[str, Any]
-    control: dict[str, Any]
+    leak: Audit
+    control: Audit
     seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        audits = {"leak": msgspec.to_builtins(self.leak), "control": msgspec.to_builtins(self.control)}
+        return {**vars(self), "out": str(self.out), "report": str(self.report), **audits}
 
 
 def draw_band(seed: int) -> tuple[float, float]:
@@ -82,13 +89,14 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     DatasetError
         If ``out`` exists.
     """
-    from fastrace.audit import Audit, audit
     from fastrace.audit.locate import overlap
+    from fastrace.audit.request import AuditRequest
+    from fastrace.audit.run import audit
     from fastrace.console.progress import Progress
+    from fastrace.modality import get_modality
     from fastrace.phantom import PhantomSpec, make, truth_path
     from fastrace.preprocess.recipe import Job, Recipe
     from fastrace.preprocess.run import preprocess
-    from fastrace.presets import get_preset
     from fastrace.report import write
     from fastrace.train import Options, train
     from fastrace.train.options import get_recipe
@@ -105,7 +113,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
         started = time.perf_counter()
 
     band = draw_band(seed)
-    preset = get_preset("mammo")
+    preset = get_modality("mammo")
     recipe = Recipe.from_preset(preset, size=SIZE)
     archives = {"leak": STRENGTH, "control": 0.0}
     for name, strength in archives.items():
@@ -116,7 +124,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
         make(out / name / "archive", spec)
     lap("phantoms")
 
-    # A salt of its own would deal the patients anew in every run: the network's AUC was .54, .92 and .99 in three. These
+    # A salt of its own would split the patients anew in every run: the network's AUC was .54, .92 and .99 in three. These
     # patients are computed, so that theirs may be known.
     salt = out / "salt"
     salt.write_bytes(hashlib.sha256(f"fastrace demo {seed}".encode()).digest())
@@ -143,14 +151,14 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
 
     found = {}
     for name in archives:
-        asked = Audit(
+        request = AuditRequest(
             data=out / name / "data",
             out=out / name / "audit",
             modality="mammo",
             seed=seed,
             purpose=f"fastrace demo: computed phantoms, archive '{name}'",
         )
-        found[name] = audit(asked, progress=progress)
+        found[name] = audit(request, progress=progress)
     lap("audits")
     page = write(out / "leak" / "audit")
     write(out / "control" / "audit")
@@ -159,8 +167,8 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     # Only now, when everything is measured, is the truth looked at.
     truth = json.loads(truth_path(out / "leak" / "archive").read_text())
     planted = float(truth["band"]["low"]), float(truth["band"]["high"])
-    where = found["leak"]["location"]["found"]
-    band_found = None if where is None else (float(where[0]), float(where[1]))
+    location = found["leak"].location
+    band_found = None if location is None else location.found
     summary = summaries["leak"]
     return Demo(
         out=out,

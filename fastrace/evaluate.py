@@ -7,7 +7,7 @@ that subtraction from the total would give away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ import pandas as pd
 from fastrace.cohort.selection import Cohort, labelled
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade import CLEAN, Degradation
+from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.errors import RunError, UsageError
 from fastrace.execute.cpus import set_threads
 from fastrace.run_folder import SCHEMA, RunFolder
@@ -281,18 +281,3 @@ def _numbers(table: pd.DataFrame, asked: ScoreTable) -> np.ndarray:
             )
         columns.append(numbers.to_numpy(dtype=np.float64))
     return np.stack(columns, axis=1)
-
-
-def single_run(runs: Path) -> Path:
-    """The only run in a workspace.
-
-    Raises
-    ------
-    UsageError
-        None, or several.
-    """
-    found = sorted(path.parent for path in runs.glob("*/metrics.json"))
-    if len(found) == 1:
-        return found[0]
-    listed: Sequence[str] = [str(path) for path in found]
-    raise UsageError(f"{runs}: {'several runs; name one: ' + ', '.join(listed) if listed else 'no finished run here'}")

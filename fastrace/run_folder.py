@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from fastrace.dataset import write_atomic, write_parquet
-from fastrace.errors import RunError
+from fastrace.errors import RunError, UsageError
 
 SCHEMA = 1
 
@@ -117,6 +117,11 @@ class RunFolder:
             raise RunError(f"{file}: not a document of fastrace")
         return content
 
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """A file of ready content."""
+        with writing(self.path / name):
+            write_atomic(self.path / name, content, 0o600)
+
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A parquet file."""
         with writing(self.path / name):
@@ -173,6 +178,21 @@ def writing(file: Path) -> Iterator[None]:
         ) from error
 
 
+def single_run(runs: Path) -> Path:
+    """The only run in a workspace.
+
+    Raises
+    ------
+    UsageError
+        None, or several.
+    """
+    found = sorted(path.parent for path in runs.glob("*/metrics.json"))
+    if len(found) == 1:
+        return found[0]
+    listed = [str(path) for path in found]
+    raise UsageError(f"{runs}: {'several runs; name one: ' + ', '.join(listed) if listed else 'no finished run here'}")
+
+
 def environment(device: str) -> dict[str, Any]:
     """Versions and hardware, for ``run.json``."""
     import importlib.metadata
@@ -189,7 +209,7 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "fastrace": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "timm": timm,
         "numpy": np.__version__,
         "pandas": pd.__version__,

@@ -12,8 +12,9 @@ import torch.nn.functional as functional
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrace.degrade import CLEAN, apply, parse
-from fastrace.degrade.grammar import Blur, Clip, Degradation, Filter, Noise, Patch, Resolution
+from fastrace.degrade.grammar import CLEAN, Blur, Clip, Degradation, Filter, Noise, Patch, Resolution
+from fastrace.degrade.operations import apply
+from fastrace.degrade.parser import parse
 from fastrace.errors import UsageError
 
 positive = st.one_of(st.integers(1, 10**6).map(float), st.floats(1e-7, 1e6, allow_nan=False))

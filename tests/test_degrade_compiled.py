@@ -26,7 +26,9 @@ from torch._subclasses import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fastrace.degrade import NetworkInput, Variant, apply, parse
+from fastrace.degrade.grammar import Variant
+from fastrace.degrade.operations import NetworkInput, apply
+from fastrace.degrade.parser import parse
 
 N, SIDE = 512, 32  # so many images that the [n, n] matrices of blur and resolution do not count
 Kernel = tuple[str, float]  # what, bytes for each pixel

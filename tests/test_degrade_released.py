@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
 
-from fastrace.degrade import CLEAN, Degradation, NetworkInput, apply, parse
+from fastrace.degrade.grammar import CLEAN, Degradation
+from fastrace.degrade.operations import NetworkInput, apply
+from fastrace.degrade.parser import parse
 from fastrace.errors import UsageError
 
 RADII = (1, 5, 10, 25, 50, 75, 100, 125, 150, 200)

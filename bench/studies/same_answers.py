@@ -6,8 +6,8 @@
 
 A run makes phantoms, a dataset of them, two trainings, an evaluation and an audit, the same of the chest radiographs of the test
 data, and the demo; all with fixed seeds and one salt. Compared are the bytes of datasets, every number of ``metrics.json``,
-evaluations, ``audit.json`` and the CSV tables, and every mark and sentence; not times, versions and dates. A number whose place
-in the document has moved is found by its old place, see `MOVED`. For work that must change no answer; ten minutes on two cores.
+evaluations, ``audit.json`` and the CSV tables; words that differ are counted apart; not compared are times, versions and dates.
+Cells are found by their id, wherever the document keeps them. For work that must change no answer; ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from typing import Any
 
 import click
 
-MOVED: dict[str, str] = {}
-"""Place in a newer document -> place in an older one."""
 LEFT_OUT = ("seconds", "environment", "created", "fastrace", "schema")
 SALT = bytes(range(32))
 
@@ -72,16 +70,34 @@ def run(out: Path, data: Path) -> None:
 
 
 def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number, text and flag of a document with its place."""
+    """Every number, text and flag of a document with its place; what has an id or a name is placed by it."""
     if isinstance(value, dict):
-        for key, inner in value.items():
+        for key, inner in _as_schema_2(value).items():
             if key not in LEFT_OUT:
                 yield from leaves(inner, f"{place}/{key}")
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from leaves(inner, f"{place}/{number}")
+            name = (inner.get("id") or inner.get("name")) if isinstance(inner, dict) else None
+            yield from leaves(inner, f"{place}/{name or number}")
     else:
         yield place, value
+
+
+def _as_schema_2(value: dict[str, Any]) -> dict[str, Any]:
+    """An audit, or an estimate with a name, as schema 2 has it: schema 1 had three lists of cells and flat estimates."""
+    if "label" in value and "n_patients" in value:
+        value = {"name": value["label"], **{key: one for key, one in value.items() if key != "label"}}
+    if "name" in value and "n_patients" in value and "status" in value:
+        top: dict[str, Any] = {key: value[key] for key in ("name", "p") if key in value}
+        return {**top, "estimate": {"suppressed": False, **{k: one for k, one in value.items() if k not in top}}}
+    if "primary" in value and "location" in value:
+        location = value["location"]
+        cells = [*value["primary"], *value["cells"], *location["scan"]]
+        rest = {key: one for key, one in value.items() if key not in ("primary", "controls_ok")}
+        return {**rest, "cells": cells, "location": {**location, "scan": [cell["id"] for cell in location["scan"]]}}
+    if "patient" not in value and {"value", "low", "high", "n_patients"} <= value.keys():
+        return {"suppressed": False, **value}
+    return value
 
 
 def content(file: Path) -> dict[str, Any]:
@@ -90,12 +106,22 @@ def content(file: Path) -> dict[str, Any]:
         return dict(leaves(json.loads(file.read_text())))
     if file.suffix == ".csv":
         with file.open(newline="") as lines:
-            return {
-                f"/{row}/{name}": cell
-                for row, cells in enumerate(csv.DictReader(lines))
-                for name, cell in cells.items()
-            }
+            rows = list(csv.DictReader(lines))
+        names = ["/".join(row.get(key) or "" for key in ("id", "comparison")) for row in rows]
+        return {
+            f"/{name if name != '/' else number}/{key}": _read(cell)
+            for number, (name, row) in enumerate(zip(names, rows, strict=True))
+            for key, cell in row.items()
+        }
     return {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def _read(cell: str) -> Any:
+    """A cell of a CSV as a number where it is one."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def files(folder: Path) -> list[Path]:
@@ -107,7 +133,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def compare(old: Path, new: Path) -> int:
-    """Print what differs; 1 if anything does."""
+    """Print what differs; 1 if a number, a flag or a byte does."""
     worst = 0
     for file in sorted({*files(old), *files(new)}):
         if not ((old / file).is_file() and (new / file).is_file()):
@@ -115,29 +141,28 @@ def compare(old: Path, new: Path) -> int:
             worst = 1
             continue
         before, after = content(old / file), content(new / file)
-        after = {MOVED.get(place, place): value for place, value in after.items()}
-        root = str(old.resolve()), str(new.resolve())
-        changed = {
-            place: (before[place], after[place])
-            for place in before.keys() & after.keys()
-            if before[place] != after[place]
-            and str(before[place]).replace(str(old), "") != str(after[place]).replace(str(new), "")
-            and str(before[place]).replace(root[0], "") != str(after[place]).replace(root[1], "")
-        }
-        numbers = sum(not isinstance(value, str) and value is not None for value in before.values())
+        both = [place for place in before if place in after]
+        changed = [place for place in both if before[place] != after[place]]
+        texts = [place for place in changed if _is_text(before[place]) and _is_text(after[place]) and place != "sha256"]
+        numbers = [place for place in changed if place not in texts]
+        counted = sum(not _is_text(before[place]) for place in both) if "sha256" not in before else "all bytes"
         gone, come = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
         click.echo(
-            f"{file}: {len(before)} values, {numbers} of them numbers or flags: {len(changed)} differ, "
-            f"{len(gone)} gone, {len(come)} new"
+            f"{file}: {counted} compared, {len(numbers)} differ; {len(texts)} texts differ; {len(gone)} places gone, "
+            f"{len(come)} new"
         )
-        for place, (was, is_now) in sorted(changed.items())[:20]:
-            click.echo(f"    {place}: {was!r} -> {is_now!r}")
-        for what, places in (("gone", gone), ("new", come)):
-            named = sorted({"/".join("*" if part.isdigit() else part for part in place.split("/")) for place in places})
+        for place in numbers[:20]:
+            click.echo(f"    {place}: {before[place]!r} -> {after[place]!r}")
+        for what, places in (("texts", texts), ("gone", gone), ("new", come)):
+            named = sorted({place.rsplit("/", 1)[-1] for place in places})
             if named:
                 click.echo(f"    {what}: {', '.join(named[:20])}")
-        worst |= bool(changed)
+        worst |= bool(numbers)
     return worst
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 if __name__ == "__main__":

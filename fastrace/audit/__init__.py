@@ -1,11 +1,7 @@
 """The audit: is the attribute readable, and where in frequency, with controls that show whether to believe it.
 
-``asked`` holds the options, ``protocol`` the experiments as data; ``features`` and ``networks`` are what a probe is given,
-``probe`` reads it; ``tables`` passes over the images once; ``cells`` answers one experiment; ``locate`` says where;
-``planted``, ``tabular`` and ``controls`` test the audit itself; ``document`` puts it into words; ``run`` does it all.
+``request`` holds the options and ``run`` is the sequence. ``experiments`` are data; ``readers/`` look at images,
+``engines/`` turn their features into scores, ``cells`` answers one experiment, ``correction`` and ``simultaneous`` look at all of
+them, ``locate`` says where; ``controls/`` test the audit itself; ``questions/`` put it into words; ``document`` is the
+result. Names are imported from these modules, not from here: reading an audit needs no torch.
 """
-
-from fastrace.audit.asked import Audit
-from fastrace.audit.run import audit
-
-__all__ = ["Audit", "audit"]

@@ -1,118 +1,113 @@
-"""One experiment answered by one feature set: probe, interval, permutation p. And the corrections over many of them."""
+"""One experiment answered by one feature set: scores, estimate with its interval, permutation p."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from fastrace.audit.probe import Partition, Probe, d_prime
-from fastrace.audit.protocol import Experiment, Published
+from fastrace.audit.document import Cell, Estimate, Named
+from fastrace.audit.engines import Engine
+from fastrace.audit.experiments import Experiment
+from fastrace.audit.partition import Ints, Partition
 from fastrace.audit.subjects import Subjects
-from fastrace.statistics import (
-    DELONG,
-    MIN_CELL,
-    NOT_ENOUGH,
-    Estimate,
-    Ranking,
-    benjamini_yekutieli,
-    class_aucs,
-    hidden,
-    holm,
-    pair_aucs,
-    permutation_p,
-)
+from fastrace.statistics import DELONG, MIN_CELL, Ranking, class_aucs, d_prime, hidden, pair_aucs, permutation_p
+from fastrace.statistics import Estimate as Computed
 
-ALPHA = 0.01
-FEW, MANY = 999, 4999
-"""Permutations: the first are enough where p is large; more are drawn below `ESCALATE`."""
+FEW = 999
+"""Permutations that are enough where p is large; more are drawn below `ESCALATE`."""
 ESCALATE = 0.1
-MOST = 10
-"""Times as many where the smallest p that so many permutations can give decides whether a cell is a finding."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Summary:
+    """What is reported of the scores of one engine; the attributes are those of a `Cell`."""
+
+    estimate: Estimate
+    classes: tuple[Named, ...]
+    pairs: tuple[Named, ...]
+    p: float | None
+    spread: float
+    d_prime: float | None
+
+
+@dataclass(frozen=True)
 class Answer:
     """A cell and the scores behind it.
 
     Attributes
     ----------
-    cell : dict
-        As in ``audit.json``.
+    cell : Cell
     scores : ndarray [T, K] float64
-        Of the judged patients; never leaves the audit.
+        Of the scored patients; never leaves the audit.
     partition : Partition
     p_again : callable, optional
-        The permutation p from `MOST` times as many permutations.
+        The permutation p from so many permutations.
     """
 
-    cell: dict[str, Any]
+    cell: Cell
     scores: NDArray[np.float64]
     partition: Partition
-    p_again: Callable[[], float] | None = None
+    p_again: Callable[[int], float | None] | None = None
 
-    @property
-    def spread(self) -> float:
-        """See `Shuffled.spread`."""
-        return float(self.cell["spread"])
+    def changed(self, **fields: Any) -> Answer:
+        """The same answer with other fields of its cell."""
+        return replace(self, cell=msgspec.structs.replace(self.cell, **fields))
 
 
 def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partition) -> Ranking:
     """Patients as rows. Cross-fitted scores are those of which everything is fitted again."""
-    judged = partition.judged
-    images = np.bincount(subjects.owner, minlength=len(subjects))[judged]
+    scored = partition.scored
+    images = np.bincount(subjects.owner, minlength=len(subjects))[scored]
     return Ranking(
-        scores, subjects.labels[judged], np.arange(len(judged)), int(images.sum()), "patient", images, partition.refit
+        scores, subjects.labels[scored], np.arange(len(scored)), int(images.sum()), "patient", images, partition.refit
     )
 
 
 def ask(
-    probe: Probe, subjects: Subjects, *, seed: int, permutations: int = MANY
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Scores and what is said of them: estimate, classes, pairs, p and d'."""
+    engine: Engine, subjects: Subjects, *, seed: int, permutations: int
+) -> tuple[NDArray[np.float64], Summary]:  # [T, K]
+    """Scores of the patients of ``engine.partition.scored``, and their summary."""
     n_classes = len(subjects.classes)
-    judged = probe.partition.judged
-    labels = subjects.labels[judged]
-    scores = probe.observed(subjects.labels, n_classes)
-    ranked = ranking(scores, subjects, probe.partition)
+    labels = subjects.labels[engine.partition.scored]
+    scores = engine.observed(subjects.labels, n_classes)
+    ranked = ranking(scores, subjects, engine.partition)
     aucs = class_aucs(ranked)
     sizes = np.bincount(labels, minlength=n_classes)
     p, spread = None, 1.0
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
-        p, spread = p_value(probe, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
+        p, spread = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
 
     few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
 
-    def said(one: Estimate, *names: str) -> dict[str, Any]:
-        return shown(widened(one, spread), is_hidden=not few.isdisjoint(names))
+    def named(name: str, one: Computed, *groups: str) -> Named:
+        estimate = counted(widened(one, spread))
+        return Named(name, estimate if few.isdisjoint(groups) else estimate.hidden())
 
-    return scores, {
-        "estimate": plain(widened(aucs.macro, spread)),
-        "classes": [
-            {"name": name, **said(one, name)} for name, one in zip(subjects.classes, aucs.classes, strict=True)
-        ],
-        "pairs": [
-            {"name": f"{first} vs {second}", **said(one, first, second)}
-            for (first, second), one in _named(pair_aucs(ranked), subjects.classes)
-        ],
-        "p": p,
-        "spread": spread,
-        "d_prime": none_if_nan(d_prime(scores, labels)),
-    }
+    pairs = {(subjects.classes[i], subjects.classes[j]): one for (i, j), one in pair_aucs(ranked).items()}
+    return scores, Summary(
+        estimate=counted(widened(aucs.macro, spread)),
+        classes=tuple(named(name, one, name) for name, one in zip(subjects.classes, aucs.classes, strict=True)),
+        pairs=tuple(named(" vs ".join(both), one, *both) for both, one in pairs.items()),
+        p=p,
+        spread=spread,
+        d_prime=none_if_nan(d_prime(scores, labels)),
+    )
 
 
 def p_value(
-    probe: Probe, labels: NDArray[np.int64], n_classes: int, observed: float, permutations: int, seed: int
+    engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int
 ) -> tuple[float, float]:
-    """One-sided permutation p, few permutations where it is large; and the spread of `Shuffled`."""
-    drawn = probe.shuffled(labels, n_classes, min(FEW, permutations), seed)
+    """One-sided permutation p, few permutations where it is large; and the spread of `engines.Permuted`."""
+    drawn = engine.permuted(labels, n_classes, min(FEW, permutations), seed)
     p = permutation_p(observed, drawn.aucs)
     if p < ESCALATE and permutations > FEW:
-        more = probe.shuffled(labels, n_classes, permutations - FEW, seed, first=FEW)
+        more = engine.permuted(labels, n_classes, permutations - FEW, seed, first=FEW)
         p = permutation_p(observed, np.concatenate([drawn.aucs, more.aucs]))
     return p, drawn.spread
 
@@ -127,7 +122,7 @@ def widening(value: float, spread: float) -> float:
     return float(np.sqrt(1 + (spread**2 - 1) * 4 * value * (1 - value)))
 
 
-def widened(estimate: Estimate, spread: float) -> Estimate:
+def widened(estimate: Computed, spread: float) -> Computed:
     """The estimate with its interval widened for cross-fitting."""
     if spread <= 1 or estimate.method != DELONG:
         return estimate
@@ -137,27 +132,12 @@ def widened(estimate: Estimate, spread: float) -> Estimate:
     return replace(estimate, low=low, high=high, method=f"{DELONG}, widened for cross-fitting")
 
 
-def plain(estimate: Estimate) -> dict[str, Any]:
-    """As JSON; a smallest class of fewer than 11 patients is not counted out."""
-    found = estimate.to_json()
-    if min(found["n_positive"], found["n_patients"] - found["n_positive"]) < MIN_CELL:
-        found["n_positive"] = None
+def counted(estimate: Computed) -> Estimate:
+    """As the document holds it; the size of a smallest class of fewer than 11 patients is suppressed."""
+    found = Estimate.of(estimate)
+    if min(estimate.n_positive, estimate.n_patients - estimate.n_positive) < MIN_CELL:
+        found = msgspec.structs.replace(found, n_positive=None)
     return found
-
-
-def _named(
-    pairs: Mapping[tuple[int, int], Estimate], classes: Sequence[str]
-) -> Iterator[tuple[tuple[str, str], Estimate]]:
-    for (i, j), estimate in pairs.items():
-        yield (classes[i], classes[j]), estimate
-
-
-def shown(estimate: Estimate, *, is_hidden: bool) -> dict[str, Any]:
-    """An estimate of one class or pair, without numbers where few patients stand behind it or would be given back."""
-    if not is_hidden:
-        return {"suppressed": False, **plain(estimate)}
-    nothing = dict.fromkeys(("value", "low", "high", "n_patients", "n_positive", "n_images"))
-    return {"suppressed": True, **plain(estimate), **nothing, "status": "suppressed"}
 
 
 def none_if_nan(value: float) -> float | None:
@@ -165,62 +145,38 @@ def none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def described(
-    experiment: Experiment, features: str, size: tuple[int, int], mm_per_pixel: float | None
-) -> dict[str, Any]:
-    """What a cell says of its experiment."""
-    x = experiment.x_cycles
-    per_mm = [edge / (max(size) * mm_per_pixel) for edge in x] if x and mm_per_pixel else None
-    return {
-        "id": f"{experiment.name}/{features}" + (f" {'+'.join(experiment.parts)}" if experiment.parts else ""),
-        "experiment": experiment.id,
-        "title": experiment.title,
-        "question": experiment.question,
-        "features": features,
-        "parts": list(experiment.parts),
-        "degradation": str(experiment.test),
-        "described": experiment.test.describe(size),
-        "mode": experiment.mode,
-        "x": float(experiment.x_pixels) if experiment.x_pixels else (x[0] if len(x) == 1 else None),
-        "x_low": x[0] if len(x) == 2 else None,
-        "x_high": x[1] if len(x) == 2 else None,
-        "lp_per_mm": per_mm,
-        "family": experiment.family,
-        "paper": _published(experiment.paper),
-        "released_code": _published(experiment.released_code),
-        "band": None,
-    }
+def cell_id(experiment: Experiment, features: str) -> str:
+    """``C1a/lowpass:10/built-in``: unique in an audit."""
+    return f"{experiment.name}/{features}" + (f" {'+'.join(experiment.parts)}" if experiment.parts else "")
 
 
-def _published(one: Published | None) -> dict[str, Any] | None:
-    return None if one is None else {"value": one.value, "text": one.text, "source": one.source}
-
-
-def correct(answers: Sequence[Answer], permutations: int) -> None:
-    """Set ``p_adjusted`` and ``finding``: Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together.
-
-    A finding needs p < .01 after correction and 30 patients in every class. Where no permutation reached a cell, its p is
-    as small as so many permutations can say; if that is too large for a finding, more are drawn.
-    """
-    methods = {"primary": holm, "exploratory": benjamini_yekutieli}
-    for name, method in methods.items():
-        members = [answer for answer in answers if answer.cell["family"] == name]
-        if not members:
-            continue
-        adjusted = _adjust(members, method)
-        for answer, value in zip(members, adjusted, strict=True):
-            p = answer.cell["p"]
-            if p is not None and p <= 1 / (permutations + 1) and value >= ALPHA and answer.p_again is not None:
-                answer.cell["p"] = answer.p_again()
-        for answer, value in zip(members, _adjust(members, method), strict=True):
-            cell = answer.cell
-            cell["p_adjusted"] = none_if_nan(float(value))
-            enough = not cell["estimate"]["status"].startswith(NOT_ENOUGH)
-            cell["finding"] = None if np.isnan(value) else bool(value < ALPHA and enough)
-
-
-def _adjust(
-    members: Sequence[Answer], method: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    p = [np.nan if answer.cell["p"] is None else answer.cell["p"] for answer in members]
-    return method(np.asarray(p, dtype=np.float64))
+def cell_of(
+    experiment: Experiment, features: str, summary: Summary, size: tuple[int, int], mm_per_pixel: float | None
+) -> Cell:
+    """The cell of an experiment, before corrections and bands."""
+    edges = experiment.x_cycles
+    low, high = edges if len(edges) == 2 else (None, None)
+    return Cell(
+        id=cell_id(experiment, features),
+        experiment=experiment.id,
+        title=experiment.title,
+        question=experiment.question,
+        features=features,
+        parts=experiment.parts,
+        degradation=str(experiment.test),
+        described=experiment.test.describe(size),
+        mode=experiment.mode,
+        family=experiment.family,
+        x=experiment.x,
+        x_low=low,
+        x_high=high,
+        lp_per_mm=tuple(edge / (max(size) * mm_per_pixel) for edge in edges) if edges and mm_per_pixel else None,
+        paper=experiment.paper,
+        released_code=experiment.released_code,
+        estimate=summary.estimate,
+        classes=summary.classes,
+        pairs=summary.pairs,
+        p=summary.p,
+        spread=summary.spread,
+        d_prime=summary.d_prime,
+    )

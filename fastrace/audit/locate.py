@@ -22,7 +22,7 @@ SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Step:
+class ScanStep:
     """One step of a scan; edges in cycles/image."""
 
     low: float
@@ -31,7 +31,7 @@ class Step:
     finding: bool
 
 
-def found_band(scan: Sequence[Step]) -> tuple[float, float] | None:
+def found_band(scan: Sequence[ScanStep]) -> tuple[float, float] | None:
     """Apply the first half of the rule to neighbouring third octaves in ascending order."""
     d = np.array([octave.d_prime if np.isfinite(octave.d_prime) else -np.inf for octave in scan])
     if not len(d):
@@ -47,7 +47,7 @@ def found_band(scan: Sequence[Step]) -> tuple[float, float] | None:
     return scan[first].low, scan[last].high
 
 
-def found_octave(scan: Sequence[Step]) -> tuple[float, float] | None:
+def found_octave(scan: Sequence[ScanStep]) -> tuple[float, float] | None:
     """The octave with the largest d', if it is a finding. Octaves overlap, so the band does not grow."""
     known = [step for step in scan if np.isfinite(step.d_prime)]
     best = max(known, key=lambda step: step.d_prime, default=None)

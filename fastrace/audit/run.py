@@ -11,50 +11,57 @@
 from __future__ import annotations
 
 import datetime
-import json
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fastrace import __version__
-from fastrace.audit.asked import Audit, check_place, command_line, public_arguments, wanted_experiments
-from fastrace.audit.cells import MOST, Answer, ask, correct, described
+from fastrace.audit import document
+from fastrace.audit.begin import check_place, wanted_experiments
+from fastrace.audit.cells import Answer
 from fastrace.audit.controls import run_controls
-from fastrace.audit.curves import add_bands
-from fastrace.audit.document import document
-from fastrace.audit.features import FAMILIES
-from fastrace.audit.networks import LEAST_OF_A_CLASS, Network, backbone, can_be_judged, check_backbone, small_cnn
-from fastrace.audit.probe import Partition, Probe
-from fastrace.audit.protocol import Experiment
-from fastrace.audit.subjects import Subjects, select_subjects
-from fastrace.audit.tables import BUILT_IN, Tables
+from fastrace.audit.controls.material import Material
+from fastrace.audit.correction import correct
+from fastrace.audit.document import Audit, Cell, Group, Images
+from fastrace.audit.experiments import Experiment, part
+from fastrace.audit.flow import flow, patients_by
+from fastrace.audit.limits import limits
+from fastrace.audit.partition import Partition
+from fastrace.audit.plan import Task, answer
+from fastrace.audit.questions import answers as answer_questions
+from fastrace.audit.questions.findings import Findings, headline
+from fastrace.audit.questions.where import locate
+from fastrace.audit.readers.backbone import backbone, check_backbone
+from fastrace.audit.readers.built_in import BUILT_IN, built_in
+from fastrace.audit.readers.networks import Network
+from fastrace.audit.readers.rings import FAMILIES
+from fastrace.audit.readers.small import LEAST_OF_A_CLASS, can_be_evaluated, small_network
+from fastrace.audit.readers.tables import Tables
+from fastrace.audit.request import AuditRequest, command_line, public_arguments
+from fastrace.audit.simultaneous import with_bands
+from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade import Degradation
+from fastrace.degrade.grammar import Degradation
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
 from fastrace.execute.protocol import Work
-from fastrace.execute.threads import Threads
+from fastrace.execute.threads import Threads, one_blas_thread
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
 
-SCHEMA = 1
-NETWORK_EXPERIMENTS = ("A1", "C1a", "C1b", "C2a", "C2b")
-"""What networks are asked: an image through a network costs as much as all radial filters of the built-in features."""
 
-
-def audit(asked: Audit, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | None = None) -> Audit:
     """Run an audit.
 
     Returns
     -------
-    dict
+    Audit
         The content of ``audit.json``.
 
     Raises
@@ -63,42 +70,37 @@ def audit(asked: Audit, *, resume: bool = False, progress: Progress | None = Non
         No such target, too few patients, a folder in use, another audit in the folder.
     """
     progress = progress or Progress()
-    dataset = Dataset.open(asked.data)
-    folder = RunFolder(asked.out)
-    check_place(folder, asked, dataset, resume)
-    if (folder.path / "audit.json").is_file():
+    dataset = Dataset.open(request.data)
+    folder = RunFolder(request.out)
+    check_place(folder, request, dataset, resume)
+    if (folder.path / document.FILE).is_file():
         progress.line(f"{folder.path}: already finished")
-        return folder.read_json("audit.json")
-    wanted = wanted_experiments(asked, dataset)
-    subjects = select_subjects(dataset, asked.target, asked.classes)
-    # Before a folder is made: a slip of the pen must not leave one that no other command accepts.
-    backbones = [text for text in asked.features if text != SMALL]
-    named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
-    if len(set(named)) < len(named):
-        raise UsageError(f"--features {' '.join(backbones)}: two of one name; give their files different names")
+        return document.read(folder.path)
+    wanted = wanted_experiments(request, dataset)
+    subjects = select_subjects(dataset, request.target, request.classes)
+    _check_features(request)
     set_threads()
     folder.create()
     with folder.locked(), progress:
-        arguments = asked.to_json()
         folder.write_json(
             "run.json",
             {
-                "schema": SCHEMA,
+                "schema": document.SCHEMA,
                 "command": "audit",
-                "arguments": arguments,
+                "arguments": request.to_json(),
                 "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
-                "environment": environment(choose_device("auto").type if asked.features else "cpu"),
+                "environment": environment(choose_device("auto").type if request.features else "cpu"),
             },
         )
         try:
-            found = _run(asked, dataset, subjects, wanted, folder, progress)
+            found = _run(request, dataset, subjects, wanted, folder, progress)
         except KeyboardInterrupt:
             progress.line(
                 f"{folder.path}: stopped; the same command with --resume goes on after the last finished step"
             )
             raise
-        folder.write_json("audit.json", found)
-        if asked.keep_work:
+        folder.write_bytes(document.FILE, found.to_json())
+        if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
                 kept.chmod(0o700 if kept.is_dir() else 0o600)
         else:
@@ -106,84 +108,149 @@ def audit(asked: Audit, *, resume: bool = False, progress: Progress | None = Non
     return found
 
 
+def _check_features(request: AuditRequest) -> None:
+    """Before a folder is made: a typo must not leave one that no other command accepts."""
+    backbones = [text for text in request.features if text != SMALL]
+    named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
+    if len(set(named)) < len(named):
+        raise UsageError(f"--features {' '.join(backbones)}: two of one name; give their files different names")
+
+
 def _run(
-    asked: Audit,
+    request: AuditRequest,
     dataset: Dataset,
     subjects: Subjects,
     wanted: Sequence[Experiment],
     folder: RunFolder,
     progress: Progress,
-) -> dict[str, Any]:
+) -> Audit:
+    """The audit in the order of its report: who, what reads, each cell, what is a finding, where, controls, questions."""
     work = folder.path / "work"
     work.mkdir(exist_ok=True, mode=0o700)
-    seconds: dict[str, float] = {}
-    started = time.perf_counter()
-
-    def lap(name: str) -> None:
-        nonlocal started
-        seconds[name] = round(time.perf_counter() - started, 2)
-        started = time.perf_counter()
-
-    partition = subjects.partition(asked.seed)
+    clock = _Clock()
+    partition = subjects.partition(request.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
     (folder.path / "partition.parquet").chmod(0o600)
-    networks = _networks(asked, dataset, subjects, partition, work, progress)
-    lap("networks")
+
+    networks = _networks(request, dataset, subjects, partition, work, progress)
+    clock.lap("networks")
+    read = _degradations(wanted)
     tables = Tables(
-        work / "features",
-        dataset,
-        subjects,
-        wanted,
-        [(network, _degradations(wanted)) for network in networks],
-        asked.seed,
+        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed
     )
     tables.build(progress)
-    lap("features")
+    clock.lap("features")
+
     spacing = _spacing(subjects)
-    plan = [(experiment, BUILT_IN, partition) for experiment in wanted]
-    plan += [(one, net.name, net.partition) for net in networks for one in wanted if one.id in NETWORK_EXPERIMENTS]
-    plan += [(_part(wanted[0], part), BUILT_IN, partition) for part in FAMILIES]
-    progress.begin("cells", len(plan))
+    tasks = _tasks(wanted, partition, networks)
+    found = _answer_all(tasks, tables, work / "cells", request, spacing, progress)
+    with one_blas_thread():  # as its cells were computed: it computes some again
+        found = correct(found, request.permutations)
+    found = with_bands(found, {one.id for one in wanted if one.curve}, subjects, request.seed)
+    clock.lap("cells")
+
+    with one_blas_thread():
+        controls = run_controls(Material(tables, request.seed, request.permutations, progress))
+    clock.lap("controls")
+
+    cells = _in_order([one.cell for one in found])
+    location = locate(cells, dataset.size, spacing)
+    void = any(control.status == "failed" for control in controls)
+    target = subjects.cohort.target
+    return Audit(
+        fastrace=__version__,
+        created=datetime.date.today().isoformat(),
+        status="partial" if request.only else "complete",
+        purpose=request.purpose,
+        engine="probe",
+        variant=request.variant,
+        seed=request.seed,
+        dataset=_images(dataset, subjects, spacing),
+        target=target,
+        self_reported=self_reported(target),
+        classes=_groups(subjects),
+        flow=flow(dataset, subjects),
+        features=(built_in(dataset.size, len(subjects)), *(network.facts for network in networks)),
+        controls=controls,
+        questions=answer_questions(Findings(cells, location), void=void),
+        cells=cells,
+        location=location,
+        limits=limits(subjects, cells),
+        arguments=public_arguments(request),
+        repeat=command_line(request, target),
+        environment=environment(networks[0].device.type if networks else "cpu"),
+        seconds=clock.seconds,
+    )
+
+
+class _Clock:
+    """Seconds of the steps of an audit."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        self.seconds[name] = round(time.perf_counter() - self._started, 2)
+        self._started = time.perf_counter()
+
+
+def _networks(
+    request: AuditRequest, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, progress: Progress
+) -> list[Network]:
+    found = []
+    for text in dict.fromkeys(request.features):
+        if text != SMALL:
+            found.append(backbone(text, partition))
+        elif can_be_evaluated(subjects):
+            found.append(small_network(dataset, subjects, work / "small", request.modality, request.seed, progress))
+        else:
+            progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
+    return found
+
+
+def _degradations(wanted: Sequence[Experiment]) -> list[Degradation]:
+    """What networks read."""
+    return list(dict.fromkeys(d for one in wanted if one.networks for d in (one.train, one.test)))
+
+
+def _tasks(wanted: Sequence[Experiment], partition: Partition, networks: Sequence[Network]) -> list[Task]:
+    """All cells: the protocol by the built-in features, what networks are given by each of them, and each family alone."""
+    tasks = [Task(experiment, BUILT_IN, partition) for experiment in wanted]
+    tasks += [Task(one, network.name, network.partition) for network in networks for one in wanted if one.networks]
+    tasks += [Task(part(wanted[0], family), BUILT_IN, partition) for family in FAMILIES]
+    return tasks
+
+
+def _answer_all(
+    tasks: Sequence[Task],
+    tables: Tables,
+    folder: Path,
+    request: AuditRequest,
+    mm_per_pixel: float | None,
+    progress: Progress,
+) -> list[Answer]:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    progress.begin("cells", len(tasks))
 
     def one(number: int) -> Answer:
-        experiment, features, judged = plan[number]
-        return _answer(work / "cells", number, experiment, features, judged, tables, asked, spacing)
+        file = folder / f"{number:04d}.npz"
+        return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel)
 
-    (work / "cells").mkdir(exist_ok=True, mode=0o700)
-    answers = []
+    found = []
     # One cell at a time: the long parts of a cell have a thread for each processor, and a second would double the memory.
     with Threads(Work(one), 1) as executor:
-        for answer in executor.results(range(len(plan))):
-            answers.append(answer)
+        for one_answer in executor.results(range(len(tasks))):
+            found.append(one_answer)
             progress.step()
-        progress.end()
-        correct(answers, asked.permutations)
-    add_bands(answers, subjects, asked.seed)
-    lap("cells")
-    controls = run_controls(tables, asked.seed, asked.permutations, progress)
-    lap("controls")
-    return {
-        "schema": SCHEMA,
-        "fastrace": __version__,
-        "created": datetime.date.today().isoformat(),
-        **document(
-            dataset,
-            subjects,
-            [answer.cell for answer in answers],
-            controls,
-            networks,
-            spacing,
-            partial=bool(asked.only),
-        ),
-        "purpose": asked.purpose,
-        "engine": "probe",
-        "variant": asked.variant,
-        "seed": asked.seed,
-        "arguments": public_arguments(asked),
-        "repeat": command_line(asked, subjects.cohort.target),
-        "environment": environment(networks[0].device.type if networks else "cpu"),
-        "seconds": seconds,
-    }
+    progress.end()
+    return found
+
+
+def _in_order(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The feature set that answers comes first; else as they were run."""
+    first = headline(cells).features
+    return tuple(sorted(cells, key=lambda cell: cell.features != first))
 
 
 def _folds(subjects: Subjects, partition: Partition) -> pd.DataFrame:
@@ -195,68 +262,26 @@ def _folds(subjects: Subjects, partition: Partition) -> pd.DataFrame:
     return pd.concat(rows).sort_values(["repeat", "patient_key"], ignore_index=True)
 
 
-def _part(clean: Experiment, part: str) -> Experiment:
-    """The primary question to one family of features alone: which of them see it?"""
-    return Experiment("A1f", f"{part} alone", "Q1", clean.train, clean.test, parts=(part,))
-
-
-def _networks(
-    asked: Audit, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, progress: Progress
-) -> list[Network]:
-    found = []
-    for text in dict.fromkeys(asked.features):
-        if text == SMALL and not can_be_judged(subjects):
-            progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
-        elif text == SMALL:
-            found.append(small_cnn(dataset, subjects, work / "small", asked.modality, asked.seed, progress))
-        else:
-            found.append(backbone(text, partition))
-    return found
-
-
-def _degradations(wanted: Sequence[Experiment]) -> list[Degradation]:
-    asked = [one for one in wanted if one.id in NETWORK_EXPERIMENTS]
-    return list(dict.fromkeys(d for one in asked for d in (one.train, one.test)))
-
-
 def _spacing(subjects: Subjects) -> float | None:
     """Median mm per pixel, where all images have one."""
     mm = subjects.cohort.mm_per_pixel
     return float(np.median(mm)) if len(mm) and np.isfinite(mm).all() else None
 
 
-def _answer(
-    folder: Path,
-    number: int,
-    experiment: Experiment,
-    features: str,
-    partition: Partition,
-    tables: Tables,
-    asked: Audit,
-    spacing: float | None,
-) -> Answer:
-    """One cell: from disk if it was finished before."""
-    facts = described(experiment, features, tables.dataset.size, spacing)
+def _images(dataset: Dataset, subjects: Subjects, mm_per_pixel: float | None) -> Images:
+    return Images(
+        modality=dataset.meta["recipe"].get("modality") or "any",
+        size=dataset.size,
+        images=len(subjects.cohort.rows),
+        patients=len(subjects),
+        fingerprint=dataset.fingerprint,
+        salt_id=dataset.salt_id,
+        mm_per_pixel=mm_per_pixel,
+        window=patients_by(subjects, "voi_source"),
+    )
 
-    def probe() -> Probe:
-        train, group = tables.table(features, experiment.train, experiment.parts)
-        other = experiment.train != experiment.test
-        return Probe(
-            train, group, partition, tables.table(features, experiment.test, experiment.parts)[0] if other else None
-        )
 
-    def p_again() -> float:
-        return ask(probe(), tables.subjects, seed=asked.seed, permutations=MOST * asked.permutations)[1]["p"]
-
-    file = folder / f"{number:04d}.npz"
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            cell = json.loads(str(stored["cell"]))
-            if cell["id"] == facts["id"]:
-                return Answer(cell, stored["scores"], partition, p_again)
-    scores, said = ask(probe(), tables.subjects, seed=asked.seed, permutations=asked.permutations)
-    cell = {**facts, **said}
-    part = file.with_suffix(".part.npz")
-    np.savez(part, scores=scores, cell=np.array(json.dumps(cell)))
-    part.replace(file)
-    return Answer(cell, scores, partition, p_again)
+def _groups(subjects: Subjects) -> tuple[Group, ...]:
+    patients = np.bincount(subjects.labels, minlength=len(subjects.classes))
+    images = np.bincount(subjects.labels[subjects.owner], minlength=len(subjects.classes))
+    return tuple(Group(name, int(patients[k]), int(images[k])) for k, name in enumerate(subjects.classes))

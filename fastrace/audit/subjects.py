@@ -1,7 +1,8 @@
-"""Whose images are audited, in which classes, and in which folds they are judged."""
+"""Whose images are audited, in which classes, and in which folds they are scored."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastrace.audit.probe import Ints, Partition, cross_fit
+from fastrace.audit.partition import Ints, Partition, cross_fit
 from fastrace.cohort.selection import Cohort, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.dataset import Dataset
@@ -18,8 +19,9 @@ from fastrace.statistics import MIN_CELL
 
 FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5
-"""Below 200 patients one way of dealing them into folds is a matter of luck: the mean of five is taken."""
+"""Below 200 patients one assignment to folds is a matter of luck: the mean of five is taken."""
 MIN_PATIENTS = 30
+SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
 @dataclass(frozen=True)
@@ -54,29 +56,30 @@ class Subjects:
         return len(self.keys)
 
     def partition(self, seed: int, *, blind: bool = False) -> Partition:
-        """Cross-fitting over patients, dealt by keyed hash within attribute x site.
+        """Cross-fitting over patients, assigned to folds by keyed hash within attribute x site.
 
-        ``blind``: not within the attribute. Equal shares of the classes in all folds make a feature with few values (a
-        vendor, say) be told the wrong way round where it tells nothing: AUC .45 instead of .5.
+        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (a vendor,
+        say) that carries no signal: AUC .45 instead of .5.
         """
         place = {key: number for number, key in enumerate(self.keys)}
         names = np.array(["all"] * len(self.classes) if blind else self.classes, dtype=object)
         frame = self.cohort.frame.assign(_class=names[self.cohort.labels])
         repeats = REPEATS if len(self) < FEW_PATIENTS else 1
-        dealt = []
+        assigned = []
         for repeat in range(repeats):
             order = [
                 np.array([place[key] for key in cell], dtype=np.int64)
                 for cell in ranked_cells(frame, "_class", seed * REPEATS + repeat)
             ]
-            dealt.append(cross_fit(order, FOLDS))
-        return Partition(tuple(dealt), np.arange(len(self)))
+            assigned.append(cross_fit(order, FOLDS))
+        return Partition(tuple(assigned), np.arange(len(self)))
 
 
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
     """Everyone with one known value of the target, in classes of at least 11 patients.
 
-    Patients who share a study or identical pixels with another are left out: in two folds they would be judged by themselves.
+    Patients who share a study or identical pixels with another are left out: in two folds they would be scored by a probe that
+    learned from the same images.
 
     Raises
     ------
@@ -118,6 +121,11 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     )
     keys, first, owner = np.unique(frame["patient_key"].to_numpy(dtype=str), return_index=True, return_inverse=True)
     return Subjects(cohort, keys, cohort.labels[first], owner.reshape(-1), _weights(cohort, owner.reshape(-1)))
+
+
+def self_reported(target: str) -> bool:
+    """Whether the attribute is race or ethnicity, which patients report of themselves (or clerks record)."""
+    return not SELF_REPORTED.isdisjoint(re.split(r"[\W_]+", target.lower()))
 
 
 def _weights(cohort: Cohort, owner: Ints) -> NDArray[np.float64]:

@@ -114,6 +114,20 @@ def choose_target(dataset: Dataset, named: str | None) -> str:
     return named
 
 
+def choose_modality(dataset: Dataset, named: str | None) -> str:
+    """The modality of a dataset: the one it was preprocessed for, or the one named where that kept every image.
+
+    Raises
+    ------
+    UsageError
+        Another one is named than the dataset was made for.
+    """
+    made_for = dataset.meta["recipe"].get("modality") or "any"
+    if named is not None and made_for not in ("any", named):
+        raise UsageError(f"--modality {named}: {dataset.path} was made for {made_for}; leave the option out")
+    return named or str(made_for)
+
+
 def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Cohort:
     """Images whose patient has exactly one known value of the target.
 

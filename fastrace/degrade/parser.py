@@ -51,6 +51,11 @@ def parse(text: str, variant: Variant = "corrected") -> Degradation:
     return Degradation(tuple(steps), variant)
 
 
+def read(degradation: str | Degradation) -> Degradation:
+    """A degradation, given as its text or as itself."""
+    return degradation if isinstance(degradation, Degradation) else parse(degradation)
+
+
 _USAGE = {
     "lowpass": "lowpass:EDGE",
     "highpass": "highpass:EDGE",

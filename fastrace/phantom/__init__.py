@@ -10,14 +10,14 @@ from fastrace.phantom.archive import make, truth_path
 from fastrace.phantom.detector import observer_auc
 from fastrace.phantom.observer import ideal_auc
 from fastrace.phantom.record import Record, truth
-from fastrace.phantom.render import PhantomImages, Rendered, images, render, sample
-from fastrace.phantom.spec import CONFOUNDERS, DEFAULT_STRENGTH, KINDS, MODALITIES, PhantomSpec
+from fastrace.phantom.render import PhantomImages, Rendered, images, render, sample, stand_in
+from fastrace.phantom.spec import CONFOUNDERS, DEFAULT_STRENGTH, KINDS, PHANTOMS, PhantomSpec
 
 __all__ = [
     "CONFOUNDERS",
     "DEFAULT_STRENGTH",
     "KINDS",
-    "MODALITIES",
+    "PHANTOMS",
     "PhantomImages",
     "PhantomSpec",
     "Record",
@@ -28,6 +28,7 @@ __all__ = [
     "observer_auc",
     "render",
     "sample",
+    "stand_in",
     "truth",
     "truth_path",
 ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrace.modality import MODALITIES, get_modality
 from fastrace.phantom import leaks, texture
 from fastrace.phantom import patients as who
 from fastrace.phantom.anatomy import Anatomy
 from fastrace.phantom.patients import Patient, stream
-from fastrace.phantom.spec import MODALITIES, PhantomSpec
+from fastrace.phantom.spec import PhantomSpec
 from fastrace.phantom.write import Shot
 
 F32 = NDArray[np.float32]
@@ -155,13 +157,18 @@ def images(spec: PhantomSpec, *, on_image: Callable[[Rendered], None] | None = N
     )
 
 
+def stand_in(modality: str) -> Literal["mammo", "cxr"]:
+    """The phantom that stands for a modality; for a name that is not known here, that of ``any``."""
+    return get_modality(modality if modality in MODALITIES else "any").phantom
+
+
 def sample(modality: str, size: tuple[int, int], seed: int = 0) -> F32:  # [H, W], 0 .. 1
     """Compute one image without any leak, to show what a filter does.
 
     Parameters
     ----------
     modality : str
-        Name of a preset: ``mammo`` gives a breast with the chest wall at the left, every other a chest.
+        Name of a modality: its phantom is drawn (see `stand_in`), a breast with the chest wall at the left or a chest.
     size : (int, int)
         Rows and columns, each at least 64. A breast wider than high is shown on a square beside air.
     seed : int
@@ -173,7 +180,7 @@ def sample(modality: str, size: tuple[int, int], seed: int = 0) -> F32:  # [H, W
         If ``size`` or ``seed`` is out of range.
     """
     height, width = size
-    known = modality if modality in MODALITIES else "cxr"
+    known = stand_in(modality)
     drawn = (height, min(width, height)) if known == "mammo" else size
     spec = PhantomSpec(
         known, patients=2, images_per_patient=1, size=drawn, band_cycles=(1.0, 8.0), strength=0, seed=seed

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from fastrace.errors import UsageError
 from fastrace.phantom.texture import ring
 
-MODALITIES = {"mammo": "MG", "cxr": "DX"}
-"""Name of the preset -> value of Modality (0008,0060)."""
+PHANTOMS = {"mammo": "MG", "cxr": "DX"}
+"""Modalities that have a phantom of their own -> value of Modality (0008,0060)."""
 
 KINDS = ("texture", "phase", "patch", "intensity")
 """Kinds of leak that can be planted: band-limited texture everywhere; phases in a band at equal power; texture in a band in
@@ -113,8 +113,8 @@ class PhantomSpec:
         nyquist_cycles = max(self.size) / 2
         for is_valid, message in (
             (
-                self.modality in MODALITIES,
-                f"modality {self.modality!r}: choose one of {', '.join(MODALITIES)}",
+                self.modality in PHANTOMS,
+                f"modality {self.modality!r}: choose one of {', '.join(PHANTOMS)}",
             ),
             (self.kind in KINDS, f"kind {self.kind!r}: choose one of {', '.join(KINDS)}"),
             (self.patients >= 2, f"{self.patients} patients: at least 2 are needed, one in each group"),

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrace.presets import Preset
+from fastrace.execute.cpus import usable_cpus
+from fastrace.modality import Modality, get_modality
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recipe:
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
     fit, crop : str
-        Geometry: see `fastrace.presets.Preset`.
+        Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
         Exact area averages of display values, or Lanczos-3 to see whether a result hangs on them.
     """
@@ -43,7 +44,7 @@ class Recipe:
     @classmethod
     def from_preset(
         cls,
-        preset: Preset,
+        preset: Modality,
         *,
         size: tuple[int, int] | None = None,
         voi: str | None = None,
@@ -83,7 +84,7 @@ class Job:
     sources: tuple[Path, ...]
     out: Path
     recipe: Recipe
-    preset: Preset
+    preset: Modality
     labels: Path | None = None
     key: str | None = None
     columns: tuple[str, ...] = ()
@@ -92,3 +93,36 @@ class Job:
     jobs: int = 1
     max_pixels: int = 1 << 28
     rows_per_shard: int | None = None
+
+
+def job_for(
+    sources: tuple[Path, ...],
+    out: Path,
+    modality: str,
+    *,
+    size: tuple[int, int] | None = None,
+    voi: str | None = None,
+    dtype: Literal["uint16", "uint8"] = "uint16",
+    resize: Literal["area", "lanczos"] = "area",
+    jobs: int | None = None,
+    **options: Any,
+) -> Job:
+    """The job of a modality, with the user's changes.
+
+    Parameters
+    ----------
+    sources, out, modality, size, voi, dtype, resize
+        See `Recipe`.
+    jobs : int, optional
+        The default is as many as processors may be used.
+    options
+        The other attributes of `Job`.
+
+    Raises
+    ------
+    UsageError
+        No such modality.
+    """
+    preset = get_modality(modality)
+    recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize)
+    return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)

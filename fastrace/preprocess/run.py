@@ -262,7 +262,7 @@ class _Writer:
     def _select(self, facts: Mapping[str, Any]) -> None:
         preset = self.job.preset
         for what, kept, reason in (
-            ("modality", preset.modality, "other_modality"),
+            ("modality", preset.modalities, "other_modality"),
             ("view", preset.views, "other_view"),
         ):
             value = facts.get(what)

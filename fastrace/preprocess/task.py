@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
+from fastrace.modality import Modality
 from fastrace.preprocess.recipe import Recipe
-from fastrace.presets import Preset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class Settings:
     """What every task of a run shares."""
 
     recipe: Recipe
-    preset: Preset
+    preset: Modality
     max_pixels: int
 
 

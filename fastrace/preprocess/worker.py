@@ -12,10 +12,10 @@ import xxhash
 
 from fastrace.dicom import Frame, Frames, Header, open_frames
 from fastrace.errors import RejectedInput
+from fastrace.modality import Modality
 from fastrace.preprocess.geometry import breast_box, place
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
-from fastrace.presets import Preset
 
 
 def work(settings: Settings, task: Task) -> list[Result]:
@@ -70,12 +70,12 @@ def _machine_errors() -> Iterator[None]:
         ) from error
 
 
-def _select(preset: Preset, header: Header) -> None:
+def _select(preset: Modality, header: Header) -> None:
     """Keep what belongs to the preset; an image that does not say is taken at the user's word."""
-    if preset.modality and header.modality and header.modality not in preset.modality:
+    if preset.modalities and header.modality and header.modality not in preset.modalities:
         raise RejectedInput(
             "other_modality",
-            f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modality)}",
+            f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modalities)}",
         )
     if preset.views and header.view and header.view not in preset.views:
         raise RejectedInput(

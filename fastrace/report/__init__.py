@@ -1,6 +1,6 @@
 """The report of an audit: one page that opens anywhere, its figures as SVG, its numbers as CSV.
 
-``reading`` reads ``audit.json`` into the values of ``document``; ``tell`` and ``marks`` print estimates and marks;
+It shows the values of `fastrace.audit.document`, and has no parser of its own. ``tell`` and ``marks`` print estimates and marks;
 ``svg``, ``forest``, ``curve``, ``bands`` and ``flow`` draw; ``figures``, ``tables`` and ``csv_text`` choose what is shown;
 ``gallery`` makes the pictures; ``page`` fills ``templates/``.
 The page asks nothing of the network, runs no script, and holds aggregates only.
@@ -12,10 +12,10 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from fastrace.audit.document import read
 from fastrace.dataset import write_atomic
 from fastrace.report.csv_text import csv_files
 from fastrace.report.page import render
-from fastrace.report.reading import load
 from fastrace.run_folder import writing
 
 __all__ = ["write"]
@@ -44,7 +44,7 @@ def write(audit: Path) -> Path:
         No audit there, damaged or of another schema; the folder cannot be written.
     """
     folder = Path(audit)
-    document = load(folder)
+    document = read(folder)
     files = csv_files(document)
     made = render(document, tuple(files))
     _write_all(folder / "tables", files)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from fastrace.audit.document import Cell
 from fastrace.console.words import number, short, span
 from fastrace.report.curve import Axes, frame, hover
-from fastrace.report.document import Cell
 from fastrace.report.forest import CHANCE
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, tag, text_width
 from fastrace.report.tell import facts, interval

@@ -10,8 +10,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
 from fastrace.console.words import FEW, HIDDEN, MIN_CELL
-from fastrace.report.document import Audit, Cell, Estimate, LeftOut, Reference, Step
+from fastrace.modality import Published
 
 Value = str | float | int | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -66,8 +67,8 @@ def csv_files(audit: Audit) -> dict[str, str]:
         ),
         "exclusions.csv": document(("step", "left_out_because", "images", "patients"), _flow(audit)),
         "features.csv": document(
-            ("features", "dimensions", "learned_from_labels", "judging", "sees", "blind_to"),
-            ([f.name, f.dimensions, f.learned_from_labels, f.judging, f.sees, f.blind_to] for f in audit.features),
+            ("features", "dimensions", "learned_from_labels", "evaluation", "sees", "blind_to"),
+            ([f.name, f.dimensions, f.learned_from_labels, f.evaluation, f.sees, f.blind_to] for f in audit.features),
         ),
     }
 
@@ -81,9 +82,7 @@ _CELL = (
 
 
 def _cells(audit: Audit) -> list[tuple[Cell, float | None]]:
-    scan = audit.location.scan if audit.location else ()
-    known = {cell.id for cell in audit.cells}
-    return [(cell, audit.lp_per_mm) for cell in (*audit.cells, *(c for c in scan if c.id not in known))]
+    return [(cell, audit.lp_per_mm) for cell in audit.cells]
 
 
 def _comparisons(cell_and_scale: tuple[Cell, float | None]) -> Iterable[list[Value]]:
@@ -114,7 +113,7 @@ def _estimate(one: Estimate | None) -> list[Value]:
     ]  # fmt: skip
 
 
-def _reference(one: Reference | None) -> list[Value]:
+def _reference(one: Published | None) -> list[Value]:
     return [None] * 3 if one is None else [one.value, one.text, one.source]
 
 
@@ -125,7 +124,7 @@ def _count(n: int | None, suppressed: bool, *, patients: bool = False) -> Value:
 
 
 def _flow(audit: Audit) -> Iterable[list[Value]]:
-    def counts(one: Step | LeftOut) -> list[Value]:
+    def counts(one: Flow | LeftOut) -> list[Value]:
         return [_count(one.images, one.suppressed), _count(one.patients, one.suppressed, patients=True)]
 
     for step in audit.flow:

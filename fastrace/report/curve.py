@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fastrace.audit.document import Cell
 from fastrace.console.words import limits, number, short
-from fastrace.report.document import Cell
 from fastrace.report.forest import CHANCE
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, spread, tag, text_width, tick_label
 from fastrace.report.tell import facts

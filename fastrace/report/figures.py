@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fastrace.audit.document import Audit, Cell
 from fastrace.console.words import clip
 from fastrace.report.bands import edges, heat, ring, scan
 from fastrace.report.curve import Axes, Series, curve
-from fastrace.report.document import Audit, Cell
 from fastrace.report.flow import flow
 from fastrace.report.forest import Row, forest
 from fastrace.report.svg import Figure
@@ -77,10 +77,6 @@ def readable_small(audit: Audit) -> Figure | None:
     return forest("first-q1", "Q1 in small: AUC with interval", rows, mini=True)
 
 
-def _mode(cell: Cell) -> str:
-    return cell.mode or "train+test"
-
-
 MODES = {
     "train+test": "trained and tested on filtered images",
     "test": "trained on clean images, tested on filtered ones",
@@ -106,7 +102,7 @@ def _cut_offs(cells: Sequence[Cell]) -> list[Series]:
 def _axes(audit: Audit, features: str) -> Axes:
     return Axes(
         f"cut-off ({CYCLES}, logarithmic)", CYCLES, second=audit.lp_per_mm, clean=_clean(audit, features),
-        edge=max(audit.size) / 2,
+        edge=max(audit.dataset.size) / 2,
     )  # fmt: skip
 
 
@@ -119,9 +115,9 @@ def _name(prefix: str, number: int, *words: str) -> str:
 def _panels(audit: Audit, experiments: Sequence[str]) -> list[tuple[int, str, str, tuple[Cell, ...]]]:
     """(number, feature set, mode, cells) for each feature set and mode that has cells of these experiments."""
     cells = audit.of(*experiments)
-    found = list(dict.fromkeys((cell.features, _mode(cell)) for cell in cells))
+    found = list(dict.fromkeys((cell.features, cell.mode) for cell in cells))
     return [
-        (k, features, mode, tuple(c for c in cells if (c.features, _mode(c)) == (features, mode)))
+        (k, features, mode, tuple(c for c in cells if (c.features, c.mode) == (features, mode)))
         for k, (features, mode) in enumerate(found, start=1)
     ]
 
@@ -164,7 +160,7 @@ def band_maps(audit: Audit) -> list[Panel]:
 def scans(audit: Audit) -> list[Panel]:
     """The third-octave scan; the feature sets one below the other."""
     location = audit.location
-    cells = (location.scan if location else ()) or audit.of(*SCAN)
+    cells = audit.scan or audit.of(*SCAN)
     found = location.found if location and not broken(audit) else None
     panels = []
     for k, features in enumerate(feature_sets(cells), start=1):
@@ -180,7 +176,7 @@ def scans(audit: Audit) -> list[Panel]:
 
 def broken(audit: Audit) -> bool:
     """A control failed: nothing may be concluded."""
-    return not audit.controls_ok or bool(audit.failed)
+    return bool(audit.failed)
 
 
 def ladders(audit: Audit) -> list[Panel]:
@@ -193,12 +189,12 @@ def ladders(audit: Audit) -> list[Panel]:
         log = experiment == "C2a"
         for k, features in enumerate(feature_sets(audit.of(experiment)), start=1):
             own = _sorted(c for c in audit.of(experiment, features=features) if not log or (c.x or 0.0) > 0)
-            modes = list(dict.fromkeys(map(_mode, own)))
+            modes = list(dict.fromkeys(c.mode for c in own))
             named = (
                 {"train+test": "retrained", "test": "test only"} if len(modes) > 1 else dict.fromkeys(modes, "filtered")
             )
             series = [
-                Series(named.get(mode, clip(mode, 20)), tuple(c for c in own if _mode(c) == mode), style)
+                Series(named.get(mode, clip(mode, 20)), tuple(c for c in own if c.mode == mode), style)
                 for mode, style in zip(modes, ("one", "two"), strict=False)
             ]
             if not series:
@@ -240,7 +236,7 @@ def other(audit: Audit, question: str) -> Panel | None:
     return Panel(forest(name, f"{question}: AUC with interval", rows), "Dot: AUC; line: 95 % interval")
 
 
-SCAN = ("S1", "C1s", "C1o")
+SCAN = ("C1s", "C1o")
 KNOWN = ("A1", "C1a", "C1b", "C1c", "C1d", *SCAN, "C2a", "C2b")
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastrace.audit.document import Flow, LeftOut
 from fastrace.console.words import HIDDEN, clip, count
-from fastrace.report.document import LeftOut, Step
 from fastrace.report.svg import Canvas, Drawing, Figure, wrap
 
 SIZE, LINE = 12.5, 17.0
 
 
-def counted(one: Step | LeftOut) -> str:
+def counted(one: Flow | LeftOut) -> str:
     """``412 images of 98 patients``; ``14 images, patients suppressed``."""
     if one.suppressed and one.images is None and one.patients is None:
         return HIDDEN
@@ -21,7 +21,7 @@ def counted(one: Step | LeftOut) -> str:
     return ", ".join(filter(None, (images, f"patients {HIDDEN}" if one.suppressed else "")))
 
 
-def flow(name: str, steps: Sequence[Step]) -> Figure:
+def flow(name: str, steps: Sequence[Flow]) -> Figure:
     """Draw the steps from top to bottom, what was left out beside each (below it on narrow pages)."""
     said = []
     for step in steps:
@@ -32,7 +32,7 @@ def flow(name: str, steps: Sequence[Step]) -> Figure:
     return Figure(name, "Flow of images and patients", ". ".join(said), wide, narrow)
 
 
-def _draw(steps: Sequence[Step], width: float, main: float, side_x: float, side: float) -> Drawing:
+def _draw(steps: Sequence[Flow], width: float, main: float, side_x: float, side: float) -> Drawing:
     canvas = Canvas(width, 0, SIZE)
     beside = side_x > main
     spine = main / 2 if beside else 14.0

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from fastrace.audit.document import Estimate
 from fastrace.console.words import clip, number
-from fastrace.report.document import Estimate, Reference
+from fastrace.modality import Published
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, fit, tag, text_width, tick_label
 from fastrace.report.tell import SMALLEST, facts, interval
 
@@ -21,8 +22,8 @@ class Row:
 
     label: str
     estimate: Estimate | None = None
-    paper: Reference | None = None
-    code: Reference | None = None
+    paper: Published | None = None
+    code: Published | None = None
     main: bool = False
     of: str = SMALLEST
 
@@ -46,7 +47,7 @@ def _said(row: Row) -> str:
     return ", ".join([interval(row.estimate), *others])
 
 
-def _references(row: Row) -> list[tuple[str, Reference]]:
+def _references(row: Row) -> list[tuple[str, Published]]:
     both = (("paper", row.paper), ("released code", row.code))
     return [(who, ref) for who, ref in both if ref is not None and ref.value is not None]
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastrace.audit.document import Audit
 from fastrace.console.words import clip
 from fastrace.errors import FastraceError
-from fastrace.report.document import Audit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ ROWS = {
     "C2a": "Resolution",
     "C2b": "Gaussian noise",
 }
+BODIES = {"mammo": "a computed mammogram", "cxr": "a computed chest radiograph"}
 PER_ROW = 5
 LONGEST = 320  # pixels of a thumbnail's longer side
 IDS = 1  # the noise of the gallery's image
@@ -69,9 +70,8 @@ def gallery(audit: Audit) -> Gallery | None:
 
     from fastrace import phantom
 
-    modality = "mammo" if audit.modality == "mammo" else "cxr"
     try:
-        image = np.asarray(phantom.sample(modality, audit.size), dtype=np.float32)
+        image = np.asarray(phantom.sample(audit.dataset.modality, audit.dataset.size), dtype=np.float32)
     except FastraceError:  # images too small for an anatomy
         return None
     rows = [Row("As it is", (_picture(image, "none", "clean"),))]
@@ -79,9 +79,11 @@ def gallery(audit: Audit) -> Gallery | None:
         pictures = tuple(one for text in degradations if (one := _degraded(image, text, audit.seed or 0)))
         if pictures:
             rows.append(Row(title, pictures))
-    body = "a computed mammogram" if modality == "mammo" else "a computed chest radiograph"
-    factor = _factor(audit.size)
-    return Gallery(tuple(rows), body, audit.size, (audit.size[0] // factor, audit.size[1] // factor))
+    body = BODIES[phantom.stand_in(audit.dataset.modality)]
+    factor = _factor(audit.dataset.size)
+    return Gallery(
+        tuple(rows), body, audit.dataset.size, (audit.dataset.size[0] // factor, audit.dataset.size[1] // factor)
+    )
 
 
 def _choose(audit: Audit, experiment: str) -> list[str]:
@@ -89,7 +91,7 @@ def _choose(audit: Audit, experiment: str) -> list[str]:
     found = {cell.degradation: cell for cell in audit.of(experiment)}
     cells = sorted(found.values(), key=lambda c: (c.x_low or c.x or 0.0, c.x_high or 0.0))
     if experiment == "C1b":  # beyond the corner of the spectrum nothing is left to show
-        cells = [c for c in cells if c.x is None or c.x < sum(side**2 for side in audit.size) ** 0.5 / 2]
+        cells = [c for c in cells if c.x is None or c.x < sum(side**2 for side in audit.dataset.size) ** 0.5 / 2]
     if len(cells) > PER_ROW:
         cells = [cells[round(k * (len(cells) - 1) / (PER_ROW - 1))] for k in range(PER_ROW)]
     return [cell.degradation for cell in cells]
@@ -98,7 +100,8 @@ def _choose(audit: Audit, experiment: str) -> list[str]:
 def _degraded(image: np.ndarray, text: str, seed: int) -> Picture | None:
     import torch
 
-    from fastrace.degrade import apply, parse
+    from fastrace.degrade.operations import apply
+    from fastrace.degrade.parser import parse
 
     try:
         degradation = parse(text)

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fastrace.audit.document import IDS, Audit, Control, Question
 from fastrace.console.words import (
     UNDEFINED,
     clip,
@@ -24,26 +25,12 @@ from fastrace.console.words import (
     typeset,
 )
 from fastrace.report import figures, tables
-from fastrace.report.document import Audit, Control, Question
 from fastrace.report.figures import Panel, broken
 from fastrace.report.gallery import gallery
 from fastrace.report.marks import MEANING, Mark
 from fastrace.report.svg import Figure
 from fastrace.report.tell import facts, interval, sample
 
-# What each question asks, for those it has not been put to yet as well.
-WORDING = {
-    "Q1": "Is the attribute readable from the images at all?",
-    "Q2": "Where does the signal live (frequency, resolution), and when does it die?",
-    "Q3": "How much of it do known covariates reach alone: body size, density, age, sex, disease, acquisition?",
-    "Q4": "Does it remain inside strata of these, and after matching on them?",
-    "Q5": "Is it encoded in the clinical model under audit?",
-    "Q6": "Does that model use it?",
-    "Q7": "Who is harmed: which groups are under-diagnosed, and how surely is that known?",
-}
-TITLES = {
-    "Q1": "Readable?", "Q2": "Where?", "Q3": "Covariates?", "Q4": "Remains?", "Q5": "Encoded?", "Q6": "Used?", "Q7": "Harmed?",
-}  # fmt: skip
 SENTENCE = 500  # characters of a sentence that are shown
 LONG = 60  # characters of a control's number; what is longer is text
 
@@ -80,19 +67,16 @@ def said(sentence: str) -> str:
 
 
 def lines(audit: Audit) -> list[Line]:
-    """The seven questions, in their order; one that the document lacks was not run."""
-    given = {question.id: question for question in audit.questions}
+    """The seven questions, in their order."""
     small = {"Q1": figures.readable_small(audit), "Q2": figures.cut_offs_small(audit)}
-    return [_line(audit, id, given.get(id), small.get(id)) for id in WORDING]
+    return [_line(audit, question, small.get(question.id)) for question in audit.questions]
 
 
-def _line(audit: Audit, id: str, question: Question | None, small: Figure | None) -> Line:
-    anchor, wording = id.lower(), WORDING[id]
-    if question is None or question.mark in ("not run", ""):
-        sentence = "" if question is None else said(question.sentence)
-        title = TITLES[id] if question is None else clip(question.title, 40) or TITLES[id]
-        return Line(id, anchor, title, wording, "not run", sentence, "", "", None)
-    title, sentence, mark = clip(question.title, 40) or TITLES[id], said(question.sentence), clip(question.mark, 40)
+def _line(audit: Audit, question: Question, small: Figure | None) -> Line:
+    id, anchor, wording = question.id, question.id.lower(), clip(question.asks, 200)
+    title, sentence, mark = clip(question.title, 40), said(question.sentence), clip(question.mark, 40)
+    if mark == "not run":
+        return Line(id, anchor, title, wording, mark, sentence, "", "", None)
     if broken(audit):
         mark, sentence = "no conclusion", "No conclusion: a control failed. What was measured is in the section."
     if question.estimate is None:
@@ -121,14 +105,14 @@ def render(audit: Audit, csv_names: tuple[str, ...]) -> Page:
     shown = lines(audit)
     html = environment.get_template("report.html").render(
         audit=audit,
-        title=f"fastrace audit: {clip(audit.target, 60)}, {clip(audit.modality, 30)}, {clip(audit.created, 30)}",
+        title=f"fastrace audit: {clip(audit.target, 60)}, {clip(audit.dataset.modality, 30)}, {clip(audit.created, 30)}",
         facts=header(audit),
         broken=broken(audit),
         broken_title=_broken_title(audit),
         questions=shown,
         left_out=left_out(audit),
         hidden_groups=any(group.suppressed for group in audit.classes),
-        longest=max(audit.size),
+        longest=max(audit.dataset.size),
         found=_found(audit),
         gallery=gallery(audit),
         meanings=list(MEANING.items()),
@@ -153,7 +137,7 @@ def _panels(audit: Audit) -> dict[str, Any]:
         "ladders": figures.ladders(audit),
         "controls_figure": figures.controls(audit),
         "exclusions": figures.exclusions(audit),
-        "others": {id: [one] if (one := figures.other(audit, id)) else [] for id in WORDING},
+        "others": {id: [one] if (one := figures.other(audit, id)) else [] for id in IDS},
     }
 
 
@@ -189,9 +173,9 @@ def header(audit: Audit) -> list[str]:
     attribute = f"attribute: {clip(audit.target, 60)}" + (" (self-reported)" if audit.self_reported else "")
     groups = plural(len(audit.classes), "group") + (f" ({names})" if names else "")
     return [
-        clip(audit.modality, 30) or "modality not recorded",
-        f"{count(audit.images)} images",
-        f"{count(audit.patients, patients=True)} patients",
+        clip(audit.dataset.modality, 30) or "modality not recorded",
+        f"{count(audit.dataset.images)} images",
+        f"{count(audit.dataset.patients, patients=True)} patients",
         attribute,
         groups,
         clip(audit.created, 30) or "date not recorded",
@@ -209,8 +193,6 @@ def left_out(audit: Audit) -> str:
 
 def _broken_title(audit: Audit) -> str:
     names = ", ".join(clip(control.title or control.id, 80) for control in audit.failed)
-    if not names:
-        return "The controls do not hold"
     return f"{'A control' if len(audit.failed) == 1 else 'Controls'} failed: {names}"
 
 
@@ -254,7 +236,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return short(value) if abs(value) < 1e15 else str(value)
-    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
         return clip(", ".join(map(_plain, value)), 400) or UNDEFINED
     return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 400)
 
@@ -262,18 +244,22 @@ def _plain(value: Any) -> str:
 def repeat_facts(audit: Audit) -> list[tuple[str, str]]:
     """What one has to know to do it again."""
     window = ", ".join(
-        f"{clip(name, 40)} {count(n, suppressed=True, patients=True)}" for name, n in audit.window.items()
+        f"{clip(name, 40)} {count(n, suppressed=True, patients=True)}" for name, n in audit.dataset.window.items()
     )
-    size = f"{audit.size[0]} × {audit.size[1]} pixels"
-    spacing = "not known" if audit.mm_per_pixel is None else f"{short(audit.mm_per_pixel)} mm per pixel, median"
+    size = f"{audit.dataset.size[0]} × {audit.dataset.size[1]} pixels"
+    spacing = (
+        "not known"
+        if audit.dataset.mm_per_pixel is None
+        else f"{short(audit.dataset.mm_per_pixel)} mm per pixel, median"
+    )
     return [
-        ("dataset fingerprint", clip(audit.fingerprint, 128) or UNDEFINED),
-        ("salt id", clip(audit.salt_id, 64) or UNDEFINED),
+        ("dataset fingerprint", clip(audit.dataset.fingerprint, 128) or UNDEFINED),
+        ("salt id", clip(audit.dataset.salt_id, 64) or UNDEFINED),
         ("images", size),
         ("spacing", spacing),
         *([("window taken from (patients)", window)] if window else []),
         ("engine", clip(audit.engine, 40) or UNDEFINED),
         ("variant", clip(audit.variant, 40) or UNDEFINED),
         ("seed", UNDEFINED if audit.seed is None else str(audit.seed)),
-        ("fastrace", clip(audit.version, 40) or UNDEFINED),
+        ("fastrace", clip(audit.fastrace, 40) or UNDEFINED),
     ]

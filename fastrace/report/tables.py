@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
 from fastrace.console.words import clip, count, limits, lp, lp_span, number, p_value, typeset
+from fastrace.modality import Published
 from fastrace.report.bands import edges
-from fastrace.report.document import Audit, Cell, Estimate, LeftOut, Reference, Step
 from fastrace.report.figures import comparison_rows
 from fastrace.report.tell import SMALLEST, facts, interval
 
@@ -32,21 +33,12 @@ class Table:
     folded: bool = False
 
 
-# What the tag of a reference number says about its origin; a number that is not verified is never printed as the paper's.
-SOURCES = {
-    "T3": "Table 3 of the paper",
-    "CODE": "printed by, or read off a figure of, the released code",
-    "RUN": "computed again from the predictions that were released",
-    "DIG": "a secondary digest of the paper",
-}
-
-
 def text(value: str, below: str = "") -> Field:
     """A field of words."""
     return Field(value, below, kind="words")
 
 
-def reference(one: Reference | None) -> Field:
+def reference(one: Published | None) -> Field:
     """The paper's or the released code's number with its origin; ``-`` where there is none."""
     if one is None:
         return Field("-")
@@ -54,8 +46,7 @@ def reference(one: Reference | None) -> Field:
     return Field(
         clip(typeset(shown), 120),
         f"[{clip(one.source, 60)}]" if one.source else "",
-        SOURCES.get(one.source, ""),
-        "words",
+        kind="words",
     )
 
 
@@ -111,8 +102,7 @@ def _family(cell: Cell) -> str:
 
 def grid(audit: Audit, experiments: Sequence[str], caption: str, first: str) -> Table | None:
     """Cells of some experiments: a row per degradation, a column per feature set; folded, since the figure shows them."""
-    cells = [cell for cell in (*audit.cells, *_scan(audit)) if cell.experiment in experiments]
-    cells = list({(cell.id): cell for cell in cells}.values())
+    cells = audit.of(*experiments)
     if not cells:
         return None
     columns = list(dict.fromkeys((cell.features, cell.mode) for cell in cells))
@@ -133,10 +123,6 @@ def grid(audit: Audit, experiments: Sequence[str], caption: str, first: str) -> 
         found.append((*row, _images(by_column.values())))
     heads = [first, *["lp/mm"] * spacing, *["Paper", "Released code"] * compared, *named, "Patients, images"]
     return Table(caption, tuple(heads), tuple(found), folded=True)
-
-
-def _scan(audit: Audit) -> tuple[Cell, ...]:
-    return audit.location.scan if audit.location else ()
 
 
 def _cell(cell: Cell | None) -> Field:
@@ -212,7 +198,7 @@ def exclusions(audit: Audit) -> Table | None:
     )
 
 
-def _flow_row(label: str, reason: str, one: Step | LeftOut) -> tuple[Field, ...]:
+def _flow_row(label: str, reason: str, one: Flow | LeftOut) -> tuple[Field, ...]:
     return (
         text(label),
         text(reason or "-"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastrace.audit.document import Estimate
 from fastrace.console.words import HIDDEN, MIN_CELL, count, limits, number
-from fastrace.report.document import Estimate
 
 SMALLEST = "the smallest class"
 CLASS = "the class"

@@ -8,6 +8,7 @@ Reading order: `ranking` what is ranked, `estimate` an AUC with its interval and
 from fastrace.console.words import MIN_CELL
 from fastrace.statistics.bootstrap import bootstrap
 from fastrace.statistics.correction import benjamini_yekutieli, holm
+from fastrace.statistics.d_prime import d_prime
 from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
 from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
@@ -31,6 +32,7 @@ __all__ = [
     "benjamini_yekutieli",
     "bootstrap",
     "class_aucs",
+    "d_prime",
     "hidden",
     "holm",
     "influence",

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastrace.degrade import Degradation, Variant, parse
+from fastrace.degrade.grammar import Degradation, Variant
+from fastrace.degrade.parser import parse
 from fastrace.errors import RunError
-from fastrace.models import build
+from fastrace.models.build import build
 from fastrace.run_folder import SCHEMA, RunFolder
 from fastrace.train.pipeline import Pipeline, network_for
 

@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrace.degrade import CLEAN, Degradation
+from fastrace.cohort.selection import choose_modality, choose_target
+from fastrace.dataset import Dataset
+from fastrace.degrade.grammar import CLEAN, Degradation, Variant
+from fastrace.degrade.parser import read
 from fastrace.errors import UsageError
+from fastrace.modality import get_modality
 from fastrace.models import SMALL
 
 
@@ -28,7 +32,7 @@ class Recipe:
     patience : int
         Epochs without improvement after which training ends.
     flip : bool
-        Mirror left-right in training, where the preset's anatomy allows it.
+        Mirror left-right in training, where the modality allows it.
     shift_pixels : int
         Largest shift in training; whole pixels, so no frequency is lost to interpolation.
     rotate_degrees, zoom : float
@@ -59,15 +63,12 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         # Rotation would interpolate, that is low-pass, training images only: not where the question is the frequency.
         Recipe("current", "adamw", 1e-3, 0.05, 32, 30, "cosine", "auc", 10, shift_pixels=4),
-        # The study's chest models: Adam 1e-3, batch 256, a tenth after 2 epochs down to 1e-5, stop after 4 on the loss.
+        # The study's chest models: Adam 1e-3, batch 256, a tenth after 2 epochs down to 1e-5, stop after 4 on the loss. What
+        # other modalities had instead of 1e-3 is `Modality.paper_learning_rate`.
         Recipe("paper", "adam", 1e-3, 0.0, 256, 100, "plateau", "loss", 4, rotate_degrees=15.0, zoom=0.1),
     )
 }
 
-# Mirroring would undo the orientation (breast: chest wall left) or is unknown to be harmless.
-NO_FLIP = frozenset({"mammo", "any"})
-# The study's hand model was trained with another rate.
-PAPER_LEARNING_RATE = {"hand": 1e-6}
 # The small network on 132 mammogram phantoms of 128 x 128, 3 seeds: AUC .98 to 1 after 20 epochs of batch 32, .997 to 1 of
 # batch 16.
 SMALL_LEARNING_RATE = 3e-3
@@ -88,14 +89,15 @@ def get_recipe(
     Raises
     ------
     UsageError
+        No such recipe or modality, or a number out of its range.
     """
     if name not in RECIPES:
         raise UsageError(f"--recipe {name}: unknown; choose one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    recipe, known = RECIPES[name], get_modality(modality)
     if name == "paper":
-        recipe = replace(recipe, learning_rate=PAPER_LEARNING_RATE.get(modality, recipe.learning_rate))
+        recipe = replace(recipe, learning_rate=known.paper_learning_rate)
     else:
-        recipe = replace(recipe, flip=modality not in NO_FLIP)
+        recipe = replace(recipe, flip=known.flip)
         if model == SMALL:
             recipe = replace(recipe, learning_rate=SMALL_LEARNING_RATE, batch_size=SMALL_BATCH_SIZE)
     changed = replace(
@@ -174,3 +176,52 @@ class Options:
         recipe = before.get("recipe", {})
         pairs += [(key, recipe.get(key), value) for key, value in mine["recipe"].items()]
         return [f"{key}: {old} there, {new} asked" for key, old, new in pairs if old != new]
+
+
+def options_for(
+    dataset: Dataset,
+    out: Path,
+    *,
+    target: str | None,
+    modality: str | None,
+    recipe: str,
+    model: str | None,
+    degrade: str | Degradation,
+    variant: Variant,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    **options: Any,
+) -> Options:
+    """The options of a training on a dataset, with the defaults that depend on it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    out : Path
+    target, modality, model
+        None: the only attribute column, the dataset's, the modality's backbone.
+    recipe, epochs, batch_size, learning_rate
+        See `get_recipe`.
+    degrade, variant
+        Of the images, see `fastrace.degrade`.
+    options
+        The other attributes of `Options`.
+
+    Raises
+    ------
+    UsageError
+    """
+    chosen = choose_modality(dataset, modality)
+    network = model or get_modality(chosen).backbone
+    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    return Options(
+        data=dataset.path,
+        out=out,
+        modality=chosen,
+        target=choose_target(dataset, target),
+        recipe=get_recipe(recipe, chosen, network, **changes),  # type: ignore[arg-type]
+        model=network,
+        degradation=replace(read(degrade), variant=variant),
+        **options,
+    )

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fastrace.console.progress import Progress
-from fastrace.degrade import Degradation, NetworkInput, apply, display
+from fastrace.degrade.grammar import Degradation
+from fastrace.degrade.operations import NetworkInput, apply, display
 from fastrace.errors import BackendMissing
 from fastrace.train.augment import Changes, augment
 from fastrace.train.batches import Batch, Reader, in_order

@@ -18,7 +18,8 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.execute.cpus import set_threads
-from fastrace.models import build, choose_initial
+from fastrace.models.build import build
+from fastrace.models.weights import choose_initial
 from fastrace.run_folder import SCHEMA, RunFolder, environment
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
-from audit_archives import HOSTILE, Finished, finish, make_dataset
+from audit_archives import HOSTILE, Finished, finish
+from planted import dataset_of_groups
 
 from fastrace.dataset import Dataset
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Sums in one order, whatever machine the tests run on."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def sums_in_one_order(one_thread: None) -> None:
+    """All tests of this folder run on one thread."""
 
 
 @pytest.fixture(scope="session")
 def leak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """50 patients of each class; B carries a texture at 10 to 20 cycles/image."""
     folder = tmp_path_factory.mktemp("leak")
-    dataset = make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.02)
+    dataset = dataset_of_groups(folder / "data", groups={"A": 50, "B": 50}, strength=0.02)
     return finish(folder, dataset, permutations=299)  # 99, and ten times as many, are too few for a grid of 80
 
 
@@ -33,14 +26,14 @@ def leak(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The same without the texture."""
     folder = tmp_path_factory.mktemp("plain")
-    return finish(folder, make_dataset(folder / "data", groups={"A": 50, "B": 50}, strength=0.0))
+    return finish(folder, dataset_of_groups(folder / "data", groups={"A": 50, "B": 50}, strength=0.0))
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """24 x 24 pixels, 40 patients: for audits that are made many times."""
     folder = tmp_path_factory.mktemp("tiny")
-    return make_dataset(folder / "data", groups={"A": 20, "B": 20}, size=(24, 24))
+    return dataset_of_groups(folder / "data", groups={"A": 20, "B": 20}, size=(24, 24))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +43,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     groups = {HOSTILE: 40, "B, of two words": 36, "C": 32, "rare": 7}
     n = sum(groups.values())
     sites = ["north"] * 5 + [("south", "west")[patient % 2] for patient in range(5, n)]
-    dataset = make_dataset(
+    dataset = dataset_of_groups(
         folder / "data",
         groups=groups,
         size=(32, 32),

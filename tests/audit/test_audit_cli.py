@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Finished, fewer_shuffles, make_dataset
+from audit_archives import Finished, fewer_shuffles
+from planted import dataset_of_groups
 
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
@@ -65,7 +66,7 @@ def test_only_asks_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
     done = call(tiny.path, "--out", tmp_path / "audit", "--only", only, "--json", *QUICK)
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {cell["experiment"] for cell in (*found["primary"], *found["cells"])} == experiments
+    assert {cell["experiment"] for cell in found["cells"]} == experiments
     assert found["status"] == "partial"
     where = found["questions"][1]
     assert (where["mark"] == "not run") == (only == "Q1")
@@ -106,7 +107,7 @@ def test_what_cannot_be_done_is_said_in_one_line_before_anything_is_written(
 @pytest.fixture(scope="module")
 def chest(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("chest") / "data"
-    return make_dataset(path, groups={"A": 20, "B": 20}, size=(24, 24), modality="cxr")
+    return dataset_of_groups(path, groups={"A": 20, "B": 20}, size=(24, 24), modality="cxr")
 
 
 def test_without_data_it_asks_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +138,8 @@ def test_the_command_that_repeats_an_audit_repeats_it(tmp_path: Path, crowded: F
         if key not in ("only", "target"):
             assert found["arguments"][key] == value, key
     assert found["target"] == crowded.document["target"]
-    assert found["primary"][0]["estimate"] == crowded.document["primary"][0]["estimate"]
-    assert found["primary"][0]["p"] == crowded.document["primary"][0]["p"]
+    assert found["cells"][0]["estimate"] == crowded.document["cells"][0]["estimate"]
+    assert found["cells"][0]["p"] == crowded.document["cells"][0]["p"]
 
 
 def test_the_repeating_command_quotes_names_of_several_words(tmp_path: Path, crowded: Finished) -> None:

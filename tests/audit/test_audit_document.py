@@ -8,17 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
-from audit_archives import BAND, HOSTILE, SALT, Finished, asked, fewer_shuffles, finish, lasting, make_dataset, walk
+from audit_archives import HOSTILE, Finished, audited, fewer_shuffles, finish, lasting, request, walk
+from planted import AUDIT_SALT, BAND, dataset_of_groups
 from scipy.stats import false_discovery_control
 
-from fastrace.audit import audit
-from fastrace.audit.cells import Answer, ask, correct
-from fastrace.audit.document import _flow, headline, mark
+from fastrace.audit.cells import Answer, ask
+from fastrace.audit.correction import correct
+from fastrace.audit.document import Cell, Estimate
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.flow import flow as flow_of
 from fastrace.audit.locate import overlap
-from fastrace.audit.probe import Fold, Partition, Probe
+from fastrace.audit.marks import mark
+from fastrace.audit.partition import Fold, Partition
+from fastrace.audit.questions.findings import headline
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.dataset import Dataset
 from fastrace.statistics import MIN_CELL
@@ -27,14 +33,14 @@ COUNTS = ("patients", "images", "n_patients", "n_positive", "n_images")
 
 
 def cells_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*document["primary"], *document["cells"], *document["location"]["scan"]]
+    return list(document["cells"])
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """32 patients and the small network, which is judged on ten of them."""
     folder = tmp_path_factory.mktemp("few")
-    dataset = make_dataset(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
+    dataset = dataset_of_groups(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
     return finish(folder, dataset, features=("small",), only=("Q1",))
 
 
@@ -63,7 +69,7 @@ def test_nothing_is_found_where_nothing_is(plain: Finished) -> None:
     assert [one["mark"] for one in document["questions"][:2]] == ["not shown", "not shown"]
     assert document["location"]["found"] is None
     assert not [cell["id"] for cell in cells_of(document) if cell["finding"]]
-    assert document["controls_ok"] is True
+    assert not [one["id"] for one in document["controls"] if one["status"] == "failed"]
 
 
 def test_all_seven_questions_stand_there_and_those_not_built_say_so(finished: Finished) -> None:
@@ -84,7 +90,7 @@ def test_three_classes_have_their_classes_and_pairs_in_every_cell(crowded: Finis
     for cell in cells_of(crowded.document):
         assert [one["name"] for one in cell["classes"]] == names
         assert [one["name"] for one in cell["pairs"]] == pairs
-        values = [one["value"] for one in cell["classes"]]
+        values = [one["estimate"]["value"] for one in cell["classes"]]
         assert cell["estimate"]["value"] == pytest.approx(np.mean(values))
 
 
@@ -120,9 +126,9 @@ def test_every_cell_is_consistent_with_itself(finished: Finished) -> None:
 
 def test_two_classes_are_one_question(leak: Finished) -> None:
     for cell in cells_of(leak.document):
-        first, second = cell["classes"]
+        first, second = (one["estimate"] for one in cell["classes"])
         assert first["value"] == pytest.approx(second["value"]) == pytest.approx(cell["estimate"]["value"])
-        assert cell["pairs"][0]["value"] == pytest.approx(first["value"])
+        assert cell["pairs"][0]["estimate"]["value"] == pytest.approx(first["value"])
 
 
 @pytest.mark.parametrize("name", ["leak", "plain", "crowded"])
@@ -143,7 +149,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, tiny: Dataset, on
     for threads in (1, 3):
         torch.set_num_threads(threads)
         with fewer_shuffles(99):
-            found.append(lasting(audit(asked(tiny.path, tmp_path / str(threads), only=(only,)))))
+            found.append(lasting(audited(request(tiny.path, tmp_path / str(threads), only=(only,)))))
     torch.set_num_threads(1)
     one, other = (dict(walk(document)) for document in found)
     assert one.keys() == other.keys()
@@ -153,46 +159,55 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, tiny: Dataset, on
         assert other[path] == (pytest.approx(value, abs=0.01) if rounding else value), path
 
 
-def answer(p: float | None, status: str = "ok", family: str = "primary", again: float | None = None) -> Answer:
-    cell = {"p": p, "family": family, "estimate": {"status": status, "low": 0.7, "value": 0.8}}
+def cell(features: str = "built-in", value: float = 0.8, low: float = 0.7, **changes: Any) -> Cell:
+    estimate = Estimate(
+        value=value, low=low, high=0.9, n_patients=100, n_positive=50, n_images=100, unit="patient", method="", status="ok"
+    )  # fmt: skip
+    plain = Cell(
+        id=features, experiment="A1", title="", question="Q1", features=features, parts=(), degradation="none", described="none",
+        mode="train+test", family="primary", x=None, x_low=None, x_high=None, lp_per_mm=None, paper=None, released_code=None,
+        estimate=estimate, classes=(), pairs=(), p=0.5, spread=1.0, d_prime=None,
+    )  # fmt: skip
+    return msgspec.structs.replace(plain, **changes)
+
+
+def answer(p: float | None, status: str = "ok", again: float | None = None) -> Answer:
+    one = cell(p=p)
+    one = msgspec.structs.replace(one, estimate=msgspec.structs.replace(one.estimate, status=status))
     none = np.zeros((0, 2))
-    return Answer(cell, none, Partition((), np.zeros(0, dtype=np.int64)), None if again is None else lambda: again)
+    return Answer(one, none, Partition((), np.zeros(0, dtype=np.int64)), None if again is None else lambda _: again)
 
 
 def test_a_finding_needs_the_correction_and_thirty_patients_in_every_class() -> None:
     answers = [answer(0.002), answer(0.006), answer(0.0001, "not enough evidence"), answer(None)]
-    correct(answers, 9999)
+    found = correct(answers, 9999)
     # Holm with three answers: .0001 x 3, .002 x 2, .006 x 1; the one without an answer is no member.
-    assert [one.cell["p_adjusted"] for one in answers] == pytest.approx([0.004, 0.006, 0.0003, None])
-    assert [one.cell["finding"] for one in answers] == [True, True, False, None]
+    assert [one.cell.p_adjusted for one in found] == pytest.approx([0.004, 0.006, 0.0003, None])
+    assert [one.cell.finding for one in found] == [True, True, False, None]
+    assert [one.cell.finding for one in answers] == [None] * 4  # which are values, and stay as they were
 
 
-def test_more_shuffles_are_drawn_only_where_their_number_decides() -> None:
-    floor = answer(1 / 100, again=1 / 991)
-    above = answer(2 / 100, again=1e-9)
-    correct([floor, above], 99)
-    assert [one.cell["p"] for one in (floor, above)] == [1 / 991, 0.02]
-    enough = answer(1 / 10_000, again=1e-9)
-    correct([enough], 9999)
-    assert enough.cell["p"] == 1 / 10_000
-    # and what more shuffles say is believed also where it is worse
-    worse = answer(1 / 100, again=0.03)
-    correct([worse], 99)
-    assert worse.cell["finding"] is False
+def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
+    found = correct([answer(1 / 100, again=1 / 991), answer(2 / 100, again=1e-9)], 99)
+    assert [one.cell.p for one in found] == [1 / 991, 0.02]
+    (enough,) = correct([answer(1 / 10_000, again=1e-9)], 9999)
+    assert enough.cell.p == 1 / 10_000
+    # and what more permutations say is believed also where it is worse
+    (worse,) = correct([answer(1 / 100, again=0.03)], 99)
+    assert worse.cell.finding is False
 
 
 def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc() -> None:
-    def primary(name: str, value: float, finding: bool | None) -> dict[str, Any]:
-        return {"features": name, "family": "primary", "finding": finding,
-                "estimate": {"value": value, "low": value - 0.05, "status": "ok"}}  # fmt: skip
-
-    built_in, small, large = primary("built-in", 0.6, True), primary("small CNN", 0.9, True), primary("x", 0.95, True)
+    built_in, small, large = (
+        cell(name, value, value - 0.05, finding=True)
+        for name, value in (("built-in", 0.6), ("small CNN", 0.9), ("x", 0.95))
+    )
     assert headline([built_in, small, large]) is built_in
-    missed = primary("built-in", 0.55, False)
+    missed = cell("built-in", 0.55, 0.5, finding=False)
     assert headline([missed, small, large]) is small
-    assert headline([missed, primary("small CNN", 0.7, False)]) is missed
-    assert [mark(primary("x", value, True)) for value in (0.81, 0.7, 0.6)] == ["strong", "clear", "weak"]
-    assert mark(primary("x", 0.9, None)) == "not shown"
+    assert headline([missed, cell("small CNN", 0.7, finding=False)]) is missed
+    assert [mark(cell(low=low, finding=True)) for low in (0.76, 0.65, 0.55)] == ["strong", "clear", "weak"]
+    assert mark(cell(low=0.85, finding=None)) == "not shown"
 
 
 # ---- small groups and patients
@@ -202,7 +217,7 @@ def test_no_count_below_eleven_is_anywhere(finished: Finished) -> None:
     shown = [
         (path, value)
         for path, value in walk(finished.document)
-        if (path.rsplit("/", 1)[-1] in COUNTS or "/voi_source/" in path) and value is not None
+        if (path.rsplit("/", 1)[-1] in COUNTS or "/window/" in path) and value is not None
     ]
     assert shown
     assert [(path, value) for path, value in shown if value < MIN_CELL] == []
@@ -258,10 +273,10 @@ def given_back(flow: list[dict[str, Any]], unit: str) -> list[tuple[str, float]]
 def test_the_flow_does_not_give_back_what_it_hides(
     tmp_path: Path, rejected: dict[str, int], rare: dict[str, int]
 ) -> None:
-    data = make_dataset(
+    data = dataset_of_groups(
         tmp_path / "data", groups={"A": 30, "B": 30, **rare}, size=(8, 8), strength=0, rejected=rejected
     )
-    flow = _flow(data, select_subjects(data, "group"))
+    flow = msgspec.to_builtins(flow_of(data, select_subjects(data, "group")))
     for unit in ("images", "patients"):
         assert [one for one in given_back(flow[unit == "patients" :], unit) if one[1] < MIN_CELL] == []
 
@@ -269,7 +284,7 @@ def test_the_flow_does_not_give_back_what_it_hides(
 def test_windows_do_not_give_back_what_they_hide(crowded: Finished) -> None:
     # Four patients have another kind of window; each patient has one kind, so the kinds add up to the patients.
     dataset = crowded.document["dataset"]
-    kinds = dataset["window"]["voi_source"]
+    kinds = dataset["window"]
     assert set(kinds) == {"lut", "window"}
     known = [n for n in kinds.values() if n is not None]
     if len(known) < len(kinds):
@@ -282,10 +297,11 @@ def test_scanner_controls_do_not_give_back_a_small_site(crowded: Finished) -> No
     site = next(one for one in crowded.document["controls"] if one["id"] == "site")
     total = crowded.document["dataset"]
     for one in site["estimates"]:
-        if one["n_patients"] is not None:
-            assert not 0 < total["patients"] - one["n_patients"] < MIN_CELL, one["label"]
-        if one["n_images"] is not None:
-            assert not 0 < total["images"] - one["n_images"] < MIN_CELL, one["label"]
+        shown = one["estimate"]
+        if shown["n_patients"] is not None:
+            assert not 0 < total["patients"] - shown["n_patients"] < MIN_CELL, one["name"]
+        if shown["n_images"] is not None:
+            assert not 0 < total["images"] - shown["n_images"] < MIN_CELL, one["name"]
 
 
 def test_classes_and_pairs_do_not_give_back_a_class_judged_on_few(crowded: Finished) -> None:
@@ -295,13 +311,13 @@ def test_classes_and_pairs_do_not_give_back_a_class_judged_on_few(crowded: Finis
     train = np.setdiff1d(np.arange(len(subjects)), judged)
     x = np.random.default_rng(0).standard_normal((len(subjects), 4))
     probe = Probe(x, np.full(4, "all"), Partition(((Fold(train, judged),),), judged, refit=False))
-    _, said = ask(probe, subjects, seed=0, permutations=99)
+    _, summary = ask(probe, subjects, seed=0, permutations=99)
     # The 5, and one of the others, so that all minus the others does not give them back.
-    assert [one["suppressed"] for one in said["classes"]] == [True, True, False]
-    assert [one["suppressed"] for one in said["pairs"]] == [True, True, True]
-    total = {said["estimate"]["n_patients"], *(one["n_patients"] for one in said["classes"])} - {None}
-    others = [one["n_positive"] for one in said["classes"][1:]]
-    both = said["pairs"][2]["n_patients"]
+    assert [one.estimate.suppressed for one in summary.classes] == [True, True, False]
+    assert [one.estimate.suppressed for one in summary.pairs] == [True, True, True]
+    total = {summary.estimate.n_patients, *(one.estimate.n_patients for one in summary.classes)} - {None}
+    others = [one.estimate.n_positive for one in summary.classes[1:]]
+    both = summary.pairs[2].estimate.n_patients
     if total and None not in others:
         assert max(total) - sum(others) >= MIN_CELL, "5 = all - others"
     if total and both is not None:
@@ -313,7 +329,7 @@ def test_nothing_names_a_patient(finished: Finished) -> None:
     index = finished.dataset.index
     for column in ("patient_key", "image_key", "study_key", "pixel_hash"):
         assert not [key for key in index[column] if key in everything]
-    assert SALT.hex() not in everything
+    assert AUDIT_SALT.hex() not in everything
     assert str(finished.dataset.path) not in (finished.out / "audit.json").read_text()
 
 

@@ -10,35 +10,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastrace.audit.features import (
-    FLOOR,
+from fastrace.audit.experiments import experiments
+from fastrace.audit.frequencies import OCTAVE, OCTAVE_THIRDS, STUDY_EDGES, largest_radius, ring_edges
+from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
     LINEAR_BINS,
-    OCTAVE,
     OCTAVE_BINS,
-    OCTAVE_THIRDS,
     PEAK_GRID,
     PER_OCTAVE,
     PER_RING,
     PIXELS,
     POOLS,
     SECTORS,
-    STUDY_EDGES,
-    ZERO,
-    Sweep,
-    _bins,
-    _values,
-    extract,
     families,
-    largest_radius,
     part_columns,
-    ring_edges,
     rings_of,
 )
-from fastrace.audit.protocol import experiments
-from fastrace.degrade import apply, parse
+from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _bins, _values, extract
 from fastrace.degrade.grammar import Filter
+from fastrace.degrade.operations import apply
+from fastrace.degrade.parser import parse
 
 SIZES = [(16, 16), (17, 17), (31, 47), (63, 65), (64, 64), (48, 80), (80, 24)]
 

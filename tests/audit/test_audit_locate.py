@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrace.audit.locate import Step, aliased_share, found_band, found_octave, overlap
+from fastrace.audit.locate import ScanStep, aliased_share, found_band, found_octave, overlap
 
 # Where d' is not defined, neither is p: no finding.
 steps = st.lists(
     st.tuples(st.one_of(st.floats(-1, 5), st.just(float("nan"))), st.booleans()), min_size=0, max_size=25
-).map(lambda rows: [Step(float(k), float(k + 1), d, finding and d == d) for k, (d, finding) in enumerate(rows)])
+).map(lambda rows: [ScanStep(float(k), float(k + 1), d, finding and d == d) for k, (d, finding) in enumerate(rows)])
 edges = st.tuples(st.integers(0, 100), st.integers(1, 50)).map(lambda pair: (float(pair[0]), float(sum(pair))))
 
 
 @given(steps)
-def test_a_found_band_is_contiguous_holds_the_peak_and_only_findings_of_half_its_height(scan: list[Step]) -> None:
+def test_a_found_band_is_contiguous_holds_the_peak_and_only_findings_of_half_its_height(scan: list[ScanStep]) -> None:
     band = found_band(scan)
     finite = [octave for octave in scan if np.isfinite(octave.d_prime)]
     peak = max((octave.d_prime for octave in finite), default=float("nan"))
@@ -37,14 +37,14 @@ def test_a_found_band_is_contiguous_holds_the_peak_and_only_findings_of_half_its
 
 
 @given(steps)
-def test_without_a_finding_there_is_no_band(scan: list[Step]) -> None:
-    silent = [Step(one.low, one.high, one.d_prime, False) for one in scan]
+def test_without_a_finding_there_is_no_band(scan: list[ScanStep]) -> None:
+    silent = [ScanStep(one.low, one.high, one.d_prime, False) for one in scan]
     assert found_band(silent) is None
     assert found_octave(silent) is None
 
 
 @given(steps)
-def test_a_found_octave_is_the_highest_finding_or_none(scan: list[Step]) -> None:
+def test_a_found_octave_is_the_highest_finding_or_none(scan: list[ScanStep]) -> None:
     band = found_octave(scan)
     best = max((step.d_prime for step in scan if np.isfinite(step.d_prime)), default=float("nan"))
     highest = [step for step in scan if step.d_prime == best]

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from fastrace.audit.cells import widened
-from fastrace.audit.probe import Fold, Partition, Probe, cross_fit
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.partition import Fold, Partition, cross_fit
 from fastrace.statistics import Estimate, Ranking, class_aucs, permutation_p
 
 PATIENTS, SHUFFLES = 60, 99
@@ -55,12 +56,12 @@ def simulate(
         x, labels = features(rng), rng.permutation(np.arange(PATIENTS) % classes)
         part = deal(labels, rng, repeats)
         probe = Probe(x, np.full(x.shape[1], "all"), part)
-        judged, n = part.judged, len(part.judged)
+        judged, n = part.scored, len(part.scored)
         ranking = Ranking(
             probe.observed(labels, classes), labels[judged], np.arange(n), n, "patient", np.ones(n, dtype=np.int64)
         )
         estimates.append(class_aucs(ranking).macro)
-        drawn = probe.shuffled(labels, classes, SHUFFLES, int(rng.integers(1 << 30)))
+        drawn = probe.permuted(labels, classes, SHUFFLES, int(rng.integers(1 << 30)))
         estimates[-1], draws = widened(estimates[-1], drawn.spread), drawn.aucs
         p.append(permutation_p(estimates[-1].value, draws))
         mean.append(np.nanmean(draws))
@@ -176,6 +177,6 @@ def test_intervals_of_cross_fitted_scores_hold_the_auc_of_the_fitted_directions(
             truth.append(stats.norm.cdf(distance * direction[0] / np.linalg.norm(direction) / np.sqrt(2)))
         scores = probe.observed(labels, 2)
         plain = class_aucs(Ranking(scores, labels, np.arange(n), n, "patient", np.ones(n, dtype=np.int64))).macro
-        found = widened(plain, probe.shuffled(labels, 2, 99, 0).spread)
+        found = widened(plain, probe.permuted(labels, 2, 99, 0).spread)
         held += found.low <= np.mean(truth) <= found.high
     assert held / sets >= least

@@ -9,23 +9,15 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
-from fastrace.audit.cells import ESCALATE, FEW, MANY, p_value
-from fastrace.audit.probe import (
-    DECIMALS,
-    MOST_FREEDOM,
-    MOST_SPREADS,
-    PENALTIES,
-    Fit,
-    Fold,
-    Partition,
-    Probe,
-    _shuffles,
-    coded,
-    column_aucs,
-    cross_fit,
-    d_prime,
-)
-from fastrace.statistics import auc, permutation_p
+from fastrace.audit.cells import ESCALATE, FEW, p_value
+from fastrace.audit.engines.probe import Fit, Probe
+from fastrace.audit.engines.probe.columns import column_aucs
+from fastrace.audit.engines.probe.permutations import label_permutations
+from fastrace.audit.engines.probe.probe import DECIMALS, coded
+from fastrace.audit.engines.probe.ridge import MOST_FREEDOM, MOST_SPREADS, PENALTIES
+from fastrace.audit.partition import Fold, Partition, cross_fit
+from fastrace.audit.request import PERMUTATIONS
+from fastrace.statistics import auc, d_prime, permutation_p
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -199,24 +191,28 @@ def test_d_prime_is_the_pooled_standardised_distance(seed: int, n: int, classes:
     assert np.isnan(d_prime(np.ones((n, classes)), labels))
 
 
+def partition_of_40(refit: bool) -> Partition:
+    """Of 40 patients: cross-fitted in five folds, or fitted once on 25."""
+    if refit:
+        return Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
+    return Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+
+
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> None:
     labels = np.arange(40) % classes
     features = table(40, 5, labels)
-    if refit:
-        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
-    else:
-        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    part = partition_of_40(refit)
     probe = Probe(features, groups(5), part)
-    many = probe.shuffled(labels, classes, 4500, 3).aucs  # more than two blocks
+    many = probe.permuted(labels, classes, 4500, 3).aucs  # more than two blocks
     # A fit of another number of label columns rounds otherwise: a pair of patients may change places.
-    pairs = 1 / (len(part.judged) // classes) ** 2
+    pairs = 1 / (len(part.scored) // classes) ** 2
     for count in (1, 99, 2048, 2100, 4096):
-        np.testing.assert_allclose(probe.shuffled(labels, classes, count, 3).aucs, many[:count], atol=pairs)
-        later = probe.shuffled(labels, classes, 4500 - count, 3, first=count).aucs
+        np.testing.assert_allclose(probe.permuted(labels, classes, count, 3).aucs, many[:count], atol=pairs)
+        later = probe.permuted(labels, classes, 4500 - count, 3, first=count).aucs
         np.testing.assert_allclose(later, many[count:], atol=pairs)
-    assert not np.array_equal(probe.shuffled(labels, classes, 99, 4).aucs, many[:99])
+    assert not np.array_equal(probe.permuted(labels, classes, 99, 4).aucs, many[:99])
     assert len(many) == 4500
 
 
@@ -226,17 +222,17 @@ def test_shuffles_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatch: p
     part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit)
 
     def rows(first: int, count: int) -> np.ndarray:
-        return np.concatenate(list(_shuffles(labels, part, first, count, 3)))
+        return np.concatenate(list(label_permutations(labels, part, first, count, 3)))
 
-    asked = ((0, 1200), (700, 500), (1024, 1))
-    kept = [rows(*some) for some in asked]
-    monkeypatch.setattr("fastrace.audit.probe.KEPT", 0)
-    for (first, count), mine in zip(asked, kept, strict=True):
+    wanted = ((0, 1200), (700, 500), (1024, 1))
+    kept = [rows(*some) for some in wanted]
+    monkeypatch.setattr("fastrace.audit.engines.probe.permutations.KEPT", 0)
+    for (first, count), mine in zip(wanted, kept, strict=True):
         assert mine.shape == (count, 40)
         np.testing.assert_array_equal(mine, rows(first, count))
         np.testing.assert_array_equal(mine, kept[0][first : first + count])
     np.testing.assert_array_equal(np.sort(kept[0], axis=1), np.repeat(np.sort(labels)[None], 1200, axis=0))
-    assert (kept[0][:, :25] == labels[:25]).all() != refit  # labels of those who are not judged stay
+    assert (kept[0][:, :25] == labels[:25]).all() != refit  # labels of those who are not scored stay
 
 
 def test_many_permutations_are_the_few_and_the_rest() -> None:
@@ -245,32 +241,29 @@ def test_many_permutations_are_the_few_and_the_rest() -> None:
     part = Partition((cross_fit([np.arange(80)], 5),), np.arange(80))
     probe = Probe(features, groups(3), part)
     observed = auc(probe.observed(labels, 2)[:, 1], labels == 1)
-    few, many = (probe.shuffled(labels, 2, count, 3) for count in (FEW, MANY))
-    found, spread = p_value(probe, labels, 2, observed, MANY, 3)
+    few, many = (probe.permuted(labels, 2, count, 3) for count in (FEW, PERMUTATIONS))
+    found, spread = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
     # As in `test_shuffles_of_fewer_are_the_first_of_more`, a shuffle may round to the other side.
-    assert found == pytest.approx(permutation_p(observed, many.aucs), abs=1.5 / (MANY + 1))
-    assert 10 / MANY < found < ESCALATE
+    assert found == pytest.approx(permutation_p(observed, many.aucs), abs=1.5 / (PERMUTATIONS + 1))
+    assert 10 / PERMUTATIONS < found < ESCALATE
     assert spread == few.spread
-    assert p_value(probe, labels, 2, 0.5, MANY, 3)[0] == permutation_p(0.5, few.aucs) > ESCALATE
+    assert p_value(probe, labels, 2, 0.5, PERMUTATIONS, 3)[0] == permutation_p(0.5, few.aucs) > ESCALATE
 
 
 @pytest.mark.parametrize("refit", [True, False])
 def test_a_shuffle_is_what_fitting_again_gives(refit: bool) -> None:
     labels = np.arange(40) % 2
     features = table(40, 5, labels)
-    if refit:
-        part = Partition((cross_fit([np.arange(40)], 5),), np.arange(40))
-    else:
-        part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit=False)
+    part = partition_of_40(refit)
     probe = Probe(features, groups(5), part)
     rng = np.random.default_rng((3, 7001))
     columns = np.repeat(labels[:, None], 20, axis=1)
-    whom = part.judged
+    whom = part.scored
     columns[whom] = rng.permuted(columns[whom], axis=0)
     fixed = probe.observed(labels, 2)
-    drawn = probe.shuffled(labels, 2, 20, 3)
+    drawn = probe.permuted(labels, 2, 20, 3)
     for k, (found, kept) in enumerate(zip(drawn.aucs, drawn.fixed, strict=True)):
-        positive = columns[part.judged, k] == 1
+        positive = columns[part.scored, k] == 1
         scores = probe.observed(columns[:, k], 2) if refit else fixed
         assert found == pytest.approx(auc(scores[:, 1], positive), abs=1e-12)
         assert kept == pytest.approx(auc(fixed[:, 1], positive), abs=1e-12)

@@ -7,11 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from fastrace.audit.features import largest_radius
-from fastrace.audit.protocol import experiments
-from fastrace.degrade import CLEAN
-from fastrace.degrade.grammar import Filter, Resolution
-from fastrace.presets import PRESETS
+from fastrace.audit.experiments import experiments
+from fastrace.audit.frequencies import largest_radius
+from fastrace.degrade.grammar import CLEAN, Filter, Resolution
+from fastrace.modality import MODALITIES
 
 SIZES = [(16, 16), (64, 64), (128, 128), (224, 224), (256, 256), (320, 320), (512, 256), (224, 161), (512, 512)]
 
@@ -70,7 +69,7 @@ def test_modes_are_never_mixed_up() -> None:
         assert ("(test only)" in one.name) == (one.mode == "test")
 
 
-@pytest.mark.parametrize("modality", sorted(PRESETS))
+@pytest.mark.parametrize("modality", MODALITIES)
 def test_published_numbers_stand_beside_their_own_modality_alone(modality: str) -> None:
     with_numbers = {one.id for one in experiments(modality, (320, 320)) if one.paper or one.released_code}
     expected = {"cxr": {"A1", "C1a", "C1b", "C1d", "C2a", "C2b"}, "any": set()}

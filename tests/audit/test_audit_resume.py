@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Stop, asked, fewer_shuffles, lasting
+from audit_archives import Stop, fewer_shuffles, lasting, request
 
-from fastrace.audit import audit
+from fastrace.audit.run import audit
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 
@@ -29,7 +29,7 @@ def modes(folder: Path) -> dict[str, int]:
 def undisturbed(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "audit"
     with fewer_shuffles(99):
-        audit(asked(tiny.path, out, only=ONLY))
+        audit(request(tiny.path, out, only=ONLY))
     return out
 
 
@@ -43,16 +43,16 @@ def content(out: Path) -> str:
 def test_stopped_and_resumed_it_says_the_same(
     tmp_path: Path, tiny: Dataset, undisturbed: Path, stage: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastrace.audit.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
+    monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
     out = tmp_path / "audit"
     progress = Stop(stage, step)
     with fewer_shuffles(99):
         with pytest.raises(KeyboardInterrupt):
-            audit(asked(tiny.path, out, only=ONLY), progress=progress)
+            audit(request(tiny.path, out, only=ONLY), progress=progress)
         assert "--resume" in progress.lines[-1]
         assert not (out / "audit.json").exists()
         again = Stop()
-        audit(asked(tiny.path, out, only=ONLY), resume=True, progress=again)
+        audit(request(tiny.path, out, only=ONLY), resume=True, progress=again)
     assert content(out) == content(undisturbed)
     if stage != "features":
         assert "features" not in again.stages  # they were finished
@@ -62,11 +62,11 @@ def test_stopped_and_resumed_it_says_the_same(
 def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "audit"
     with fewer_shuffles(99), pytest.raises(KeyboardInterrupt):
-        audit(asked(tiny.path, out, only=ONLY), progress=Stop("cells", 8))
+        audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 8))
     done = set((out / "work" / "cells").glob("*.npz"))
     before = {file: file.stat().st_mtime_ns for file in done}
     with fewer_shuffles(99):
-        audit(asked(tiny.path, out, only=ONLY, keep_work=True), resume=True)
+        audit(request(tiny.path, out, only=ONLY, keep_work=True), resume=True)
     assert len(done) >= 8
     assert {file: file.stat().st_mtime_ns for file in done} == before
 
@@ -77,12 +77,12 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-import fastrace.audit.tables
-fastrace.audit.tables.PIXELS_AT_ONCE = 24 * 24 * 9
-from audit_archives import asked, fewer_shuffles
-from fastrace.audit import audit
+import fastrace.audit.readers.tables
+fastrace.audit.readers.tables.PIXELS_AT_ONCE = 24 * 24 * 9
+from audit_archives import request, fewer_shuffles
+from fastrace.audit.run import audit
 with fewer_shuffles(99):
-    audit(asked(Path(sys.argv[2]), Path(sys.argv[3]), only=tuple(sys.argv[4].split(","))), resume=True)
+    audit(request(Path(sys.argv[2]), Path(sys.argv[3]), only=tuple(sys.argv[4].split(","))), resume=True)
 """
 
 
@@ -120,32 +120,32 @@ def test_resume_with_another_question_is_refused(
 ) -> None:
     before = content(undisturbed)
     with pytest.raises(RunError, match=f"--resume needs the options of that audit.*{named}"):
-        audit(asked(tiny.path, undisturbed, **{"only": ONLY, **change}), resume=True)
+        audit(request(tiny.path, undisturbed, **{"only": ONLY, **change}), resume=True)
     assert content(undisturbed) == before
 
 
 def test_resume_with_other_data_is_refused(undisturbed: Path, leak: Any) -> None:
     with pytest.raises(RunError, match="the dataset"):
-        audit(asked(leak.dataset.path, undisturbed, only=ONLY), resume=True)
+        audit(request(leak.dataset.path, undisturbed, only=ONLY), resume=True)
 
 
 def test_a_finished_audit_is_read_and_not_made_again(undisturbed: Path, tiny: Dataset) -> None:
     before = (undisturbed / "audit.json").stat().st_mtime_ns
     progress = Stop()
-    found = audit(asked(tiny.path, undisturbed, only=ONLY, purpose="other words"), resume=True, progress=progress)
-    assert found == json.loads((undisturbed / "audit.json").read_text())
+    found = audit(request(tiny.path, undisturbed, only=ONLY, purpose="other words"), resume=True, progress=progress)
+    assert json.loads(found.to_json()) == json.loads((undisturbed / "audit.json").read_text())
     assert (undisturbed / "audit.json").stat().st_mtime_ns == before
     assert progress.stages == []
     with pytest.raises(RunError, match="finished audit"):
-        audit(asked(tiny.path, undisturbed, only=ONLY))
+        audit(request(tiny.path, undisturbed, only=ONLY))
 
 
 def test_an_interrupted_audit_is_not_overwritten(tmp_path: Path, tiny: Dataset) -> None:
     out = tmp_path / "audit"
     with pytest.raises(KeyboardInterrupt):
-        audit(asked(tiny.path, out, only=("Q1",)), progress=Stop("features", 1))
+        audit(request(tiny.path, out, only=("Q1",)), progress=Stop("features", 1))
     with pytest.raises(RunError, match=r"interrupted.*--resume"):
-        audit(asked(tiny.path, out, only=("Q1",)))
+        audit(request(tiny.path, out, only=("Q1",)))
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, tiny: Dataset) -> None:
@@ -153,7 +153,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path, tiny: Datase
     out.mkdir()
     (out / "letter.txt").write_text("mine")
     with pytest.raises(RunError, match="not empty"):
-        audit(asked(tiny.path, out, only=("Q1",)))
+        audit(request(tiny.path, out, only=("Q1",)))
     assert [file.name for file in out.iterdir()] == ["letter.txt"]
 
 
@@ -165,7 +165,7 @@ def test_the_folder_is_for_its_owner_alone_and_holds_no_patient(undisturbed: Pat
 def test_what_is_about_patients_stays_only_on_request_and_for_the_owner(tmp_path: Path, tiny: Dataset) -> None:
     out = tmp_path / "audit"
     with fewer_shuffles(99):
-        audit(asked(tiny.path, out, only=("Q1",), keep_work=True))
+        audit(request(tiny.path, out, only=("Q1",), keep_work=True))
     found = modes(out)
     assert any(name.startswith("work/features/") for name in found)
     assert any(name.startswith("work/cells/") for name in found)

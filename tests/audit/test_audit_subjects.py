@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import HOSTILE, Finished, make_dataset
+from audit_archives import HOSTILE, Finished
+from planted import dataset_of_groups
 
 from fastrace.audit.subjects import FOLDS, REPEATS, patient_means, select_subjects
 from fastrace.errors import RunError, UsageError
@@ -18,7 +19,7 @@ def test_every_patient_is_judged_once_in_every_repeat_by_others(leak: Finished) 
     subjects = select_subjects(leak.dataset, None)
     partition = subjects.partition(0)
     assert len(partition.repeats) == REPEATS
-    np.testing.assert_array_equal(partition.judged, np.arange(100))
+    np.testing.assert_array_equal(partition.scored, np.arange(100))
     for folds in partition.repeats:
         assert len(folds) == FOLDS
         np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(100))
@@ -39,13 +40,13 @@ def test_folds_depend_on_the_seed_and_on_nothing_else(tmp_path: Path, leak: Fini
 
 
 def test_from_200_patients_on_one_partition_is_enough(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", groups={"A": 120, "B": 80}, **SMALL)
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 120, "B": 80}, **SMALL)
     assert len(select_subjects(data, "group").partition(0).repeats) == 1
 
 
 def test_sites_are_spread_over_the_folds_also_where_they_are_not_known(tmp_path: Path) -> None:
     sites = [("north", "south", None)[k % 3] for k in range(90)]
-    data = make_dataset(tmp_path / "data", groups=["A", "B"] * 45, labels={"site": sites}, **SMALL)
+    data = dataset_of_groups(tmp_path / "data", groups=["A", "B"] * 45, labels={"site": sites}, **SMALL)
     subjects = select_subjects(data, "group")
     of = np.array([{None: 2}.get(name, ["north", "south"].index(name) if isinstance(name, str) else 2)
                    for name in subjects.cohort.frame["site"].astype(object).where(lambda x: x.notna(), None)])  # fmt: skip
@@ -61,7 +62,7 @@ def test_patients_who_share_pixels_or_a_study_are_left_out_and_counted(tmp_path:
     hashes, studies = [f"{k:032x}" for k in range(n)], [f"{k:032x}" for k in range(n)]
     hashes[3] = hashes[50]
     studies[7] = studies[8]
-    data = make_dataset(
+    data = dataset_of_groups(
         tmp_path / "data", groups=["A", "B"] * 30, columns={"pixel_hash": hashes, "study_key": studies}, **SMALL
     )
     subjects = select_subjects(data, "group")
@@ -74,7 +75,7 @@ def test_patients_who_share_pixels_or_a_study_are_left_out_and_counted(tmp_path:
 
 
 def test_classes_of_fewer_than_eleven_patients_are_left_out(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", groups={"A": 30, "rare": 10, "C": 11, "D": 40}, **SMALL)
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 30, "rare": 10, "C": 11, "D": 40}, **SMALL)
     subjects = select_subjects(data, "group")
     assert subjects.classes == ("A", "C", "D")
     np.testing.assert_array_equal(np.bincount(subjects.labels), [30, 11, 40])
@@ -87,7 +88,7 @@ def test_classes_of_fewer_than_eleven_patients_are_left_out(tmp_path: Path) -> N
 
 
 def test_classes_are_those_named_in_their_order(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "data", groups={"A": 30, "B": 30, "C": 30}, **SMALL)
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 30, "B": 30, "C": 30}, **SMALL)
     subjects = select_subjects(data, "group", ("C", "A"))
     assert subjects.classes == ("C", "A")
     assert len(subjects) == 60
@@ -98,7 +99,7 @@ def test_classes_are_those_named_in_their_order(tmp_path: Path) -> None:
     [({"A": 15, "B": 14}, "29 patients"), ({"A": 50, "B": 10}, "at least two classes"), ({"A": 50}, "two classes")],
 )
 def test_too_little_is_refused(tmp_path: Path, groups: dict[str, int], says: str) -> None:
-    data = make_dataset(tmp_path / "data", groups=groups, **SMALL)
+    data = dataset_of_groups(tmp_path / "data", groups=groups, **SMALL)
     with pytest.raises(RunError, match=says):
         select_subjects(data, "group")
 
@@ -112,7 +113,7 @@ def test_studies_count_equally_and_images_within_a_study(tmp_path: Path) -> None
     # Patient 0: studies of 3 and 1 images; the others: one study of 4.
     studies = [f"s{k // 4}" for k in range(120)]
     studies[3] = "another"
-    data = make_dataset(
+    data = dataset_of_groups(
         tmp_path / "data", groups=["A", "B"] * 15, images_each=4, columns={"study_key": studies}, **SMALL
     )
     subjects = select_subjects(data, "group")

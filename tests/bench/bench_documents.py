@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastrace.bench import run
-from fastrace.bench.common import Row, figures, restless
+from fastrace.bench.row import Row, figures, restless
 
 
 def document(rows: Sequence[Row], load: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 from bench_documents import document, timed
 
 from fastrace.bench import run
-from fastrace.bench.common import Row
 from fastrace.bench.compare import compare, comparison, load
+from fastrace.bench.row import Row
 from fastrace.cli.main import main
 from fastrace.errors import UsageError
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from fastrace.bench import common, isolate, run
-from fastrace.bench.common import Settings
+from fastrace.bench import isolate, run, session
 from fastrace.bench.isolate import run_apart
+from fastrace.bench.session import Settings
 
 HEAD = """
 import ctypes, os, signal, sys, time
 from pathlib import Path
-from fastrace.bench.common import Error, Peer, measure
+from fastrace.bench.measure import Peer, measure
+from fastrace.bench.row import Error
 
 calls = Path(__file__).with_suffix(".calls")
 
@@ -224,7 +225,7 @@ def rows(quick):
 
 
 def test_the_session_of_this_process_stays_as_it_was(written: Any) -> None:
-    before = common.SESSION
+    before = session.SESSION
     run_apart(written(quiet=OURS), Settings(check_only=True), lambda line: None)
-    assert common.SESSION is before
-    assert common.SESSION.settings == Settings()
+    assert session.SESSION is before
+    assert session.SESSION.settings == Settings()

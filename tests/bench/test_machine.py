@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrace.bench import machine
+from fastrace.bench import caches, machine, meter
+from fastrace.bench.roofs import roofs
 
 
 def test_the_environment_is_this_machine_and_names_neither_host_nor_path() -> None:
@@ -54,43 +55,43 @@ def test_variables_that_change_threads_are_kept_without_paths() -> None:
 def test_what_others_use_is_seen_and_what_we_and_our_children_use_is_not() -> None:
     """Other tests may run beside this one, so that only differences are looked at."""
     code = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
-    before = machine._used_by_us(os.sysconf("SC_CLK_TCK"))
+    before = meter._used_by_us(os.sysconf("SC_CLK_TCK"))
     child = subprocess.Popen([sys.executable, "-c", code])
     time.sleep(1)
-    alive = machine._used_by_us(os.sysconf("SC_CLK_TCK"))
+    alive = meter._used_by_us(os.sysconf("SC_CLK_TCK"))
     child.wait()
-    after = machine._used_by_us(os.sysconf("SC_CLK_TCK"))
+    after = meter._used_by_us(os.sysconf("SC_CLK_TCK"))
     assert before + 0.1 < alive < after  # a child counts while it runs, and when it has ended
     # Ended with its parent, which is not ours: its time is nobody's of us.
     orphan = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {code!r}], start_new_session=True)"
     subprocess.run([sys.executable, "-c", orphan], check=True)
-    meter = machine.Meter()
+    others = meter.Meter()
     time.sleep(0.8)
-    found = meter.read()
+    found = others.read()
     assert found is not None
     assert found[0] > 0.3
     assert 0 <= found[1] <= 1
-    assert meter.read() == found  # too soon for another
+    assert others.read() == found  # too soon for another
 
 
 def test_the_memory_of_a_call_is_what_it_needs_beyond_what_was_there() -> None:
     kept = np.ones(20_000_000)
-    peak, seconds = machine.peak_memory(lambda: np.ones(10_000_000).sum())
+    peak, seconds = meter.peak_memory(lambda: np.ones(10_000_000).sum())
     assert seconds > 0
     if peak is None:
         pytest.skip("this kernel does not reset the peak")
     assert 75 < peak < 100  # 80 MB
-    small, _ = machine.peak_memory(lambda: kept.sum())
+    small, _ = meter.peak_memory(lambda: kept.sum())
     assert small is not None
     assert small < 10
 
 
 def test_every_core_goes_over_its_share_of_more_than_the_caches_hold() -> None:
     mine = os.sched_getaffinity(0)
-    machine.evict()
-    pool, shares, together = machine._eviction()
+    caches.evict()
+    pool, shares, together = caches._eviction()
     before = [share.copy() for share in shares]
-    machine.evict()
+    caches.evict()
     assert all(np.array_equal(share, ~old) for share, old in zip(shares, before, strict=True))  # each element, once
 
     def bound() -> set[int]:
@@ -105,15 +106,15 @@ def test_every_core_goes_over_its_share_of_more_than_the_caches_hold() -> None:
 
 
 def test_what_fills_the_caches_is_nobodys_memory() -> None:
-    machine.evict()
-    peak, _ = machine.peak_memory(machine.evict)
+    caches.evict()
+    peak, _ = meter.peak_memory(caches.evict)
     if peak is None:
         pytest.skip("this kernel does not reset the peak")
     assert peak < 10  # of 128 MB
 
 
 def test_the_roofs_are_rates_of_this_machine() -> None:
-    found = machine.roofs(quick=True)
+    found = roofs(quick=True)
     counts = {str(n) for n in {1, machine.usable_cpus()}}
     assert {kind: set(rates) for kind, rates in found.items()} == dict.fromkeys(("copy", "cached", "peak"), counts)
     assert found["cached"]["1"] > found["copy"]["1"] > 0.1  # GB/s

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastrace.degrade import NetworkInput, apply, parse
+from fastrace.degrade.operations import NetworkInput, apply
+from fastrace.degrade.parser import parse
 from fastrace.kernels.bandpass import TOLERANCE
 from fastrace.kernels.noise import NORMAL_ERROR
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from planted import make_dataset
 
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.kernels.gather import gather
 from fastrace.train import batches
 from fastrace.train.batches import AHEAD, RESIDENT_SHARE, Reader, epoch_order, in_order, place
-
-sys.path.append(str(Path(__file__).parents[1] / "train"))
-from planted import make_dataset
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")

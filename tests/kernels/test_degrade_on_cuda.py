@@ -15,7 +15,9 @@ from cuda_on_host import install
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fastrace.degrade import NetworkInput, apply, operations, parse
+from fastrace.degrade import operations
+from fastrace.degrade.operations import NetworkInput, apply
+from fastrace.degrade.parser import parse
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE, callbacks, cuda
 

@@ -14,7 +14,7 @@ from pydicom import config
 from pydicom.uid import UID
 
 from fastrace.errors import UsageError
-from fastrace.phantom import MODALITIES, PhantomSpec, make, truth_path
+from fastrace.phantom import PHANTOMS, PhantomSpec, make, truth_path
 from fastrace.phantom.conventions import CONVENTIONS
 
 SMALL = PhantomSpec(patients=4, images_per_patient=1, size=(96, 64), band_cycles=(8, 16))
@@ -59,7 +59,7 @@ def test_headers_are_plausible_and_carry_no_race(archive):
         ds = read(path)
         assert "EthnicGroup" not in ds
         assert "EthnicGroupCodeSequence" not in ds
-        assert ds.Modality == MODALITIES[archive.spec.modality]
+        assert ds.Modality == PHANTOMS[archive.spec.modality]
         assert ds.BurnedInAnnotation == "NO"
         assert str(ds.PatientName).startswith("PHANTOM^")
         assert 30 <= int(ds.PatientAge[:3]) <= 89

@@ -11,15 +11,15 @@ import pytest
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
+from fastrace.modality import get_modality
 from fastrace.preprocess.begin import inputs
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.store import forget_parts, private_folder
-from fastrace.presets import get_preset
 
 
 def job(archive: Path, out: Path, **options: Any) -> Job:
-    preset = get_preset("cxr")
+    preset = get_modality("cxr")
     return Job(sources=(archive,), out=out, recipe=Recipe.from_preset(preset, size=(8, 8)), preset=preset, **options)
 
 

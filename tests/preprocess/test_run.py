@@ -21,10 +21,10 @@ from PIL import Image
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
+from fastrace.modality import get_modality
 from fastrace.preprocess.plan import plan
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
-from fastrace.presets import get_preset
 from fastrace.verify import verify
 
 WriteDicom = Callable[..., Path]
@@ -32,7 +32,7 @@ FASTRACE = [sys.executable, "-m", "fastrace.cli"]
 
 
 def job(archive: Path, out: Path, modality: str = "cxr", size: tuple[int, int] = (16, 16), **options: Any) -> Job:
-    preset = get_preset(modality)
+    preset = get_modality(modality)
     recipe = Recipe.from_preset(preset, size=size, voi=options.pop("voi", None), dtype=options.pop("dtype", "uint16"))
     return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, **options)
 
@@ -372,7 +372,7 @@ from pathlib import Path
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess import store, run
-from fastrace.presets import get_preset
+from fastrace.modality import get_modality
 
 def main(archive, out, salt, point):
     write_part, add = run.write_part, store.ShardWriter.add
@@ -393,7 +393,7 @@ def main(archive, out, salt, point):
                 die()
             write_part(private, number, part)
         run.write_part = writing
-    preset = get_preset("cxr")
+    preset = get_modality("cxr")
     recipe = Recipe.from_preset(preset, size=(16, 16))
     preprocess(Job((Path(archive),), Path(out), recipe, preset, salt=Path(salt), jobs=2, rows_per_shard=25))
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from fastrace.dicom import Frames
+from fastrace.modality import get_modality
 from fastrace.preprocess import worker
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import Result, Settings, Task
-from fastrace.presets import get_preset
 
-PRESET = get_preset("cxr")
+PRESET = get_modality("cxr")
 SETTINGS = Settings(Recipe.from_preset(PRESET, size=(8, 8)), PRESET, max_pixels=1 << 20)
 
 

@@ -32,8 +32,14 @@ def estimate(value: float | None, patients: int = 3102, positive: int | None = 1
         "unit": "patient",
         "method": "logit DeLong",
         "status": "ok",
+        "suppressed": False,
     }
     return {**found, **other}
+
+
+def suppressed_estimate() -> Document:
+    nothing = dict.fromkeys(("value", "low", "high", "n_patients", "n_positive", "n_images"))
+    return {**estimate(None), **nothing, "status": "suppressed", "suppressed": True}
 
 
 def cell(
@@ -46,30 +52,32 @@ def cell(
         "title": title,
         "question": "Q1" if experiment == "A1" else "Q2",
         "features": features,
+        "parts": [],
         "degradation": degradation,
         "described": degradation,
         "mode": "train+test",
+        "family": "exploratory",
         "x": None,
         "x_low": None,
         "x_high": None,
         "lp_per_mm": None,
+        "paper": None,
+        "released_code": None,
         "estimate": estimate(value),
         "classes": [],
         "pairs": [],
-        "band": None if value is None else [max(value - spread, 0.0), min(value + spread, 1.0)],
         "p": 0.001,
-        "p_adjusted": 0.004,
-        "family": "exploratory",
-        "finding": value is not None and value > 0.6,
+        "spread": 1.02,
         "d_prime": None,
-        "paper": None,
-        "released_code": None,
+        "band": None if value is None else [max(value - spread, 0.0), min(value + spread, 1.0)],
+        "p_adjusted": 0.004,
+        "finding": value is not None and value > 0.6,
     }
     return {**found, **other}
 
 
-def named(name: str, value: float | None, key: str = "name", **other: Any) -> Document:
-    return {key: name, "suppressed": False, **estimate(value, **other)}
+def named(name: str, value: float | None, p: float | None = None, **other: Any) -> Document:
+    return {"name": name, "estimate": estimate(value, **other), "p": p}
 
 
 def clean_cell(features: str, value: float, classes: tuple[str, ...]) -> Document:
@@ -86,8 +94,8 @@ def clean_cell(features: str, value: float, classes: tuple[str, ...]) -> Documen
             for b in classes[j + 1 :]
         ],
         family="primary",
-        paper={"value": 0.81, "text": "study .81 (.794-.818), Black against White", "source": "T3"},
-        released_code={"value": 0.88, "text": ".88 on another test set", "source": "CODE"},
+        paper={"value": 0.81, "text": "study .81 (.794-.818), Black against White", "source": "Table 3"},
+        released_code={"value": 0.88, "text": ".88 on another test set", "source": "released notebook"},
     )  # fmt: skip
 
 
@@ -127,27 +135,51 @@ def scan_cells(features: str, top: float) -> list[Document]:
     for low, high in pairwise(edges):
         peak = math.exp(-((math.log(low * 1.12 / 28) / 0.45) ** 2))
         value = round(0.505 + (top - 0.52) * peak, 4)
-        extra = {"x_low": float(low), "x_high": float(high), "band": None}
-        cells.append(cell("S1", "Third octave", f"band:{low}:{high}", value, features, **extra))
+        extra: Document = {"x_low": float(low), "x_high": float(high), "band": None, "d_prime": round(2 * value - 1, 4)}
+        extra["lp_per_mm"] = [low / 49.92, high / 49.92]
+        cells.append(cell("C1s", "Third octave", f"band:{low}:{high}", value, features, **extra))
     return cells
 
 
+ASKED = {
+    "Q1": ("Readable?", "Is the attribute readable from the images at all?"),
+    "Q2": ("Where?", "Where does the signal live (frequency, resolution), and when does it die?"),
+    "Q3": (
+        "Covariates?",
+        "How much of it do known covariates reach alone: body size, density, age, sex, disease, acquisition?",
+    ),
+    "Q4": ("Remains?", "Does it remain inside strata of these, and after matching on them?"),
+    "Q5": ("Encoded?", "Is it encoded in the clinical model under audit?"),
+    "Q6": ("Used?", "Does that model use it?"),
+    "Q7": ("Harmed?", "Who is harmed: which groups are under-diagnosed, and how surely is that known?"),
+}
+NOT_RUN = ("not run", "", None)
+
+
+def questions(*answers: tuple[str, str, Document | None]) -> list[Document]:
+    """All seven; those without an answer were not run."""
+    given = [*answers, *[NOT_RUN] * (len(ASKED) - len(answers))]
+    return [
+        {"id": id, "title": title, "asks": asks, "mark": mark, "sentence": sentence, "estimate": one}
+        for (id, (title, asks)), (mark, sentence, one) in zip(ASKED.items(), given, strict=True)
+    ]
+
+
 def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
-    """Everything that an audit can have, of a mammography archive."""
+    """Everything that an audit can have, of a mammography archive; a list at least once with something in it."""
     tops = dict(zip(FEATURES, (0.792, 0.831), strict=True))
-    questions = [
-        ("Q1", "Readable?", "strong", "Patient-level AUC .792 (.767-.815) by built-in; small CNN .831 (.806-.854), strong.",
-         estimate(0.792)),
-        ("Q2", "Where?", "clear", "Survives low-pass 25 and high-pass 75; dies below 8 x 8; strongest in 19-41 cycles/image "
-         "(0.38-0.82 lp/mm).", estimate(0.771)),
-        ("Q3", "Covariates?", "not run", "", None),
-        ("Q4", "Remains?", "not run", "", None),
-        ("Q5", "Encoded?", "not run", "", None),
-        ("Q6", "Used?", "not run", "", None),
-        ("Q7", "Harmed?", "not run", "", None),
-    ]  # fmt: skip
+    q1 = (
+        "strong",
+        "Patient-level AUC .792 (.767-.815) by built-in; small CNN .831 (.806-.854), strong.",
+        estimate(0.792),
+    )
+    q2 = ("clear", "Survives low-pass 25 and high-pass 75; dies below 8 x 8; strongest in 19-41 cycles/image (0.38-0.82 lp/mm).",
+          estimate(0.771))  # fmt: skip
+    cells = [clean_cell(name, tops[name], classes) for name in FEATURES]
+    cells += [one for name in FEATURES for one in q2_cells(name, tops[name])]
+    scan = [one for name in FEATURES for one in scan_cells(name, tops[name])]
     return {
-        "schema": 1,
+        "schema": 2,
         "fastrace": "0.1.0",
         "created": "2026-11-23",
         "status": "complete",
@@ -162,7 +194,7 @@ def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
         "seconds": {"features": 341.2, "probes": 96.0, "controls": 122.5, "statistics": 31.4},
         "dataset": {
             "modality": "mammo", "size": [256, 256], "images": 12431, "patients": 3102, "fingerprint": "9f2c" * 16,
-            "salt_id": "a1b2c3d4e5f60718", "mm_per_pixel": 0.195, "window": {"lut": 4120, "window": 8011, "robust": 300},
+            "salt_id": "a1b2c3d4e5f60718", "mm_per_pixel": 0.195, "window": {"lut": 1120, "window": 1811, "robust": None},
         },
         "target": "race",
         "self_reported": True,
@@ -183,46 +215,44 @@ def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
             {"label": "analysed", "images": 12431, "patients": 3102, "suppressed": False, "left_out": []},
         ],
         "features": [
-            {"name": "built-in", "dimensions": 612, "learned_from_labels": False, "judging": "5-fold cross-fitting, all patients",
+            {"name": "built-in", "dimensions": 612, "learned_from_labels": False,
+             "evaluation": "5-fold cross-fitting, all patients",
              "sees": "how much power there is at each frequency and direction, coarse shape, and how grey values are distributed",
-             "blind_to": "where exactly a fine pattern lies, and phase: two textures of equal power look the same"},
+             "blind_to": "where exactly a fine pattern lies, and phase: two textures of equal power look the same",
+             "own_classifier": None},
             {"name": "small CNN", "dimensions": 128, "learned_from_labels": True,
-             "judging": "patients outside of its training, 5-fold",
+             "evaluation": "patients outside of its training, 5-fold",
              "sees": "local patterns up to 60 pixels wide, and their phase",
-             "blind_to": "relations between distant places"},
+             "blind_to": "relations between distant places", "own_classifier": estimate(0.812)},
         ],
         "controls": [
             {"id": "shuffled", "title": "Shuffled labels", "status": "ok",
              "sentence": "Mean AUC of 50 shuffles .501 (.497-.505), as chance would have it (p = .62).",
-             "estimates": [named("mean of 50 shuffles", 0.501, key="label")], "numbers": {"shuffles": 50, "p": 0.62}},
+             "estimates": [named("mean of 50 shuffles", 0.501)], "numbers": {"shuffles": 50, "p": 0.62}},
             {"id": "planted", "title": "Planted leak", "status": "ok",
              "sentence": "Planted in 20-40 cycles/image, found in 19-41 cycles/image.",
-             "estimates": [named("with the leak", 0.962, key="label"), named("the same images without it", 0.508, key="label")],
-             "numbers": {"planted": [20, 40], "found": [19, 41], "overlap": 0.909}},
+             "estimates": [named("with the leak", 0.962), named("the same images without it", 0.508)],
+             "numbers": {"planted": [20, 40], "found": [19, 41], "overlap": 0.909, "rule": "written down before", "sharp": True,
+                         "missed": None}},
             {"id": "acquisition", "title": "Acquisition alone", "status": "shown",
              "sentence": "Manufacturer, exposure and detector, without looking at a pixel: .641.",
-             "estimates": [named("acquisition fields", 0.641, key="label")], "numbers": {}},
+             "estimates": [named("acquisition fields", 0.641, p=0.0005)], "numbers": {}},
             {"id": "covariates", "title": "Age and density alone", "status": "shown", "sentence": "Age .581, density .542.",
-             "estimates": [named("age", 0.581, key="label"), named("density", 0.542, key="label")], "numbers": {}},
+             "estimates": [named("age", 0.581), named("density", 0.542)], "numbers": {}},
             {"id": "site", "title": "Scanner", "status": "shown",
              "sentence": "The scanner is readable from the same features: .991.",
-             "estimates": [named("manufacturer", 0.991, key="label")], "numbers": {}},
+             "estimates": [named("manufacturer", 0.991)], "numbers": {}},
             {"id": "repeat", "title": "Repeat with another seed", "status": "ok", "sentence": "Same marks with seed 1.",
              "estimates": [], "numbers": {}},
         ],
-        "controls_ok": True,
-        "questions": [
-            {"id": id, "title": title, "mark": mark, "sentence": sentence, "estimate": one}
-            for id, title, mark, sentence, one in questions
-        ],
-        "primary": [clean_cell(name, tops[name], classes) for name in FEATURES],
-        "cells": [one for name in FEATURES for one in q2_cells(name, tops[name])],
+        "questions": questions(q1, q2),
+        "cells": cells + scan,
         "location": {
             "rule": "Third octaves from 5 cycles/image on. The band is the run of neighbours around the highest AUC whose lower "
             "simultaneous limit is above the median of all bands; written down before any label was read.",
             "found": [19, 41], "found_lp_per_mm": [0.38, 0.82],
             "sentence": "The signal is strongest in 19-41 cycles/image.",
-            "scan": [one for name in FEATURES for one in scan_cells(name, tops[name])], "aliased_share": 0.023,
+            "scan": [one["id"] for one in scan], "aliased_share": 0.023,
         },
         "limits": ["One archive of one hospital; nothing is known about other sites.",
                    "Race was recorded by a clerk for some patients; how many is not known."],
@@ -238,14 +268,27 @@ def three_classes() -> Document:
 
 
 def minimal() -> Document:
-    """The least that is an audit."""
+    """The least that is an audit: no answer, nothing that may be absent."""
+    texts = dict.fromkeys(("fastrace", "created", "engine", "variant", "repeat"), "")
+    lists: Document = {key: [] for key in ("classes", "flow", "features", "controls", "cells", "limits")}
+    tables: Document = {key: {} for key in ("arguments", "environment", "seconds")}
+    dataset = {
+        "modality": "", "size": [64, 48], "images": 0, "patients": 0, "fingerprint": "", "salt_id": "", "mm_per_pixel": None,
+        "window": {},
+    }  # fmt: skip
     return {
-        "schema": 1,
-        "dataset": {"size": [64, 48]},
-        "target": "group",
-        "controls_ok": True,
+        "schema": 2,
+        **texts,
+        **lists,
+        **tables,
         "status": "complete",
-        "questions": [],
+        "purpose": None,
+        "seed": 0,
+        "dataset": dataset,
+        "target": "group",
+        "self_reported": False,
+        "questions": questions(),
+        "location": None,
     }
 
 
@@ -253,7 +296,6 @@ def failed_control() -> Document:
     """The planted leak was not found."""
     document = rich()
     document["controls"][1].update(status="failed", sentence="Planted in 20-40 cycles/image, found nowhere.")
-    document["controls_ok"] = False
     return document
 
 
@@ -262,7 +304,9 @@ def partial() -> Document:
     document = rich()
     document["status"] = "partial"
     document["cells"] = [
-        one for one in document["cells"] if one["experiment"] == "C1a" and one["features"] == "built-in"
+        one
+        for one in document["cells"]
+        if one["experiment"] == "A1" or (one["experiment"] == "C1a" and one["features"] == "built-in")
     ]
     document["location"] = None
     return document
@@ -273,7 +317,7 @@ def small_archive() -> Document:
     document = rich(("F", "M"))
     document.update(target="sex", self_reported=False)
     document["dataset"].update(images=63, patients=40, mm_per_pixel=0.9, modality="cxr")
-    for one in (*document["primary"], *document["cells"], *document["location"]["scan"]):
+    for one in document["cells"]:
         value = one["estimate"]["value"]
         value = None if value is None else 0.5 + (value - 0.5) * 0.3
         one["estimate"] = estimate(value, 40, 19, status="not enough evidence")
@@ -281,7 +325,7 @@ def small_archive() -> Document:
         one["band"] = None if value is None else [max(0.02, value - 0.3), min(0.98, value + 0.3)]
         one["finding"] = False
         one["classes"] = [named(name, value, patients=40, positive=19) for name in ("F", "M")]
-    document["cells"][4]["estimate"] = estimate(
+    next(c for c in document["cells"] if c["degradation"] == "lowpass:10")["estimate"] = estimate(
         None, 40, 19, status="undefined: no patients in the class", method="none"
     )
     document["classes"] = [
@@ -305,8 +349,9 @@ def suppressed_class() -> Document:
     document = rich(("Asian", "Black", "Native", "White"))
     for k in (0, 2):
         document["classes"][k].update(patients=None, images=None, suppressed=True)
-        for one in document["primary"]:
-            one["classes"][k] = {"name": one["classes"][k]["name"], "suppressed": True, "value": None}
+        for one in document["cells"]:
+            if one["experiment"] == "A1":
+                one["classes"][k]["estimate"] = suppressed_estimate()
     return document
 
 
@@ -321,18 +366,18 @@ def hostile() -> Document:
         step["label"] = HOSTILE
         for one in step["left_out"]:
             one["reason"] = HOSTILE
-    for one in (*document["primary"], *document["cells"], *document["location"]["scan"]):
+    for one in document["cells"]:
         one["features"] = f"{one['features']}{HOSTILE}"
         one["paper"] = {"value": 0.7, "text": HOSTILE, "source": HOSTILE}
     for one in document["features"]:
         one.update(name=one["name"] + HOSTILE, sees=HOSTILE, blind_to=FORMULA)
     for one in document["controls"]:
-        one.update(title=HOSTILE, sentence=HOSTILE, numbers={HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}})
+        one.update(title=HOSTILE, sentence=HOSTILE, numbers={HOSTILE: HOSTILE, FORMULA: FORMULA})
     for one in document["questions"]:
-        one.update(title=HOSTILE, sentence=HOSTILE if one["mark"] != "not run" else "")
+        one.update(title=HOSTILE, asks=HOSTILE, sentence=HOSTILE if one["mark"] != "not run" else "")
     document["location"].update(rule=HOSTILE, sentence=HOSTILE)
     document["limits"] = [HOSTILE, FORMULA]
-    document["arguments"] = {HOSTILE: HOSTILE}
+    document["arguments"] = {HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}}
     document["environment"] = {"device": HOSTILE}
     document["cells"].append(cell("X9", HOSTILE, "roi:in:" + HOSTILE, 0.6, HOSTILE))
     document["cells"].append(cell("C1a", HOSTILE, "lowpass:<svg onload=alert(1)>", 0.6, HOSTILE, x=3.0))

@@ -7,13 +7,15 @@ import io
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fastrace.audit import marks as audit_marks
+from fastrace.audit.document import Estimate
 from fastrace.console import words
 from fastrace.report import csv_text, marks, svg
-from fastrace.report.document import Estimate
 from fastrace.report.tell import facts, interval
 
 
@@ -118,19 +120,21 @@ def test_every_mark_has_a_shape_of_its_own() -> None:
 
 
 def test_the_marks_mean_what_the_audit_means_by_them() -> None:
-    audit = pytest.importorskip("fastrace.audit.document")
-    assert words.number(audit.STRONG).rstrip("0") in marks.MEANING["strong"]
-    assert words.number(audit.CLEAR).rstrip("0") in marks.MEANING["clear"]
-    assert words.number(audit.CLEAR).rstrip("0") in marks.MEANING["weak"]
+    assert words.number(audit_marks.STRONG).rstrip("0") in marks.MEANING["strong"]
+    assert words.number(audit_marks.CLEAR).rstrip("0") in marks.MEANING["clear"]
+    assert words.number(audit_marks.CLEAR).rstrip("0") in marks.MEANING["weak"]
 
 
 def test_an_estimate_tells_its_interval_its_n_and_its_reservation() -> None:
-    one = Estimate(0.812, 0.79, 0.833, 0.95, 3102, 812, 12431, "patient", "logit DeLong", "not enough evidence", False)
+    one = Estimate(
+        value=0.812, low=0.79, high=0.833, n_patients=3102, n_positive=812, n_images=12431, unit="patient",
+        method="logit DeLong", status="not enough evidence",
+    )  # fmt: skip
     assert interval(one) == ".812 (.790–.833)"
     assert facts(one) == (
         ".812, 95 % interval .790–.833; 3,102 patients (812 in the smallest class), 12,431 images; logit DeLong; "
         "not enough evidence"
     )
-    hidden = Estimate(None, None, None, 0.95, None, None, None, "patient", "", "", True)
-    assert interval(hidden) == "suppressed"
-    assert interval(Estimate(None, None, None, 0.95, 40, 0, 40, "patient", "none", "undefined", False)) == "-"
+    assert interval(one.hidden()) == "suppressed"
+    undefined = msgspec.structs.replace(one, value=None, low=None, high=None, n_positive=0, status="undefined")
+    assert interval(undefined) == "-"

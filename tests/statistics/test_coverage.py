@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fastrace.bench.coverage import GRID, Cell, cover, cover_macro, false_findings
+from fastrace.bench.studies.coverage import GRID, Cell, cover, cover_macro, false_findings
 
 SIMULATIONS = 300
 

@@ -15,9 +15,10 @@ from sklearn.metrics import roc_auc_score
 from fastrace.console.tables import result_rows
 from fastrace.console.words import number
 from fastrace.dataset import Dataset
-from fastrace.degrade import parse
+from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
-from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_table, single_run, strata
+from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_table, strata
+from fastrace.run_folder import single_run
 from fastrace.train import Options, train
 
 Ask = Callable[..., Options]

@@ -14,7 +14,9 @@ import timm
 import torch
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.models import Initial, SmallNet, build, choose_initial, find_imagenet, read_weights
+from fastrace.models.build import build
+from fastrace.models.small import SmallNet
+from fastrace.models.weights import Initial, choose_initial, find_imagenet, read_weights
 
 TINY = "test_resnet"  # timm's own test model
 

@@ -15,7 +15,7 @@ from planted import make_dataset
 from fastrace.cli.main import main
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
-from fastrace.degrade import parse
+from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
 from fastrace.evaluate import Question, evaluate
 from fastrace.train import Options, train

@@ -20,7 +20,7 @@ from planted import make_dataset
 from fastrace.cohort.selection import labelled, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade import parse
+from fastrace.degrade.parser import parse
 from fastrace.errors import BackendMissing, RunError, UsageError
 from fastrace.train import Options, train
 from fastrace.train.augment import changes, draw
@@ -178,7 +178,7 @@ train(options_for(Path(sys.argv[1]), Path(sys.argv[2])), progress=Killer())
 
 def test_a_killed_process_resumed_equals_an_undisturbed_one(trained: Path, ask: Ask) -> None:
     options = ask()
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", KILLED_IN_EPOCH_3, str(options.data), str(options.out), here]
     ended = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
     assert ended.returncode == -signal.SIGKILL

@@ -1,0 +1,67 @@
+"""Before anything is computed: which experiments are wanted, and whether the folder belongs to this audit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from fastrace.audit.document import FILE
+from fastrace.audit.experiments import Experiment, experiments
+from fastrace.audit.request import AuditRequest
+from fastrace.audit.subjects import self_reported
+from fastrace.cohort.selection import choose_target
+from fastrace.dataset import Dataset
+from fastrace.errors import RunError, UsageError
+from fastrace.run_folder import RunFolder
+
+
+def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resume: bool) -> None:
+    """Refuse a folder that holds another audit, or one that was not to be resumed.
+
+    Raises
+    ------
+    RunError
+    """
+    if not folder.exists:
+        return
+    finished = (folder.path / FILE).is_file()
+    if not resume:
+        what = "a finished audit" if finished else "an audit that was interrupted"
+        hint = "choose another --out" if finished else "go on with --resume, remove the folder, or choose another --out"
+        raise RunError(f"{folder.path}: holds {what}; {hint}")
+    before = folder.read_json("run.json")
+    if before.get("command") != "audit":
+        raise RunError(f"{folder.path}: holds a run of `fastrace {before.get('command')}`; choose another --out")
+    arguments = json.loads(json.dumps(request.to_json()))
+    free = ("data", "out", "purpose", "keep_work")
+    different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]
+    if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
+        different.insert(0, "the dataset")
+    if different:
+        raise RunError(
+            f"{folder.path}: --resume needs the options of that audit ({', '.join(different)} differ); choose another --out"
+        )
+
+
+def wanted_experiments(request: AuditRequest, dataset: Dataset) -> tuple[Experiment, ...]:
+    """The protocol, or the part of it that is wanted; the primary question always.
+
+    Raises
+    ------
+    UsageError
+        An unknown question, experiment or variant.
+    """
+    if request.variant != "corrected":
+        raise UsageError(f"--variant {request.variant}: only 'corrected' is built")
+    every = experiments(request.modality, dataset.size)
+    if not self_reported(choose_target(dataset, request.target)):
+        # What was printed is about race: beside another attribute it would mean nothing.
+        every = tuple(replace(one, paper=None, released_code=None) for one in every)
+    if not request.only:
+        return every
+    known = {one.question for one in every} | {one.id for one in every} | {one.id[:2] for one in every}
+    unknown = [name for name in request.only if name not in known]
+    if unknown:
+        raise UsageError(f"--only {','.join(unknown)}: unknown; choose from {', '.join(sorted(known))}")
+    names = tuple(request.only)
+    return tuple(one for one in every if one.id == "A1" or one.question in names or one.id.startswith(names))

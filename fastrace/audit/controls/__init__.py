@@ -1,0 +1,21 @@
+"""What an audit does to itself: controls that must hold before anything else is believed, and baselines that stand beside.
+
+``permuted_labels`` and ``planted`` can fail, and then no conclusion is drawn; the others are shown. To add one: a file with
+a function of `Material` that returns a `Control`, and the function in `CONTROLS`.
+"""
+
+from __future__ import annotations
+
+from fastrace.audit.controls import permuted_labels, planted, repeat, scanner, tabular
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control
+
+CONTROLS = (
+    permuted_labels.control, planted.control, repeat.control, tabular.acquisition, tabular.covariates, scanner.control,
+)  # fmt: skip
+"""In the order of the report."""
+
+
+def run_controls(material: Material) -> tuple[Control, ...]:
+    """All controls."""
+    return tuple(control(material) for control in CONTROLS)

@@ -1,0 +1,53 @@
+"""What a control works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.partition import Partition
+from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.tables import Tables
+from fastrace.audit.subjects import Subjects
+from fastrace.console.progress import Progress
+from fastrace.degrade.grammar import CLEAN
+
+
+@dataclass(frozen=True)
+class Material:
+    """The feature tables of an audit and its options.
+
+    Attributes
+    ----------
+    tables : Tables
+    seed, permutations : int
+    progress : Progress
+    """
+
+    tables: Tables
+    seed: int
+    permutations: int
+    progress: Progress
+
+    @property
+    def subjects(self) -> Subjects:
+        """The patients."""
+        return self.tables.subjects
+
+    @cached_property
+    def blind(self) -> Partition:
+        """Folds made without looking at the attribute; see `Subjects.partition`."""
+        return self.subjects.partition(self.seed, blind=True)
+
+    @cached_property
+    def clean(self) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+        """The built-in features of unchanged images, [P, D], and the family of every column."""
+        return self.tables.table(BUILT_IN, CLEAN)
+
+    def probe(self, partition: Partition) -> Probe:
+        """The built-in features of unchanged images in other folds."""
+        return Probe(*self.clean, partition)

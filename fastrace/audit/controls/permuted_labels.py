@@ -1,0 +1,34 @@
+"""Negative control: with labels permuted among patients the mean AUC must not differ from one half."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control
+from fastrace.console.words import number
+
+SHUFFLES = 100
+STREAM = 7007  # other permutations than those of the tests
+FAILS_BELOW = 0.001
+
+
+def control(material: Material) -> Control:
+    """The built-in features on unchanged images, 100 permutations of the labels."""
+    subjects = material.subjects
+    probe = material.probe(material.blind)
+    draws = probe.permuted(subjects.labels, len(subjects.classes), SHUFFLES, material.seed + STREAM).aucs
+    draws = draws[np.isfinite(draws)]
+    p = float(stats.ttest_1samp(draws, 0.5).pvalue) if len(draws) > 1 and np.ptp(draws) > 0 else 1.0
+    ok = p >= FAILS_BELOW
+    mean, sd = float(draws.mean()), float(draws.std(ddof=1))
+    sentence = f"{len(draws)} permutations of the labels among patients: mean AUC {number(mean)}, standard deviation {number(sd)}"
+    return Control(
+        "shuffled",
+        "Shuffled labels",
+        "ok" if ok else "failed",
+        sentence
+        + ("" if ok else "; it differs from .5: something other than the labels biases the AUCs of this audit"),
+        numbers={"shuffles": len(draws), "mean": mean, "sd": sd, "p": p},
+    )

@@ -1,0 +1,197 @@
+"""The positive control: a leak planted in the archive's own images must be found where it is.
+
+Half of the patients, drawn from the seed and evenly from every class, get a texture in a band drawn from the seed. It has the
+amplitudes that their own image has in the band, with new phases, follows the image's own local contrast, and stays in the band:
+
+    t = B(B(x with new phases) * sqrt(G(B(x)^2))),      y = x + STRENGTH * t * rms(B(x)) / rms(t)
+
+B keeps the band, G is a Gaussian mean. So in the band its power is STRENGTH^2 times what is there, and elsewhere nothing: y is
+not clipped to [0, 1], which would put power into every band. Only the question "which patients got it?" is put to these
+images. An audit that cannot answer it cannot find a leak of that size in its archive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from fastrace.audit.cells import none_if_nan, p_value
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.frequencies import largest_radius, ring_edges
+from fastrace.audit.locate import RULE, ScanStep, found_band, overlap
+from fastrace.audit.partition import Partition, cross_fit
+from fastrace.audit.readers.rings import families, part_columns
+from fastrace.audit.readers.sweep import F32, Sweep
+from fastrace.audit.readers.tables import Tables
+from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
+from fastrace.console.progress import Progress
+from fastrace.console.words import number
+from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+from fastrace.statistics import auc, benjamini_yekutieli, d_prime
+
+STRENGTH = 1.5
+LEAST_OVERLAP = 0.5
+"""The planted band counts as found if the found one shares half of their union with it."""
+LOCAL = 1 / 32  # of the longer side: sigma of the local power
+PERMUTATIONS = 9999  # of 22 octaves one alone can then be a finding
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What was planted and what was found; bands in cycles/image."""
+
+    planted: tuple[float, float]
+    found: tuple[float, float] | None
+    overlap: float
+    auc: float
+    scan: tuple[ScanStep, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Found by the rule, in the right place."""
+        return self.overlap >= LEAST_OVERLAP
+
+
+def draw_band(size: tuple[int, int], seed: int) -> tuple[float, float]:
+    """Low edge log-uniform from 6 cycles/image to a third of the Nyquist radius, one to one and a half octaves wide."""
+    rng = np.random.default_rng((seed, 7003))
+    nyquist = max(size) / 2
+    least = min(6.0, nyquist / 4)  # small images have no room for an octave above 6
+    low = float(np.exp(rng.uniform(np.log(least), np.log(max(nyquist / 3, 7 / 6 * least)))))
+    digits = 1 if least == 6.0 else 3
+    return round(low, digits), round(min(low * 2 ** float(rng.uniform(1.0, 1.5)), nyquist), digits)
+
+
+def plant(
+    image: F32,  # [H, W] display values
+    band_cycles: tuple[float, float],
+    rng: np.random.Generator,
+    strength: float = STRENGTH,
+) -> F32:
+    """Add the texture to one image."""
+    height, width = image.shape
+    squares = scaled_squares(height, width)[:, : width // 2 + 1]
+    low, high = (scaled_edge(edge, height, width) for edge in band_cycles)
+    keep = ((squares >= low) & (squares < high)).astype(np.float32)
+
+    def inverse(spectrum: NDArray[np.complex64]) -> F32:
+        return np.asarray(scipy.fft.irfft2(spectrum, s=image.shape), dtype=np.float32)
+
+    spectrum = scipy.fft.rfft2(image - image.mean(dtype=np.float64).astype(np.float32)) * keep
+    own = inverse(spectrum)
+    # The phases of white noise are those of a real image: conjugate twins stay twins.
+    noise = scipy.fft.rfft2(rng.standard_normal(image.shape, dtype=np.float32))
+    texture = inverse(np.abs(spectrum) * noise / np.maximum(np.abs(noise), 1e-20))
+    local = gaussian_filter(own**2, LOCAL * max(image.shape), mode="reflect")
+    texture = inverse(scipy.fft.rfft2(texture * np.sqrt(np.maximum(local, 0))) * keep)
+    share = float(np.sqrt((own**2).mean() / max(float((texture**2).mean()), 1e-30)))
+    return np.asarray(image + strength * share * texture, dtype=np.float32)
+
+
+def control(material: Material) -> Control:
+    """The leak planted in half of the patients must be found in its place."""
+    result = search_planted(material.tables, material.seed, material.progress)
+    low, high = result.planted
+    where = "not found" if result.found is None else f"found in {result.found[0]:g}-{result.found[1]:g}"
+    return Control(
+        "planted",
+        "Planted leak",
+        "ok" if result.ok else "failed",
+        f"a texture planted in half of the patients at {low:g}-{high:g} cycles/image was {where} "
+        f"(overlap {number(result.overlap)}, at least {number(LEAST_OVERLAP)} required)"
+        + ("" if result.ok else "; this audit would not find a leak of that size here"),
+        numbers={
+            "planted": result.planted,
+            "found": result.found,
+            "overlap": result.overlap,
+            "strength": STRENGTH,
+            "auc_all_octaves": none_if_nan(result.auc),
+            "rule": RULE,
+        },
+    )
+
+
+def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
+    """Plant, read the third octaves one by one, apply the rule."""
+    subjects, size = tables.subjects, tables.dataset.size
+    band = draw_band(size, seed)
+    labels = _groups(subjects, seed)
+    parts = _without_classes(_parts(tables, band, labels, seed, progress), subjects)
+    partition = _partition(labels, seed)
+    edges = [*ring_edges(size)[:-1], largest_radius(size)]
+    n_rings = len(edges) - 1
+    kept = np.eye(n_rings, dtype=bool)
+    p, found = [], []
+    for j in range(n_rings):
+        probe = Probe(parts[:, part_columns(kept[j])], families(kept[j], values=False), partition)
+        scores = probe.observed(labels, 2)
+        value = auc(scores[:, 1], labels == 1)
+        p.append(p_value(probe, labels, 2, value, PERMUTATIONS, seed)[0])
+        found.append(d_prime(scores, labels))
+    adjusted = benjamini_yekutieli(np.asarray(p))
+    scan = tuple(ScanStep(edges[j], edges[j + 1], found[j], bool(adjusted[j] < 0.01)) for j in range(n_rings))
+    where = found_band(scan)
+    everything = Probe(parts, families(np.ones(n_rings, dtype=bool), values=False), partition).observed(labels, 2)
+    return Planted(band, where, overlap(where, band), auc(everything[:, 1], labels == 1), scan)
+
+
+def _without_classes(parts: NDArray[np.float64], subjects: Subjects) -> NDArray[np.float64]:
+    """Take the mean of each class of the attribute away: a leak of its own in the same band would hide the planted one.
+
+    Features are logarithms, so it adds to them what it multiplies power by. Without this, a leak three times weaker than the
+    audit can find made the control fail.
+    """
+    out = parts.copy()
+    for k in range(len(subjects.classes)):
+        members = subjects.labels == k
+        out[members] -= out[members].mean(axis=0)
+    return out
+
+
+def _groups(subjects: Subjects, seed: int) -> NDArray[np.int64]:
+    """Half of the patients of every class."""
+    rng = np.random.default_rng((seed, 7004))
+    chosen = np.zeros(len(subjects), dtype=np.int64)
+    assigned = 0
+    for k in range(len(subjects.classes)):
+        members = rng.permutation(np.flatnonzero(subjects.labels == k))
+        chosen[members] = (assigned + np.arange(len(members))) % 2
+        assigned += len(members)
+    return chosen
+
+
+def _partition(labels: NDArray[np.int64], seed: int) -> Partition:
+    rng = np.random.default_rng((seed, 7005))
+    repeats = REPEATS if len(labels) < FEW_PATIENTS else 1
+    return Partition(
+        tuple(cross_fit([rng.permutation(np.flatnonzero(labels == k)) for k in (0, 1)], FOLDS) for _ in range(repeats)),
+        np.arange(len(labels)),
+    )
+
+
+def _parts(
+    tables: Tables, band: tuple[float, float], labels: NDArray[np.int64], seed: int, progress: Progress
+) -> NDArray[np.float64]:
+    """Patient means of the features of rings and octaves, with the leak in the images of half of the patients."""
+    subjects = tables.subjects
+    sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
+    out = np.zeros((len(subjects), len(part_columns(sweep.keeps[0]))))
+    pieces = list(tables.pieces(0))
+    progress.begin("planted control", len(pieces))
+    for first, last in pieces:
+        for at in tables.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
+            images = tables.images(at).numpy()
+            ids = subjects.cohort.ids[at].view(np.uint64)
+            for n in np.flatnonzero(labels[subjects.owner[at]] == 1):
+                images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
+            parts, _ = sweep(images)
+            out[first:last] += patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
+        progress.step()
+    progress.end()
+    return out

@@ -1,0 +1,101 @@
+"""What a table reaches without any image: acquisition alone, covariates alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fastrace.audit.cells import ask
+from fastrace.audit.controls.material import Material
+from fastrace.audit.document import Control, Named
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.subjects import Subjects
+from fastrace.console.words import interval
+
+ACQUISITION = (
+    "modality", "view", "laterality", "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas",
+    "body_part", "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "mm_per_pixel",
+    "spacing_source", "site",
+)  # fmt: skip
+DEMOGRAPHIC = ("age_years", "sex")
+MOST_LEVELS = 50
+FINDING = 0.01
+
+
+def acquisition_columns(frame: pd.DataFrame, target: str) -> list[str]:
+    """Columns that say how an image was made, and that vary."""
+    return [name for name in ACQUISITION if name != target and name in frame and _varies(frame[name])]
+
+
+def covariate_columns(frame: pd.DataFrame, target: str, labels: Sequence[str]) -> list[str]:
+    """Age, sex and the label columns, but for the target and the site."""
+    names = [*DEMOGRAPHIC, *(name for name in labels if name not in (*ACQUISITION, *DEMOGRAPHIC))]
+    return [name for name in names if name != target and name in frame and _varies(frame[name])]
+
+
+def _varies(column: pd.Series) -> bool:
+    return bool(column.nunique(dropna=False) > 1)
+
+
+def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """Patient means of numbers, with where they are missing, and shares of levels; [P, D] and the column each comes from."""
+    frame, columns, group = subjects.cohort.frame, [], []
+    for name in names:
+        values = frame[name]
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            number = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            known = np.isfinite(number)
+            filled = np.where(known, number, number[known].mean() if known.any() else 0.0)
+            parts = [filled, *([(~known).astype(float)] if not known.all() else [])]
+        else:
+            text = values.astype("string").fillna("not recorded")
+            levels = text.value_counts().index[:MOST_LEVELS]
+            parts = [(text == level).to_numpy(dtype=np.float64) for level in levels]
+        columns += parts
+        group += [name] * len(parts)
+    table = np.zeros((len(subjects), len(columns)))
+    for j, column in enumerate(columns):
+        np.add.at(table[:, j], subjects.owner, column * subjects.weight)
+    return table, np.array(group, dtype=str)
+
+
+def acquisition(material: Material) -> Control:
+    """How an image was made, without the image."""
+    names = acquisition_columns(material.subjects.cohort.frame, material.subjects.cohort.target)
+    return _baseline("acquisition", "Acquisition alone", names, material)
+
+
+def covariates(material: Material) -> Control:
+    """Age, sex and label columns, without the image."""
+    cohort = material.subjects.cohort
+    names = covariate_columns(cohort.frame, cohort.target, material.tables.dataset.labels)
+    return _baseline("covariates", "Covariates alone", names, material)
+
+
+def _baseline(id: str, title: str, names: list[str], material: Material) -> Control:
+    material.progress.line(f"control: {title.lower()}")
+    if not names:
+        return Control(id, title, "not run", "no such column varies in this dataset")
+    estimates = baselines(names, material)
+    first = estimates[0]
+    found = first.p is not None and first.p < FINDING
+    what = "discriminate between the groups" if found else "were not shown to discriminate between the groups"
+    auc = interval(first.estimate.value, first.estimate.low, first.estimate.high)
+    return Control(id, title, "shown", f"without any image, {', '.join(names)} {what}: {auc}", tuple(estimates))
+
+
+def baselines(names: Sequence[str], material: Material) -> list[Named]:
+    """All columns together, then each by itself: which AUC they reach without an image."""
+    table, group = design(material.subjects, names)
+    sets = [("all together", np.ones(len(group), dtype=bool))]
+    if len(names) > 1:
+        sets += [(name, group == name) for name in names]
+    found = []
+    for label, chosen in sets:
+        probe = Probe(table[:, chosen], group[chosen], material.blind)
+        _, summary = ask(probe, material.subjects, seed=material.seed, permutations=material.permutations)
+        found.append(Named(label, summary.estimate, summary.p))
+    return found

@@ -1,0 +1,26 @@
+"""The marks of answers: one word for what an interval and a corrected p allow to say."""
+
+from __future__ import annotations
+
+from fastrace.audit.document import Cell
+from fastrace.statistics import NOT_ENOUGH
+
+NOT_RUN = "not run"
+NOT_SHOWN = "not shown"
+NO_CONCLUSION = "no conclusion"
+STRONG, CLEAR = 0.75, 0.6
+"""Lower limits from which a finding is called strong, or clear; else weak. A convention, not a threshold of harm."""
+
+
+def mark(cell: Cell) -> str:
+    """One word for a cell."""
+    if few(cell):
+        return NOT_ENOUGH
+    if not cell.finding or cell.estimate.low is None:
+        return NOT_SHOWN
+    return "strong" if cell.estimate.low >= STRONG else "clear" if cell.estimate.low >= CLEAR else "weak"
+
+
+def few(cell: Cell) -> bool:
+    """Whether a class has too few patients for any conclusion."""
+    return cell.estimate.status.startswith(NOT_ENOUGH)

@@ -1,0 +1,54 @@
+"""The cells of an audit as tasks; a finished one is kept on disk, so that an interrupted audit does not answer it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fastrace.audit.cells import Answer, ask, cell_id, cell_of
+from fastrace.audit.document import Cell
+from fastrace.audit.engines import Engine
+from fastrace.audit.engines.probe import Probe
+from fastrace.audit.experiments import Experiment
+from fastrace.audit.partition import Partition
+from fastrace.audit.readers.tables import Tables
+
+
+@dataclass(frozen=True)
+class Task:
+    """One experiment for one feature set, whose patients are scored by ``partition``."""
+
+    experiment: Experiment
+    features: str
+    partition: Partition
+
+    def engine(self, tables: Tables) -> Engine:
+        """The probe of its features."""
+        experiment = self.experiment
+        train, group = tables.table(self.features, experiment.train, experiment.parts)
+        tested_on = None
+        if experiment.train != experiment.test:
+            tested_on = tables.table(self.features, experiment.test, experiment.parts)[0]
+        return Probe(train, group, self.partition, tested_on)
+
+
+def answer(task: Task, tables: Tables, file: Path, seed: int, permutations: int, mm_per_pixel: float | None) -> Answer:
+    """The answer to a task, from ``file`` if it was given before."""
+
+    def p_again(count: int) -> float | None:
+        return ask(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p
+
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as stored:
+            cell = msgspec.json.decode(str(stored["cell"]), type=Cell)
+            if cell.id == cell_id(task.experiment, task.features):
+                return Answer(cell, stored["scores"], task.partition, p_again)
+    scores, summary = ask(task.engine(tables), tables.subjects, seed=seed, permutations=permutations)
+    cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
+    part = file.with_suffix(".part.npz")
+    np.savez(part, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))
+    part.replace(file)
+    return Answer(cell, scores, task.partition, p_again)

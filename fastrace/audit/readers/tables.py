@@ -1,0 +1,235 @@
+"""One pass over the images: patient means of every feature set under every degradation, on disk, in pieces that survive a crash.
+
+Features of rings and octaves are the same for every radial filter that keeps them, so they are stored once; a filter adds its own
+pixels and histogram. Files are memory-mapped: memory is one piece of images, however many patients there are. They are features
+of patients, in the audit's folder (mode 0700), and are removed when the audit is finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastrace.audit.experiments import Experiment
+from fastrace.audit.frequencies import ring_edges
+from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.networks import MOMENTS_FROM, Network, degraded
+from fastrace.audit.readers.rings import families, part_columns, rings_of
+from fastrace.audit.readers.sweep import Sweep, extract
+from fastrace.audit.subjects import Subjects, patient_means
+from fastrace.console.progress import Progress
+from fastrace.dataset import Dataset, write_atomic
+from fastrace.degrade.grammar import CLEAN, Degradation, Filter
+from fastrace.errors import RunError
+from fastrace.run_folder import writing
+
+PIXELS_AT_ONCE = 1 << 23
+"""Images of one piece: 32 MB as float32."""
+
+
+class Tables:
+    """Feature tables of an audit.
+
+    Parameters
+    ----------
+    folder : Path
+    dataset : Dataset
+    subjects : Subjects
+    wanted : sequence of Experiment
+        Their degradations are what is extracted.
+    networks : sequence of (Network, sequence of Degradation)
+        Each with the degradations it reads.
+    seed : int
+        Key of the noise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dataset: Dataset,
+        subjects: Subjects,
+        wanted: Sequence[Experiment],
+        networks: Sequence[tuple[Network, Sequence[Degradation]]],
+        seed: int,
+    ) -> None:
+        self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
+        self.networks = {network.name: network for network, _ in networks}
+        degradations = {d: None for e in wanted for d in (e.train, e.test)}
+        scan_only = {e.test for e in wanted if e.parts} - {d for e in wanted if not e.parts for d in (e.train, e.test)}
+        radial = [d for d in degradations if d == CLEAN or _filter(d)]
+        self._keep = {d: self._rings(d) for d in radial}
+        self._swept = [d for d in radial if d not in scan_only]
+        self._other = [d for d in degradations if d not in self._keep]
+        self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept])
+        self._embedded = [(network, list(degradations)) for network, degradations in networks]
+        self._files: dict[str, NDArray[np.float32]] = {}
+
+    def _rings(self, degradation: Degradation) -> NDArray[np.bool_]:
+        step = _filter(degradation)
+        if step is None:
+            return np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool)
+        return rings_of(step, self.dataset.size)
+
+    def build(self, progress: Progress) -> None:
+        """Extract what is missing.
+
+        Raises
+        ------
+        RunError
+            If the folder cannot be written.
+        """
+        self.folder.mkdir(exist_ok=True, mode=0o700)
+        plan = json.dumps(
+            [self.dataset.fingerprint, self.subjects.cohort.target, list(self.subjects.classes), self.seed,
+             [str(d) for d in (*self._swept, *self._other)], [str(d) for d in self._keep],
+             [[network.name, *map(str, degradations)] for network, degradations in self._embedded]]
+        )  # fmt: skip
+        state = self.folder / "done.json"
+        done = 0
+        if state.is_file():
+            before = json.loads(state.read_text())
+            done = before["patients"] if before["plan"] == plan else 0
+        pieces = list(self.pieces(done))
+        if not pieces:
+            return
+        for network, degradations in self._embedded:
+            self._measure(network, degradations)
+        progress.begin("features", len(pieces))
+        for first, last in pieces:
+            for name, values in self._extract(first, last).items():
+                table = self._open(name, values.shape[1], write=True)
+                table[first:last] = values
+            with writing(state):
+                for table in self._files.values():
+                    table.flush()  # type: ignore[attr-defined]
+                write_atomic(state, json.dumps({"plan": plan, "patients": last}).encode(), 0o600)
+            progress.step()
+        progress.end()
+        self._files.clear()
+
+    def pieces(self, done: int) -> Iterator[tuple[int, int]]:
+        """Ranges of patients whose images fit in one piece."""
+        most = self._at_once()
+        counts = np.bincount(self.subjects.owner, minlength=len(self.subjects))
+        first, images = done, 0
+        for patient in range(done, len(self.subjects)):
+            if images and images + counts[patient] > most:
+                yield first, patient
+                first, images = patient, 0
+            images += counts[patient]
+        if first < len(self.subjects):
+            yield first, len(self.subjects)
+
+    def images(self, at: NDArray[np.int64]) -> torch.Tensor:  # [N, H, W] float32
+        """Display values of images of the cohort."""
+        stored = self.dataset.images(self.subjects.cohort.rows[at])
+        return torch.from_numpy(stored.astype(np.float32) / np.float32(self.dataset.scale))
+
+    def _measure(self, network: Network, degradations: Sequence[Degradation]) -> None:
+        cohort = self.subjects.cohort
+        chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
+        chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))]
+        images = self.images(np.sort(chosen))
+        ids, mm = torch.from_numpy(cohort.ids[np.sort(chosen)]), torch.from_numpy(cohort.mm_per_pixel[np.sort(chosen)])
+        for degradation in degradations:
+            network.measure(degraded(images, degradation, ids, mm, self.seed), degradation)
+
+    def split(self, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Images in portions: one patient may have more than fit (the slices of a CT)."""
+        return np.array_split(at, max(1, -(-len(at) // self._at_once())))
+
+    def _at_once(self) -> int:
+        """Images of one portion."""
+        height, width = self.dataset.size
+        return max(1, PIXELS_AT_ONCE // (height * width))
+
+    def _extract(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
+        """Patient means of all tables, for a range of patients."""
+        subjects = self.subjects
+        total: dict[str, NDArray[np.float64]] = {}
+        for at in self.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
+            owner, weight = subjects.owner[at] - first, subjects.weight[at]
+            for name, values in self._features(at):
+                part = patient_means(values, owner, weight, last - first)
+                total[name] = total[name] + part if name in total else part
+        return total
+
+    def _features(self, at: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """All tables' rows of some images, [N, D] each."""
+        cohort = self.subjects.cohort
+        ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
+        images = self.images(at)
+        parts, values = self._sweep(images.numpy())
+        yield "parts", parts
+        yield "values", values.reshape(len(values), -1)
+        made = {}
+        for degradation in self._other:
+            made[degradation] = degraded(images, degradation, ids, mm, self.seed)
+            yield f"other-{degradation.slug}", extract(made[degradation].numpy())
+        for number, (network, degradations) in enumerate(self._embedded):
+            for degradation in degradations:
+                changed = made.get(degradation)
+                if changed is None:
+                    changed = degraded(images, degradation, ids, mm, self.seed)
+                yield f"network-{number}-{degradation.slug}", network.embed(changed, degradation)
+
+    def _open(self, name: str, columns: int = 0, write: bool = False) -> NDArray[np.float32]:
+        if name not in self._files:
+            file = self.folder / f"{name}.npy"
+            shape = (len(self.subjects), columns)
+            with writing(file):
+                fits = file.is_file() and (not write or np.load(file, mmap_mode="r").shape == shape)
+                if not fits and not write:
+                    raise RunError(f"{file}: missing; run the same command with --resume")
+                self._files[name] = (
+                    np.lib.format.open_memmap(file, mode="r+" if write else "r")
+                    if fits
+                    else np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+                )
+        return self._files[name]
+
+    def table(
+        self, features: str, degradation: Degradation, parts: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+        """Features of all patients, [P, D], and the family of every column.
+
+        Parameters
+        ----------
+        features : str
+            ``built-in``, or the name of a network.
+        degradation : Degradation
+        parts : sequence of str
+            Families wanted; empty: all.
+        """
+        if features != BUILT_IN:
+            number = list(self.networks).index(features)
+            found = np.asarray(self._open(f"network-{number}-{degradation.slug}"))
+            return found, np.full(found.shape[1], "network")
+        if degradation in self._keep:
+            keep = self._keep[degradation]
+            group = families(keep, values=degradation in self._swept)
+            found = self._open("parts")[:, part_columns(keep)]
+            if degradation in self._swept:
+                at = self._swept.index(degradation)
+                values = self._open("values")
+                width = values.shape[1] // len(self._swept)
+                found = np.concatenate([found, values[:, at * width : (at + 1) * width]], axis=1)
+        else:
+            found = np.asarray(self._open(f"other-{degradation.slug}"))
+            group = families(np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool))
+        if parts:
+            chosen = np.isin(group, parts)
+            found, group = found[:, chosen], group[chosen]
+        return found, group
+
+
+def _filter(degradation: Degradation) -> Filter | None:
+    """The radial filter in cycles/image that this degradation is, if it is one and nothing else."""
+    if len(degradation.steps) == 1 and isinstance(degradation.steps[0], Filter) and not degradation.steps[0].per_mm:
+        return degradation.steps[0]
+    return None

@@ -1,0 +1,118 @@
+"""What an audit is to do, as the options say it; light, so that a refusal costs nothing."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastrace.cohort.selection import choose_modality, choose_target
+from fastrace.dataset import Dataset
+from fastrace.modality import get_modality
+from fastrace.models import SMALL
+
+PERMUTATIONS = 4999
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What is request.
+
+    Attributes
+    ----------
+    data, out : Path
+    modality : str
+        Decides the published numbers shown beside, and the backbone.
+    target : str or None
+        None: the only attribute column.
+    classes : tuple of str
+        Empty: all with enough patients.
+    features : tuple of str
+        Beside the built-in ones: ``small``, a timm model, ``NAME=FILE``.
+    only : tuple of str
+        Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
+    seed, permutations : int
+    variant : str
+        ``corrected``: what the study's text says, not what its released code did.
+    purpose : str or None
+    keep_work : bool
+        Leave feature tables, scores and the small network in the folder.
+    """
+
+    data: Path
+    out: Path
+    modality: str
+    target: str | None = None
+    classes: tuple[str, ...] = ()
+    features: tuple[str, ...] = (SMALL,)
+    only: tuple[str, ...] = ()
+    seed: int = 0
+    permutations: int = PERMUTATIONS
+    variant: str = "corrected"
+    purpose: str | None = None
+    keep_work: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types; paths as typed."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+def request_for(
+    dataset: Dataset,
+    out: Path,
+    *,
+    target: str | None,
+    modality: str | None,
+    features: tuple[str, ...] | None,
+    **options: Any,
+) -> AuditRequest:
+    """The request of an audit of a dataset, with the defaults that depend on it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    out : Path
+    target, modality, features
+        None: the only attribute column, the dataset's, the small network and the modality's backbone if its weights are here.
+    options
+        The other attributes of `AuditRequest`.
+
+    Raises
+    ------
+    UsageError
+        No such target, another modality than the dataset's.
+    """
+    chosen = choose_modality(dataset, modality)
+    choose_target(dataset, target)
+    if features is None:
+        from fastrace.models.weights import find_imagenet
+
+        backbone = get_modality(chosen).backbone
+        features = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
+    return AuditRequest(dataset.path, out, chosen, target, features=features, **options)
+
+
+def public_arguments(request: AuditRequest) -> dict[str, Any]:
+    """The options as a report shows them: without folders."""
+    plain = {key: value for key, value in request.to_json().items() if key not in ("data", "out")}
+    return {**plain, "features": [_without_folder(text) for text in request.features]}
+
+
+def _without_folder(text: str) -> str:
+    """``NAME=/where/it/lies/FILE`` as ``NAME=FILE``: a report shows no folders."""
+    name, equals, file = text.partition("=")
+    return name + equals + (Path(file).name if file else "")
+
+
+def command_line(request: AuditRequest, target: str) -> str:
+    """The command that repeats this audit."""
+    words = ["fastrace", "audit", "DATA", "--modality", request.modality, "--target", target]
+    for name in request.classes:
+        words += ["--class", name]
+    for text in request.features or ("none",):
+        words += ["--features", _without_folder(text)]
+    if request.only:
+        words += ["--only", ",".join(request.only)]
+    words += ["--permutations", str(request.permutations)]
+    return shlex.join([*words, "--seed", str(request.seed), "--out", "AUDIT"])

@@ -1,0 +1,13 @@
+"""Radiographs of the cervical spine; the study's EM-CS rows."""
+
+from fastrace.modality import Modality, Published
+
+MODALITY = Modality(
+    name="cspine",
+    modalities=("CR", "DX", "RG"),
+    views=(),
+    size=(320, 320),
+    backbone="resnet34",
+    paper={"A1/none": Published(".913 (.892-.931), Black against White", "Table 3", 0.913)},
+    released_code={"A1/none": Published(".92", "released notebook", 0.92)},
+)

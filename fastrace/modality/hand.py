@@ -1,0 +1,14 @@
+"""Hand radiographs; the study's Digital Hand Atlas rows."""
+
+from fastrace.modality import Modality, Published
+
+MODALITY = Modality(
+    name="hand",
+    modalities=("CR", "DX", "RG"),
+    views=(),
+    size=(320, 320),
+    backbone="resnet50",
+    paper_learning_rate=1e-6,
+    paper={"A1/none": Published(".87 (.752-.894), Black against White", "Table 3", 0.87)},
+    released_code={"A1/none": Published(".86", "released notebook", 0.86)},
+)

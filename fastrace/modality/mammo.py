@@ -1,0 +1,16 @@
+"""Screening mammograms; the study's EM-Mammo rows."""
+
+from fastrace.modality import Modality, Published
+
+MODALITY = Modality(
+    name="mammo",
+    modalities=("MG",),
+    views=("CC", "MLO"),
+    size=(256, 256),
+    backbone="tf_efficientnet_b2",
+    crop="breast",
+    flip=False,
+    phantom="mammo",
+    paper={"A1/none": Published("image .78 (.773-.786), study .81 (.794-.818), Black against White", "Table 3", 0.81)},
+    released_code={"A1/none": Published("image .88 on another test set", "released notebook", 0.88)},
+)
