@@ -10,7 +10,8 @@ from threading import Barrier
 
 import numpy as np
 
-from fastrace.bench.machine import text_of, usable_cpus
+from fastrace.bench.machine import text_of
+from fastrace.execute.cpus import usable_cpus
 
 
 def evict() -> None:

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fastrace.bench.machine import usable_cpus
 from fastrace.bench.measure import Peer, hot_and_cold
 from fastrace.bench.row import Error, Row, difference
 from fastrace.bench.timing import threads
 from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.gather import as_shard, gather
 
 ROWS, SHARDS, BATCH = 600, 4, 32

@@ -13,6 +13,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from fastrace.execute.cpus import usable_cpus
+
 ROOT = Path(__file__).resolve().parents[1]  # of the checkout: fastrace/bench is a link there
 # Every library that is measured or measured against -> the names under which it may have been installed.
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -40,11 +42,6 @@ def version(*packages: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return "not installed"
-
-
-def usable_cpus() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load() -> float:

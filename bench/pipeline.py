@@ -114,10 +114,9 @@ def rows(quick: bool = False) -> list[Row]:
         Eight files instead of 24, and fewer rounds: half a minute instead of two.
     """
     from fastrace.modality import get_modality
-    from fastrace.preprocess.pool import Pool
     from fastrace.preprocess.recipe import Recipe
     from fastrace.preprocess.store import ShardWriter
-    from fastrace.preprocess.task import Settings, Task
+    from fastrace.preprocess.task import Settings, Task, decoders
 
     count = QUICK_FILES if quick else FILES
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
@@ -126,7 +125,7 @@ def rows(quick: bool = False) -> list[Row]:
         files = sorted(archive.iterdir())
         tasks = [Task(number, str(file), file.stat().st_size) for number, file in enumerate(files)]
         preset = get_modality("any")
-        ours = stack.enter_context(Pool(Settings(Recipe.from_preset(preset, size=SIZE), preset, 1 << 28), 2))
+        ours = stack.enter_context(decoders(Settings(Recipe.from_preset(preset, size=SIZE), preset, 1 << 28), 2))
 
         def run_ours() -> None:
             shard = ShardWriter(Path(temporary), 0, SIZE, "uint16")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 
-from fastrace.bench.machine import usable_cpus
 from fastrace.bench.measure import Peer, measure
 from fastrace.bench.row import Row, difference
 from fastrace.bench.timing import threads
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.ranking import TOLERANCE, bootstrap_auc, draw_weights, placements
 from fastrace.statistics import bootstrap, rank_images
 

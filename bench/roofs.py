@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.bench.machine import usable_cpus
+from fastrace.execute.cpus import usable_cpus
 
 
 def roofs(quick: bool = False) -> dict[str, dict[str, float]]:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrace.bench.machine import load, usable_cpus
+from fastrace.bench.machine import load
+from fastrace.execute.cpus import usable_cpus
 
 # operation, peer, version ("not installed");
 # caches ("hot", "cold", or None where they are as they come);

@@ -8,13 +8,14 @@ from typing import Any
 
 from fastrace.bench import GROUPS, NAMES, QUICK_NAMES
 from fastrace.bench.isolate import run_apart
-from fastrace.bench.machine import ROOT, environment, usable_cpus
+from fastrace.bench.machine import ROOT, environment
 from fastrace.bench.roofline import roofline
 from fastrace.bench.row import Row, figures, is_ours
 from fastrace.bench.session import Settings
 from fastrace.bench.table import README_OPERATIONS, described, markdown
 from fastrace.bench.targets import targets_markdown
 from fastrace.errors import UsageError
+from fastrace.execute.cpus import usable_cpus
 
 RESULT = ROOT / "bench" / "results" / "cpu.json"
 # Of the document. 1, without a number, had no samples; 2 no state of the caches and no root mean square error.

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from fastrace.bench.gather import BATCH, HEIGHT, WIDTH, make_dataset
-from fastrace.bench.machine import usable_cpus
 from fastrace.bench.measure import Peer, measure
 from fastrace.bench.row import Row
 from fastrace.bench.timing import threads
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.gather import as_shard, gather
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order

@@ -19,10 +19,11 @@ import torch
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-from fastrace.bench.machine import OPENCV, usable_cpus
+from fastrace.bench.machine import OPENCV
 from fastrace.bench.measure import Peer, hot_and_cold
 from fastrace.bench.row import Error, Row, difference
 from fastrace.bench.timing import threads
+from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.window import TOLERANCE, Transfer, window, window_reference
 
 CENTER, WIDTH = 2000.0, 2400.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastrace.errors import FastraceError
+from fastrace.execute.cpus import usable_cpus
 
 _PACKAGES = (
     "torch", "triton", "torchvision", "timm", "numpy", "numba", "scipy", "scikit-learn", "pandas", "pyarrow", "pydicom",
@@ -47,7 +47,7 @@ def examine() -> Report:
     report.machine = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": usable_cpus(),
     }
     for name in _PACKAGES:
         try:

@@ -21,7 +21,8 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.errors import RunError, UsageError
-from fastrace.run_folder import SCHEMA, RunFolder, set_threads
+from fastrace.execute.cpus import set_threads
+from fastrace.run_folder import SCHEMA, RunFolder
 from fastrace.statistics import hidden as _hidden
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint

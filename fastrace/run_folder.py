@@ -217,24 +217,3 @@ def environment(device: str) -> dict[str, Any]:
         "cuda": torch.version.cuda if device == "cuda" else None,
         "threads": torch.get_num_threads(),
     }
-
-
-def set_threads() -> int:
-    """Let torch use the cores this process may use; OMP_NUM_THREADS wins. Returns the number.
-
-    torch counts the machine's cores, which in a container with a quota is too many: threads then wait for each other.
-    """
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        allowed = min(torch.get_num_threads(), len(os.sched_getaffinity(0)), _quota())
-        torch.set_num_threads(max(1, allowed))
-    return torch.get_num_threads()
-
-
-def _quota() -> int:
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, round(int(quota) / int(period)))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return os.cpu_count() or 1

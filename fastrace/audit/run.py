@@ -14,13 +14,10 @@ import datetime
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
 
 from fastrace import __version__
 from fastrace.audit import document
@@ -51,8 +48,11 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import Degradation
 from fastrace.errors import UsageError
+from fastrace.execute.cpus import set_threads
+from fastrace.execute.protocol import Work
+from fastrace.execute.threads import Threads, one_blas_thread
 from fastrace.models import SMALL
-from fastrace.run_folder import RunFolder, environment, set_threads
+from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
 
 
@@ -144,11 +144,12 @@ def _run(
     spacing = _spacing(subjects)
     tasks = _tasks(wanted, partition, networks)
     found = _answer_all(tasks, tables, work / "cells", request, spacing, progress)
-    found = correct(found, request.permutations)
+    with one_blas_thread():  # as its cells were computed: it computes some again
+        found = correct(found, request.permutations)
     found = with_bands(found, {one.id for one in wanted if one.curve}, subjects, request.seed)
     clock.lap("cells")
 
-    with threadpool_limits(1):  # see `_answer_all`
+    with one_blas_thread():
         controls = run_controls(Material(tables, request.seed, request.permutations, progress))
     clock.lap("controls")
 
@@ -237,18 +238,13 @@ def _answer_all(
         return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel)
 
     found = []
-    # Matrices of a hundred rows: two cells at once on two cores, not two threads on one product.
-    with threadpool_limits(1), ThreadPoolExecutor(_workers(tables.subjects)) as pool:
-        for one_answer in pool.map(one, range(len(tasks))):
+    # One cell at a time: the long parts of a cell have a thread for each processor, and a second would double the memory.
+    with Threads(Work(one), 1) as executor:
+        for one_answer in executor.results(range(len(tasks))):
             found.append(one_answer)
             progress.step()
     progress.end()
     return found
-
-
-def _workers(subjects: Subjects) -> int:
-    """Cells at once: a thread each, while their matrices fit in 4 GB."""
-    return max(1, min(torch.get_num_threads(), (1 << 32) // (len(subjects) * 800 * 60)))
 
 
 def _in_order(cells: Sequence[Cell]) -> tuple[Cell, ...]:

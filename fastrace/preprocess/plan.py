@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from fastrace.console.progress import Progress
 from fastrace.preprocess.begin import inputs
-from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.task import Settings, Task
+from fastrace.preprocess.task import Settings, Task, decoders
 
 _TIMED_FILES = 8
 
@@ -45,9 +44,9 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     images = 0
     good: list[Task] = []
     tasks = (Task(n, source.path, source.size, inspect=True) for n, source in enumerate(sources))
-    with progress, Pool(settings, job.jobs) as pool:
+    with progress, decoders(settings, job.jobs) as executor:
         progress.begin("inspect", len(sources), "files")
-        for results in pool.results(tasks):
+        for results in executor.results(tasks):
             first = results[0]
             if first.reason is not None:
                 rejected[first.reason] += max(1, first.frames)

@@ -31,7 +31,6 @@ from fastrace.errors import DatasetError, RejectedInput
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.body_part import check, names_a_part
 from fastrace.preprocess.datasheet import datasheet
-from fastrace.preprocess.pool import Pool
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.sheet import contact_sheet
@@ -45,7 +44,7 @@ from fastrace.preprocess.store import (
     private_folder,
     write_part,
 )
-from fastrace.preprocess.task import Result, Settings, Task
+from fastrace.preprocess.task import Result, Settings, Task, decoders
 
 _SHARD_BYTES = 256 << 20
 # A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign
@@ -134,8 +133,8 @@ class _Writer:
             )
             try:
                 progress.begin("preprocess", len(self.sources), "files")
-                with Pool(settings, self.job.jobs) as pool:
-                    for results in pool.results(tasks):
+                with decoders(settings, self.job.jobs) as executor:
+                    for results in executor.results(tasks):
                         for result in results:
                             if result.source == first_source and result.frame < first_frame:
                                 continue  # written before the interruption

@@ -1,10 +1,15 @@
-"""What goes to a worker process and what comes back. The parent needs only this: importing it loads no torch."""
+"""What goes to a worker process, what comes back, and what is done in between. The parent needs only this: importing it loads no
+torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastrace.execute.processes import Processes
+from fastrace.execute.protocol import Executor, Work
 from fastrace.modality import Modality
 from fastrace.preprocess.recipe import Recipe
 
@@ -51,3 +56,48 @@ class Settings:
     recipe: Recipe
     preset: Modality
     max_pixels: int
+
+
+def decoders(settings: Settings, jobs: int) -> Executor[Task, list[Result]]:
+    """Reads files where a crash costs one file: their frames in order, a file with many frames before the next file.
+
+    Parameters
+    ----------
+    settings : Settings
+    jobs : int
+        Files at once; the results do not depend on it.
+    """
+    return Processes(Work(partial(_read, settings), _load, _rest, _crashed), jobs)
+
+
+def _load() -> None:
+    """One thread for each worker, and the imports before the first file, so that a failure is not blamed on it."""
+    import torch
+
+    import fastrace.preprocess.worker  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def _read(settings: Settings, task: Task) -> list[Result]:
+    from fastrace.preprocess.worker import work
+
+    return work(settings, task)
+
+
+def _rest(task: Task, answer: list[Result]) -> list[Task]:
+    """The tasks for the other frames of a file whose first frames have been read."""
+    if task.first or task.inspect or not answer or answer[-1].frames <= FRAMES_PER_TASK:
+        return []
+    total = answer[-1].frames
+    starts = range(FRAMES_PER_TASK, total, FRAMES_PER_TASK)
+    return [Task(task.source, task.path, task.size, start, total) for start in starts]
+
+
+def _crashed(task: Task) -> list[Result]:
+    message = (
+        "the process that decoded it ended twice (a crash in the codec, or the system ran out of memory); "
+        "try again with --jobs 1, or transcode the file"
+    )
+    lost = range(task.first, max(task.first + 1, min(task.frames, task.first + FRAMES_PER_TASK)))
+    return [Result(task.source, frame, task.frames, "decoder_crashed", message) for frame in lost]

@@ -17,9 +17,10 @@ from fastrace.cohort.selection import Cohort, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
+from fastrace.execute.cpus import set_threads
 from fastrace.models.build import build
 from fastrace.models.weights import choose_initial
-from fastrace.run_folder import SCHEMA, RunFolder, environment, set_threads
+from fastrace.run_folder import SCHEMA, RunFolder, environment
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.loop import TrainingState, fit

@@ -66,9 +66,9 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_files(tmp_path: Path) -
     """A program read from standard input has no file that a spawned process could import."""
     program = (
         "from pathlib import Path\n"
-        "from fastrace.preprocess.pool import Pool\n"
-        "from fastrace.preprocess.task import Settings, Task\n"
-        "with Pool(None, 1) as pool:\n"
+        "from fastrace.execute.processes import Processes\n"
+        "from fastrace.preprocess.task import Task\n"
+        "with Processes(None, 1) as pool:\n"
         "    list(pool.results([Task(0, 'file', 1)]))\n"
     )
     done = subprocess.run(

@@ -288,10 +288,10 @@ def test_early_stopping_keeps_the_best_epoch(ask: Ask) -> None:
 
 
 def test_the_plateau_lowers_the_rate_by_the_recipes_factor(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _judge, _rate
+    from fastrace.train.loop import TrainingState, _judge, _rate
 
     recipe = replace(ask().recipe, schedule="plateau", watch="loss", plateau_patience=2, least_learning_rate=1e-5)
-    done = Progress(learning_rate=1e-3)
+    done = TrainingState(learning_rate=1e-3)
     rates = []
     for epoch in range(1, 11):
         _judge(done, recipe, torch.nn.Linear(1, 1), epoch, 0.5, 1.0)
@@ -300,17 +300,17 @@ def test_the_plateau_lowers_the_rate_by_the_recipes_factor(ask: Ask) -> None:
 
 
 def test_the_cosine_warms_up_and_ends_near_zero(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _rate
+    from fastrace.train.loop import TrainingState, _rate
 
     recipe = replace(ask().recipe, epochs=100, warmup=0.05, learning_rate=1.0)
-    rates = [_rate(recipe, Progress(), epoch) for epoch in (0, 2.5, 5, 52.5, 100)]
+    rates = [_rate(recipe, TrainingState(), epoch) for epoch in (0, 2.5, 5, 52.5, 100)]
     assert rates == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.0], abs=1e-12)
 
 
 def test_ties_in_auc_are_decided_by_the_loss(ask: Ask) -> None:
-    from fastrace.train.loop import Progress, _judge
+    from fastrace.train.loop import TrainingState, _judge
 
-    done = Progress()
+    done = TrainingState()
     network = torch.nn.Linear(1, 1)
     for epoch, (auc, loss) in enumerate([(1.0, 0.5), (1.0, 0.4), (0.9, 0.1), (1.0, 0.45)], 1):
         _judge(done, ask().recipe, network, epoch, auc, loss)
@@ -411,14 +411,14 @@ def test_a_cpu_run_is_compiled_only_when_asked(
 
 
 def test_threads_follow_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fastrace import run_folder
+    from fastrace.execute import cpus
 
-    assert run_folder.set_threads() == 1  # OMP_NUM_THREADS wins
+    assert cpus.set_threads() == 1  # OMP_NUM_THREADS wins
     monkeypatch.delenv("OMP_NUM_THREADS")
     torch.set_num_threads(2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    monkeypatch.setattr(run_folder, "_quota", lambda: 1)
-    assert run_folder.set_threads() == 1
+    monkeypatch.setattr(cpus, "quota", lambda: 1)
+    assert cpus.set_threads() == 1
 
 
 def test_a_failed_compilation_says_how_to_go_on(planted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

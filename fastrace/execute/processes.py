@@ -1,0 +1,188 @@
+"""A process pool that keeps order, bounds what is in flight, survives crashing libraries and dies with its parent.
+
+Each worker has a pipe of its own. With the shared queue of concurrent.futures, a worker that was killed while it sent its
+result left half a message in the queue, and the interpreter waited for the rest of it for ever when it was interrupted.
+With pipes, a dead worker is an end of file, and which task it was at is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic
+
+from fastrace.errors import FastraceError
+from fastrace.execute.order import Slot, in_order
+from fastrace.execute.protocol import TRIES, Answer, Task, Work
+
+_PR_SET_PDEATHSIG = 1
+# The second task waits in the pipe, so that a worker need not wait for the parent between two tasks.
+_TASKS_PER_WORKER = 2
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Task, Answer]):
+    process: BaseProcess
+    pipe: Connection
+    slots: deque[Slot[Task, Answer]] = field(default_factory=deque)
+    started: bool = False
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An exception on its way to the parent, with the text of its traceback, which cannot travel."""
+
+    error: Exception
+    text: str
+
+
+class Processes(Generic[Task, Answer]):
+    """An `fastrace.execute.protocol.Executor`: worker processes of this machine.
+
+    Processes are spawned, not forked: torch and codec threads do not survive a fork.
+
+    Parameters
+    ----------
+    work : Work
+        Sent to each worker when it starts.
+    jobs : int
+        Number of processes; they start when there are tasks for them.
+    """
+
+    def __init__(self, work: Work[Task, Answer], jobs: int) -> None:
+        self._work = work
+        self._jobs = jobs
+        self._workers: list[_Worker[Task, Answer]] = []
+
+    def __enter__(self) -> Processes[Task, Answer]:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for worker in self._workers:
+            worker.process.kill()  # at once: nobody waits for what it is at
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers = []
+
+    def results(self, tasks: Iterable[Task]) -> Iterator[Answer]:
+        """Yield the answers in order, as `fastrace.execute.protocol.Executor` says.
+
+        Raises
+        ------
+        FastraceError
+            If workers end as soon as they start.
+        """
+        return in_order(self._work, tasks, self._jobs, self._assign, self._receive)
+
+    def _assign(self, slots: list[Slot[Task, Answer]]) -> None:
+        """Give tasks to workers with room, starting workers as long as there are too few."""
+        for slot in slots:
+            if slot.outcome is not None:
+                continue
+            worker = min(self._workers, key=lambda worker: len(worker.slots), default=None)
+            if len(self._workers) < self._jobs and (worker is None or worker.slots):
+                worker = self._start()
+            if worker is None or len(worker.slots) >= _TASKS_PER_WORKER:
+                return
+            slot.outcome = Future()
+            worker.slots.append(slot)
+            with contextlib.suppress(OSError):  # it died: _receive() notices
+                worker.pipe.send(slot.task)
+
+    def _start(self) -> _Worker[Task, Answer]:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._work, os.getpid()), daemon=True)
+        process.start()
+        theirs.close()  # or its end would stay open here, and its death would be no end of file
+        worker: _Worker[Task, Answer] = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _receive(self, _: Slot[Task, Answer]) -> None:
+        """Wait until a worker has an answer or is dead."""
+        ready = wait([worker.pipe for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.pipe in ready]:
+            try:
+                message = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._died(worker)
+                continue
+            if worker.started:
+                _settle(worker.slots.popleft(), message)
+            worker.started = True  # its first message says only that
+
+    def _died(self, worker: _Worker[Task, Answer]) -> None:
+        """Give a dead worker's tasks to others; the one it was at counts a try."""
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        if not worker.started:
+            raise FastraceError(
+                "worker processes end as soon as they start; a script that calls fastrace must be a file and do so "
+                "below  if __name__ == '__main__':  - otherwise see what the workers printed above"
+            )
+        for place, slot in enumerate(worker.slots):
+            slot.tries += place == 0
+            if slot.tries < TRIES:
+                slot.outcome = None
+            else:
+                _settle(slot, self._lost(slot.task))
+
+    def _lost(self, task: Task) -> Answer | _Raised:
+        if self._work.lost is not None:
+            return self._work.lost(task)
+        message = "the process of a task ended twice (a crash in a library, or the system ran out of memory)"
+        return _Raised(FastraceError(message), f"{message}: {task!r:.200}")
+
+
+def _settle(slot: Slot[Task, Answer], message: Any) -> None:
+    """Set the outcome of a task: its answer, or what it raised."""
+    assert slot.outcome is not None
+    if isinstance(message, _Raised):
+        message.error.__cause__ = RuntimeError(f"in a worker process:\n{message.text}")
+        slot.outcome.set_exception(message.error)
+    else:
+        slot.outcome.set_result(message)
+
+
+def _serve(pipe: Connection, work: Work[Task, Answer], parent: int) -> None:
+    """Run a worker process, which ignores Ctrl-C (the parent ends it) and ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # An idle worker would see the end of its pipe; one in a long decode would live on without this.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    work.initializer()
+    pipe.send("ready")
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(_answer(work, pipe.recv()))
+
+
+def _answer(work: Work[Task, Answer], task: Task) -> Answer | _Raised:
+    try:
+        return work.function(task)
+    except Exception as error:
+        if work.lost is not None:
+            raise  # ends this process, which prints it: a crash like any other, and a new process tries again
+        text = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # of a class that cannot travel: its words can
+            return _Raised(FastraceError(f"{type(error).__name__}: {error}"), text)
+        return _Raised(error, text)
