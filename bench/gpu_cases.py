@@ -31,7 +31,7 @@ SIDE = 224
 MAMMOGRAM, TO = (3328, 2560), (1024, 512)
 CHECKED = 2  # images of a batch that are held against float64
 SIGMA, SEED = 0.1, 1
-BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))  # pruned to 32 and 64 coefficients in `folded`, and not at all
+BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))
 SWEEP = 20  # cut-offs of one image
 DEGRADATIONS = ("lowpass:25+noise:gaussian:0.1+clip:0.6", "lowpass:25+clip:0.6")
 FLOAT32_ROUNDING, FLOAT16_ROUNDING = 2.0**-22, 2.0**-10  # of values up to 2
@@ -138,17 +138,6 @@ def _torch_filter(device: torch.device, side: int, low: float, high: float) -> t
     return mask, lambda images, mask: torch.fft.irfft2(torch.fft.rfft2(images) * mask, s=images.shape[-2:])
 
 
-def _folded(images: Tensor, low: float, high: float, dtype: torch.dtype) -> Tensor:
-    module = importlib.import_module("fastrace.kernels.bandpass.folded")  # needs triton
-    result: Tensor = module.folded(images, low, high, dtype=dtype)
-    return result
-
-
-def bandpass_name(low: float, high: float, side: int) -> str:
-    """Return what the rows of `bandpass_case` are called."""
-    return f"bandpass {low:g}:{high:g} {side}x{side} float32"
-
-
 def bandpass_case(device: torch.device, count: int, side: int, low: float, high: float) -> Case:
     """One ideal filter for all images, float32 in and out."""
     images = _display(device, count, side, side)
@@ -162,11 +151,10 @@ def bandpass_case(device: torch.device, count: int, side: int, low: float, high:
         *_both("fastrace", lambda: bandpass(images, low, high)),
         *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
         *_both("fastrace, plain", ours(cuda.PLAIN)),
-        *_both("fastrace, folded", lambda: _folded(images, low, high, torch.float32)),
         *_ways("torch.fft", torch_way, images, mask),
     ]
     return Case(
-        bandpass_name(low, high, side),
+        f"bandpass {low:g}:{high:g} {side}x{side} float32",
         count,
         count * side * side * 8,
         peers,
@@ -238,7 +226,6 @@ def fused_case(device: torch.device, count: int, side: int, low: float, high: fl
         *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
         *_both("fastrace, callbacks, noise after", without_noise(cuda.CALLBACKS)),
         *_both("fastrace, plain", ours(cuda.PLAIN)),
-        *_both("fastrace, folded, noise after", lambda: finish(_folded(images, low, high, torch.float32))),
         *_ways("torch.fft", torch_way, images, mask, other=OTHER_NOISE),
     ]
     operation = f"bandpass {low:g}:{high:g}, noise, clamp {side}x{side} uint16 -> float16"

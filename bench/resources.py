@@ -35,7 +35,7 @@ from typing import Any
 
 from fastrace.kernels.bandpass import cuda, jit
 
-MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise", "fastrace.kernels.bandpass.folded")
+MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
 _STORED = [f"{result}_{kind}" for result in ("float16", "bfloat16", "float32") for kind in jit.KINDS.values()]

@@ -17,7 +17,6 @@ pytest.importorskip("cupy")
 
 from fastrace.kernels.bandpass import bandpass, bandpass_reference, bandpass_sweep, jit
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
-from fastrace.kernels.bandpass.folded import PIXELS, TOLERANCE, folded
 from fastrace.kernels.bandpass.gain import SHAPES
 from fastrace.kernels.noise import KINDS, noise, noise_reference
 from fastrace.kernels.window import Transfer, window, window_reference
@@ -85,14 +84,3 @@ def test_noise(kind: str, size: tuple[int, int, int]) -> None:
     got = noise(torch.from_numpy(images).cuda(), torch.from_numpy(ids).cuda(), kind, AMOUNTS[kind], seed=1)
     expected = noise_reference(images, ids, kind, AMOUNTS[kind], seed=1)
     assert np.abs(got.cpu().numpy() - expected).max() <= (0.0041 if kind == "poisson" else 1e-5)
-
-
-@pytest.mark.parametrize("n", [2, 14, 70, 254])
-@pytest.mark.parametrize("pixel", PIXELS)
-def test_folded(n: int, pixel: torch.dtype) -> None:
-    values = torch.from_numpy(random(2, n, n))
-    images = (values * 65535).to(torch.int32).to(pixel) if pixel == torch.uint16 else values.to(pixel)
-    exact = images.double().numpy() / (65535 if pixel == torch.uint16 else 1)
-    for low, high in ((0, 5), (3, INF)):
-        got = folded(images.cuda(), low, high).double().cpu().numpy()
-        assert np.abs(got - bandpass_reference(exact, low, high)).max() <= TOLERANCE
