@@ -22,7 +22,7 @@ from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
-from fastrace.kernels.bandpass.gain import IDEAL, gain
+from fastrace.kernels.bandpass.gain import gain
 from fastrace.kernels.bandpass.jit import Epilogue
 from fastrace.kernels.noise import NORMAL_ERROR, noise, noise_reference, prepared
 from fastrace.kernels.window import Transfer, window, window_reference
@@ -145,7 +145,7 @@ def bandpass_case(device: torch.device, count: int, side: int, low: float, high:
     expected = bandpass_reference(images[:CHECKED].cpu().numpy(), low, high)
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch(images, [low], [high], False, IDEAL, 2, path=path)
+        return lambda: cuda.launch(images, [low], [high], False, path=path)
 
     peers = [
         *_both("fastrace", lambda: bandpass(images, low, high)),
@@ -174,7 +174,7 @@ def sweep_case(device: torch.device, count: int, side: int) -> Case:
     expected = np.stack([bandpass_reference(checked, *band) for band in bands], 1)
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+        return lambda: cuda.launch_sweep(images, lows, highs, False, path=path)
 
     def torch_way(images: Tensor, masks: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(images)[:, None] * masks, s=images.shape[-2:])
@@ -210,13 +210,13 @@ def fused_case(device: torch.device, count: int, side: int, low: float, high: fl
     )
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch_fused(images, [low], [high], False, IDEAL, 2, epilogue, full_scale=scale, path=path)
+        return lambda: cuda.launch_fused(images, [low], [high], False, epilogue, full_scale=scale, path=path)
 
     def finish(values: Tensor) -> Tensor:
         return noise(values, ids, "gaussian", SIGMA, seed=SEED).clamp(-1, 1).half()
 
     def without_noise(path: str) -> Callable[[], Tensor]:
-        return lambda: finish(cuda.launch_fused(images, [low], [high], False, IDEAL, 2, full_scale=scale, path=path))
+        return lambda: finish(cuda.launch_fused(images, [low], [high], False, full_scale=scale, path=path))
 
     def torch_way(stored: Tensor, mask: Tensor) -> Tensor:
         values = filtered(stored.float() / scale, mask)

@@ -46,7 +46,7 @@ CUDA_SOURCES: dict[str, tuple[str, ...]] = {
         "bandpass_begin",
         "bandpass_cutoffs",
         *(f"bandpass_load_{pixel}" for pixel in ("uint8", "uint16", "float16", "float32")),
-        *(f"bandpass_gain_{gains.lower()}" for gains in (jit.SHARED, jit.EACH_IDEAL, jit.EACH_SMOOTH)),
+        *(f"bandpass_gain_{gains.lower()}" for gains in (jit.SHARED, jit.EACH)),
         *(f"bandpass_store_{stored}" for stored in _STORED),
     ),
 }

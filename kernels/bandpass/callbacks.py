@@ -24,11 +24,10 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import bandpass, cuda, jit, per_image
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs, read_cutoffs
+from fastrace.kernels.bandpass.gain import MAX_PIXELS, check_cutoffs, read_cutoffs
 from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
-_NAMES = tuple(SHAPES)  # SHAPES numbers them 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ def apply_fused(
     high: float | Tensor,
     *,
     complement: bool = False,
-    shape: str = "ideal",
-    order: int = 2,
     noise: Noise | None = None,
     ids: Tensor | None = None,
     clamp: tuple[float, float] | None = None,
@@ -62,7 +59,7 @@ def apply_fused(
     ----------
     images : Tensor, [N, H, W] uint8, uint16, float16 or float32
         Stored integers (display value 1 is the largest) or display values; CPU or CUDA, any strides.
-    low, high, complement, shape, order
+    low, high, complement
         As for `bandpass`: numbers, or one value per image in a CPU tensor [N].
     noise : Noise or None
     ids : Tensor, [N] int64 on the device of `images`
@@ -80,7 +77,7 @@ def apply_fused(
     Raises
     ------
     UsageError
-        For a wrong type, shape, filter, noise, clamp or deviation.
+        For a wrong type, size, filter, noise, clamp or deviation.
     BackendMissing
         For CUDA images where CuPy is not installed.
     """
@@ -93,10 +90,6 @@ def apply_fused(
         raise UsageError(f"bandpass takes images of up to 2^31 pixels, not {height} x {width}")
     if dtype not in jit.RESULTS:
         raise UsageError(f"apply_fused gives float32, float16 or bfloat16, not {dtype}")
-    if shape not in SHAPES:
-        raise UsageError(f"unknown filter shape {shape!r}; choose from {', '.join(SHAPES)}")
-    if not 1 <= order <= 32:
-        raise UsageError(f"the order of a Butterworth filter is 1 .. 32, not {order}")
     lowest, highest = clamp if clamp is not None else (-math.inf, math.inf)
     if not lowest <= highest:
         raise UsageError(f"clamp takes (low, high) with low <= high, not {clamp}")
@@ -118,7 +111,7 @@ def apply_fused(
         check_cutoffs(low, high)
         cutoffs = float(low), float(high), None
     result: Tensor = torch.ops.fastrace.bandpass_fused(
-        images, *cutoffs, complement, SHAPES[shape], order, keys, *drawn, lowest, highest, mean, std, dtype
+        images, *cutoffs, complement, keys, *drawn, lowest, highest, mean, std, dtype
     )
     return result
 
@@ -130,8 +123,6 @@ def _fused(
     high: float,
     each: Tensor | None,  # [2, N] float64 on the host, instead
     complement: bool,
-    shape: int,
-    order: int,
     ids: Tensor | None,
     kind: int,
     a: float,
@@ -147,7 +138,7 @@ def _fused(
 ) -> Tensor:
     values = images.to(torch.float32) / FULL_SCALE[images.dtype]
     edges = (low, high) if each is None else each.unbind()
-    values = bandpass(values, *edges, complement=complement, shape=_NAMES[shape], order=order)
+    values = bandpass(values, *edges, complement=complement)
     if kind >= 0:
         values = torch.ops.fastrace.noise(values, ids, kind, a, b, threshold, seed, stream)
     result = ((values.clamp(lowest, highest) - mean) / std).to(dtype)
@@ -161,8 +152,6 @@ def _fused_on_cuda(
     high: float,
     each: Tensor | None,  # [2, N] float64 on the host, instead
     complement: bool,
-    shape: int,
-    order: int,
     ids: Tensor | None,
     kind: int,
     a: float,
@@ -180,7 +169,7 @@ def _fused_on_cuda(
     epilogue = jit.Epilogue(dtype, lowest, highest, kind, keys, a, b, threshold, seed, stream, mean, std)
     lows, highs = ([low], [high]) if each is None else read_cutoffs(*each.unbind())
     scale = FULL_SCALE[images.dtype]
-    return cuda.launch_fused(images.contiguous(), lows, highs, complement, shape, order, epilogue, full_scale=scale)
+    return cuda.launch_fused(images.contiguous(), lows, highs, complement, epilogue, full_scale=scale)
 
 
 @_fused.register_fake

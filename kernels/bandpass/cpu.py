@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fastrace.kernels import _extension
-from fastrace.kernels.bandpass.gain import inverse_square, scaled_edge
+from fastrace.kernels.bandpass.gain import scaled_edge
 
 _loaded = False
 _once = threading.Lock()
@@ -32,47 +32,36 @@ def load() -> None:
 
 
 @lru_cache(maxsize=1024)
-def edges(low: float, high: float, height: int, width: int) -> tuple[int, int, float, float]:
-    """Return the integer edges of an ideal filter and 1 / (cut-off P)^2 of a smooth one, P = min(H, W)."""
-    unit = float(min(height, width))
-    integers = scaled_edge(low, height, width), scaled_edge(high, height, width)
-    return *integers, inverse_square(low * unit), inverse_square(high * unit)
+def edges(low: float, high: float, height: int, width: int) -> tuple[int, int]:
+    """Return the integer edges of a filter: it keeps scaled squares from the first on and below the second."""
+    return scaled_edge(low, height, width), scaled_edge(high, height, width)
 
 
-def launch(images: Tensor, low: float, high: float, complement: bool, shape: int, order: int) -> Tensor:
+def launch(images: Tensor, low: float, high: float, complement: bool) -> Tensor:
     """Filter images [N, H, W], contiguous, with one filter."""
     if not _loaded:
         load()
-    filtered: Tensor = torch.ops.fastrace.bandpass_cpu(
-        images, *edges(low, high, *images.shape[1:]), complement, shape, order
-    )
+    filtered: Tensor = torch.ops.fastrace.bandpass_cpu(images, *edges(low, high, *images.shape[1:]), complement)
     return filtered
 
 
-def launch_each(
-    images: Tensor, lows: Sequence[float], highs: Sequence[float], complement: bool, shape: int, order: int
-) -> Tensor:
+def launch_each(images: Tensor, lows: Sequence[float], highs: Sequence[float], complement: bool) -> Tensor:
     """Filter images [N, H, W], contiguous, with a filter for each."""
     load()
-    filtered: Tensor = torch.ops.fastrace.bandpass_each_cpu(
-        images, *_tables(images, lows, highs), complement, shape, order
-    )
+    filtered: Tensor = torch.ops.fastrace.bandpass_each_cpu(images, _edges(images, lows, highs), complement)
     return filtered
 
 
 def launch_sweep(
-    images: Tensor, lows: Sequence[float], highs: Sequence[float], complement: bool, shape: int, order: int
+    images: Tensor, lows: Sequence[float], highs: Sequence[float], complement: bool
 ) -> Tensor:  # [N, K, H, W]
     """Filter images [N, H, W], contiguous, with K filters each, from one forward transform."""
     load()
-    filtered: Tensor = torch.ops.fastrace.bandpass_many_cpu(
-        images, *_tables(images, lows, highs), complement, shape, order
-    )
+    filtered: Tensor = torch.ops.fastrace.bandpass_many_cpu(images, _edges(images, lows, highs), complement)
     return filtered
 
 
-def _tables(images: Tensor, lows: Sequence[float], highs: Sequence[float]) -> tuple[Tensor, Tensor]:
+def _edges(images: Tensor, lows: Sequence[float], highs: Sequence[float]) -> Tensor:  # [F, 2] int64
     height, width = images.shape[1:]
-    rows = [edges(a, b, height, width) for a, b in zip(lows, highs, strict=True)]
-    integers = torch.tensor([row[:2] for row in rows], dtype=torch.int64).reshape(-1, 2)
-    return integers, torch.tensor([row[2:] for row in rows], dtype=torch.float64).reshape(-1, 2)
+    rows = [edges(low, high, height, width) for low, high in zip(lows, highs, strict=True)]
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import jit
-from fastrace.kernels.bandpass.gain import IDEAL, gain
+from fastrace.kernels.bandpass.gain import gain
 from fastrace.kernels.bandpass.jit import AS_IS, Epilogue
 
 SOURCE = Path(__file__).resolve().parent.parent / "csrc" / "bandpass.cu"
@@ -149,7 +149,7 @@ def _trial(device: int) -> str | None:
     stored = (np.arange(120, dtype=np.uint32).reshape(size) * 40503 % 65536).astype(np.uint16)
     images = torch.from_numpy(stored).to(_device(device))
     epilogue = Epilogue(torch.float16, -0.25, 0.25)
-    got = launch_fused(images, lows, highs, False, IDEAL, 2, epilogue, full_scale=65535.0, path=CALLBACKS)
+    got = launch_fused(images, lows, highs, False, epilogue, full_scale=65535.0, path=CALLBACKS)
     spectra = np.fft.fft2(stored / 65535.0) * np.stack(
         [gain(*size[1:], low, high) for low, high in zip(lows, highs, strict=True)]
     )
@@ -204,17 +204,15 @@ def launch(
     lows: list[float],
     highs: list[float],
     complement: bool,
-    shape: int,
-    order: int,
     *,
     path: str | None = None,
 ) -> Tensor:
     """Filter images with one filter (lists of length one) or one for each; `path` overrides `choose` for float32."""
     if images.dtype == torch.float32:
-        return launch_fused(images, lows, highs, complement, shape, order, path=path)
+        return launch_fused(images, lows, highs, complement, path=path)
     out = torch.empty_like(images)
     for part, each, _ in _parts(images, len(lows)):
-        _mask_between(images[part], out[part], lows[each], highs[each], complement, shape, order)
+        _mask_between(images[part], out[part], lows[each], highs[each], complement)
     return out
 
 
@@ -223,8 +221,6 @@ def launch_fused(
     lows: list[float],
     highs: list[float],
     complement: bool,
-    shape: int,
-    order: int,
     epilogue: Epilogue = AS_IS,
     *,
     full_scale: float = 1.0,
@@ -237,7 +233,7 @@ def launch_fused(
     chosen = path or choose(images.device.index).path
     run = _with_callbacks if chosen == CALLBACKS else _with_passes
     for part, each, first in _parts(images, len(lows)):
-        chosen_filter = (lows[each], highs[each], complement, shape, order)
+        chosen_filter = (lows[each], highs[each], complement)
         run(images[part], out[part], chosen_filter, epilogue, full_scale, first)
     return out
 
@@ -247,8 +243,6 @@ def launch_sweep(
     lows: list[float],
     highs: list[float],
     complement: bool,
-    shape: int,
-    order: int,
     *,
     path: str | None = None,
 ) -> Tensor:  # [N, K, H, W]
@@ -263,7 +257,7 @@ def launch_sweep(
     for start in range(0, count, some):
         for first in range(0, len(lows), many):
             part, of = slice(start, start + some), slice(first, first + many)
-            chosen_filters = (lows[of], highs[of], complement, shape, order)
+            chosen_filters = (lows[of], highs[of], complement)
             filtered = out[part, of].view(-1, height, width)
             filters = len(lows[of])
             if callbacks:
@@ -279,13 +273,12 @@ def warm_up(
     *,
     pixel: torch.dtype = torch.float32,
     epilogue: Epilogue = AS_IS,
-    shape: int = IDEAL,
     per_image: bool = False,
 ) -> Choice:
     """Make, load and run once, on the current stream, all that a call of this size and kind needs in a CUDA graph."""
     images = torch.zeros(size, dtype=pixel, device=device)
     cutoffs = size[0] if per_image else 1
-    launch_fused(images, [1.0] * cutoffs, [2.0] * cutoffs, False, shape, 2, epilogue)
+    launch_fused(images, [1.0] * cutoffs, [2.0] * cutoffs, False, epilogue)
     return choose(images.device.index)
 
 
@@ -316,14 +309,14 @@ def _spectrum(images: Tensor, filters: int = 1) -> Tensor:
 def _with_callbacks(
     images: Tensor,
     out: Tensor,
-    chosen_filter: tuple[list[float], list[float], bool, int, int],
+    chosen_filter: tuple[list[float], list[float], bool],
     epilogue: Epilogue,
     full_scale: float,
     first: int,
     filters: int = 1,
 ) -> None:
     cupy = import_cupy()
-    lows, highs, _, shape, _ = chosen_filter
+    lows, highs, _ = chosen_filter
     count, height, width = images.shape
     device = images.device.index
     images = _aligned(images, 16)
@@ -336,7 +329,7 @@ def _with_callbacks(
     constants["spectra"] = spectrum.data_ptr()
     result = None if epilogue.plain else epilogue.dtype
     with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
-        gains = jit.gains_of(len(lows), shape)
+        gains = jit.SHARED if len(lows) == 1 else jit.EACH
         key = jit.Key(count, height, width, images.dtype, result, epilogue.kind, gains, device, stream.ptr, filters)
         kernel = partial(_kernel, cupy, device, "BEGIN")
         # A plan belongs to one stream, but two host threads may share that stream.
@@ -346,7 +339,7 @@ def _with_callbacks(
                 constants["table"] = plan.table.data_ptr()
             if plan.each is not None:
                 constants["each"] = plan.each.data_ptr()
-                jit.send(kernel, plan.each, jit.words(lows, highs, shape, height, width))
+                jit.send(kernel, plan.each, jit.words(lows, highs, height, width))
             jit.begin(kernel, plan.call, constants, 1 if plan.table is None else plan.table.numel())
             plan.forward.fft(_address(cupy, images), _address(cupy, spectrum), cupy.cuda.cufft.CUFFT_FORWARD)
             plan.inverse.fft(_address(cupy, scratch), _address(cupy, target), cupy.cuda.cufft.CUFFT_INVERSE)
@@ -355,7 +348,7 @@ def _with_callbacks(
 def _with_passes(
     images: Tensor,
     out: Tensor,
-    chosen_filter: tuple[list[float], list[float], bool, int, int],
+    chosen_filter: tuple[list[float], list[float], bool],
     epilogue: Epilogue,
     full_scale: float,
     first: int,
@@ -392,8 +385,6 @@ def _mask_between(
     lows: list[float],
     highs: list[float],
     complement: bool,
-    shape: int,
-    order: int,
     filters: int = 1,
 ) -> None:
     """Forward transform, mask, inverse transform; `images` and `out` may be the same if it is no sweep."""
@@ -404,17 +395,16 @@ def _mask_between(
     images = _aligned(images, 2 * images.element_size())
     spectrum = _spectrum(images)
     masked = _spectrum(images, filters) if filters > 1 else spectrum
-    (filter_,) = jit.record(lows, highs, complement, shape, order, (height, width))["filter"]
+    (filter_,) = jit.record(lows, highs, complement, (height, width))["filter"]
     own = torch.empty((len(lows), 2), dtype=torch.int64, device=images.device) if len(lows) > 1 else None
-    at = 0 if own is None else own.data_ptr()
-    edges, cutoffs = (at, 0) if shape == IDEAL else (0, at)
+    edges = 0 if own is None else own.data_ptr()
     many = count * filters
     blocks = (-(-(width // 2 + 1) // THREADS[0]), -(-height // THREADS[1]), min(-(-many // IMAGES_PER_THREAD), 65535))
     with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
         key = PlanKey(count, height, width, images.dtype, device, stream.ptr, filters)
         real, middle, product, result = (cupy.asarray(t.detach()) for t in (images, spectrum, masked, out))
         if own is not None:
-            jit.send(partial(_kernel, cupy, device, "BEGIN"), own, jit.words(lows, highs, shape, height, width))
+            jit.send(partial(_kernel, cupy, device, "BEGIN"), own, jit.words(lows, highs, height, width))
         # A plan belongs to one stream, but two host threads may share that stream.
         with _lock:
             forward, inverse = _plan(key, partial(_make_plain, cupy, key))
@@ -431,7 +421,6 @@ def _mask_between(
                     np.int32(height),
                     np.int32(width),
                     np.uint64(edges),
-                    np.uint64(cutoffs),
                     *filter_,
                     np.float64(1.0 / (height * width)),
                 ),

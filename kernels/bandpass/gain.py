@@ -14,8 +14,6 @@ from torch import Tensor
 
 from fastrace.errors import UsageError
 
-IDEAL, GAUSSIAN, BUTTERWORTH = range(3)
-SHAPES = {"ideal": IDEAL, "gaussian": GAUSSIAN, "butterworth": BUTTERWORTH}
 NO_EDGE = 2**63 - 1  # int64: beyond every squared radius
 MAX_PIXELS = 2**31  # of one image: its squared radii stay below 2^62
 
@@ -58,32 +56,8 @@ def read_cutoffs(low: Tensor, high: Tensor) -> tuple[list[float], list[float]]:
     return lows, highs
 
 
-def inverse_square(cutoff: float) -> float:
-    """Return 1 / cutoff^2, so that it times a squared radius is ``(r / t)^2``; -1 for a cut-off of 0.
-
-    Kept finite: at DC even the smallest cut-off passes everything, and 0 times infinity would be no number.
-    """
-    return -1.0 if cutoff == 0.0 else 1.0 / max(cutoff * cutoff, 1e-300)
-
-
-def lowpass_gain(square: NDArray[np.float64], cutoff: float, shape: int, order: int) -> NDArray[np.float64]:
-    """Return the gain of a smooth low-pass at squared radii; a cut-off of 0 passes nothing, an infinite one everything."""
-    if cutoff == 0.0:
-        return np.zeros_like(square)
-    ratio = square * inverse_square(cutoff)
-    with np.errstate(over="ignore"):
-        return np.asarray(np.exp(-0.5 * ratio) if shape == GAUSSIAN else 1.0 / (1.0 + ratio**order))
-
-
-def gain(
-    height: int, width: int, low: float, high: float, complement: bool = False, shape: int = IDEAL, order: int = 2
-) -> NDArray[np.float64]:
+def gain(height: int, width: int, low: float, high: float, complement: bool = False) -> NDArray[np.float64]:
     """Return the transfer function over the coefficients of ``fft2``, [H, W]."""
     squares = scaled_squares(height, width)
-    if shape == IDEAL:
-        inside = (squares >= scaled_edge(low, height, width)) & (squares < scaled_edge(high, height, width))
-        kept = inside.astype(np.float64)
-    else:
-        radii = squares / float(min(height, width)) ** 2
-        kept = lowpass_gain(radii, high, shape, order) - lowpass_gain(radii, low, shape, order)
-    return 1.0 - kept if complement else kept
+    inside = (squares >= scaled_edge(low, height, width)) & (squares < scaled_edge(high, height, width))
+    return np.asarray(inside != complement, np.float64)

@@ -40,7 +40,6 @@ using torch::stable::Tensor;
 constexpr int64_t kPair = 16;   // columns x and x + kPair share a transform, on every instruction set
 constexpr int64_t kGroup = 16;  // rows that are transformed, or left alone, together
 constexpr int64_t kPixelsPerThread = 100000;  // below that, waking a helper costs more than it gives
-enum { IDEAL, GAUSSIAN, BUTTERWORTH };  // as in kernels/bandpass/gain.py
 
 template <class Real>
 struct Shape {
@@ -124,14 +123,12 @@ Shape<Real> shape_of(int64_t height, int64_t width) {
 
 // ---- gains ---------------------------------------------------------------------------------------------------------
 
+// Keeps low_edge <= (ky W)^2 + (kx H)^2 < high_edge, or as a complement the rest.
 struct Filter {
-  int64_t low_edge, high_edge;  // ideal: keeps low_edge <= (ky W)^2 + (kx H)^2 < high_edge
-  double low, high;             // smooth: 1 / (cut-off P)^2, P = min(H, W); negative for a cut-off of 0
+  int64_t low_edge, high_edge;
   bool complement;
-  int64_t shape, order;
   bool operator==(const Filter& f) const {
-    return low_edge == f.low_edge && high_edge == f.high_edge && low == f.low && high == f.high &&
-        complement == f.complement && shape == f.shape && order == f.order;
+    return low_edge == f.low_edge && high_edge == f.high_edge && complement == f.complement;
   }
 };
 
@@ -147,7 +144,7 @@ struct Gains {
   bool constant = false;            // all rows are treated alike, and not MIXED
 };
 
-// An ideal filter keeps the kx of one ky that lie in [first, last), or as a complement all others: radii grow along a row.
+// A filter keeps the kx of one ky that lie in [first, last), or as a complement all others: radii grow along a row.
 // They grow with ky too, so both ends only move down from one ky to the next.
 struct Interval {
   int32_t first, last;
@@ -164,25 +161,6 @@ std::vector<Interval> intervals(const Filter& f, int64_t height, int64_t width) 
     found.push_back({static_cast<int32_t>(std::min(first, last)), static_cast<int32_t>(last)});
   }
   return found;
-}
-
-// Gains of one ky of a smooth filter, for kx = 0 .. W / 2.
-void smooth_gains(const Filter& f, int64_t ky, int64_t height, int64_t width, const double* upper_x, const double* lower_x,
-                  double* gains) {
-  const double y = static_cast<double>(ky * width) * static_cast<double>(ky * width);
-  const double upper_y = std::exp(-0.5 * y * f.high), lower_y = f.low < 0 ? 0.0 : std::exp(-0.5 * y * f.low);
-  for (int64_t kx = 0; kx <= width / 2; ++kx) {
-    double upper, lower;
-    if (f.shape == GAUSSIAN) {
-      upper = upper_y * upper_x[kx], lower = lower_y * lower_x[kx];
-    } else {
-      const double q = y + static_cast<double>(kx * height) * static_cast<double>(kx * height);
-      upper = lower = 1.0;
-      for (int64_t i = 0; i < f.order; ++i) upper *= q * f.high, lower *= q * f.low;
-      upper = 1.0 / (1.0 + upper), lower = f.low < 0 ? 0.0 : 1.0 / (1.0 + lower);
-    }
-    gains[kx] = f.complement ? 1.0 - (upper - lower) : upper - lower;
-  }
 }
 
 // What a filter does to one row of the half spectrum, found out row by row; row 0 stands for two.
@@ -208,8 +186,10 @@ void finish(const std::vector<Treated>& rows, Gains<Real>& to) {
 }
 
 template <class Real>
-void ideal_gains(const Filter& f, int64_t height, int64_t width, int64_t rows, int64_t lanes, Gains<Real>& to) {
+void make_gains(const Filter& f, int64_t height, int64_t width, int64_t rows, int64_t lanes, Gains<Real>& to) {
   const int32_t columns = static_cast<int32_t>(width / 2 + 1);
+  to.table.resize((rows + kGroup - 1) / kGroup * kGroup * columns);
+  to.zero.resize(columns), to.nyquist.assign(columns, 0);
   const Real inside = static_cast<Real>((f.complement ? 0.0 : 1.0) / static_cast<double>(width));
   const Real outside = static_cast<Real>((f.complement ? 1.0 : 0.0) / static_cast<double>(width));
   const std::vector<Interval> kept = intervals(f, height, width);
@@ -239,36 +219,7 @@ void ideal_gains(const Filter& f, int64_t height, int64_t width, int64_t rows, i
     whole_row(kept[height / 2], to.nyquist);
   }
   finish(found, to);
-}
-
-template <class Real>
-void make_gains(const Filter& f, int64_t height, int64_t width, int64_t rows, int64_t lanes, Gains<Real>& to) {
-  const int64_t columns = width / 2 + 1, padded = (rows + kGroup - 1) / kGroup * kGroup;
-  to.table.resize(padded * columns);
-  to.zero.resize(columns), to.nyquist.assign(columns, 0);
-  if (f.shape == IDEAL) {
-    ideal_gains(f, height, width, rows, lanes, to);
-  } else {
-    std::vector<double> gains(columns), upper_x(columns), lower_x(columns);
-    if (f.shape == GAUSSIAN)
-      for (int64_t kx = 0; kx < columns; ++kx) {
-        const double x = static_cast<double>(kx * height) * static_cast<double>(kx * height);
-        upper_x[kx] = std::exp(-0.5 * x * f.high), lower_x[kx] = f.low < 0 ? 0.0 : std::exp(-0.5 * x * f.low);
-      }
-    std::vector<Treated> found(rows, Treated{false, true});
-    const auto row = [&](int64_t ky, int64_t p, Real* at, int64_t step) {
-      smooth_gains(f, ky, height, width, upper_x.data(), lower_x.data(), gains.data());
-      for (int64_t kx = 0; kx < columns; ++kx) {
-        found[p].any = found[p].any || gains[kx] != 0.0, found[p].all = found[p].all && gains[kx] == 1.0;
-        at[kx * step] = static_cast<Real>(gains[kx] / static_cast<double>(width));
-      }
-    };
-    row(0, 0, to.zero.data(), 1);
-    if (height % 2 == 0) row(height / 2, 0, to.nyquist.data(), 1);
-    for (int64_t p = 1; p < rows; ++p) row(p, p, to.table.data() + p / lanes * lanes * columns + p % lanes, lanes);
-    finish(found, to);
-  }
-  for (int64_t kx = 0; kx < columns; ++kx) to.table[kx * lanes] = 1;
+  for (int32_t kx = 0; kx < columns; ++kx) to.table[kx * lanes] = 1;
 }
 
 // ---- one image -----------------------------------------------------------------------------------------------------
@@ -467,13 +418,12 @@ void run_many(const Tensor& images, const std::vector<Filter>& filters, Tensor& 
   }
 }
 
-Tensor bandpass(Tensor images, int64_t low_edge, int64_t high_edge, double low, double high, bool complement,
-                int64_t shape, int64_t order) {
+Tensor bandpass(Tensor images, int64_t low_edge, int64_t high_edge, bool complement) {
   check(images);
   Tensor out = torch::stable::empty_like(images);
   if (images.numel() == 0) return out;
   ask_for_huge_pages(out.mutable_data_ptr(), out.numel() * out.element_size());
-  const Filter filter{low_edge, high_edge, low, high, complement, shape, order};
+  const Filter filter{low_edge, high_edge, complement};
   if (images.scalar_type() == ScalarType::Double)
     run_shared<double>(images, filter, out);
   else
@@ -481,21 +431,18 @@ Tensor bandpass(Tensor images, int64_t low_edge, int64_t high_edge, double low, 
   return out;
 }
 
-std::vector<Filter> read_filters(const Tensor& edges, const Tensor& cutoffs, bool complement, int64_t shape, int64_t order) {
-  STD_TORCH_CHECK(edges.is_contiguous() && cutoffs.is_contiguous() && edges.numel() == cutoffs.numel() &&
-                      edges.scalar_type() == ScalarType::Long && cutoffs.scalar_type() == ScalarType::Double,
-                  "bandpass: edges must be int64 [F, 2], cut-offs float64 [F, 2]");
+std::vector<Filter> read_filters(const Tensor& edges, bool complement) {
+  STD_TORCH_CHECK(edges.is_contiguous() && edges.scalar_type() == ScalarType::Long && edges.numel() % 2 == 0,
+                  "bandpass: edges must be int64 [F, 2]");
   const int64_t* e = edges.const_data_ptr<int64_t>();
-  const double* c = cutoffs.const_data_ptr<double>();
   std::vector<Filter> filters;
-  for (int64_t i = 0; i < edges.numel(); i += 2)
-    filters.push_back({e[i], e[i + 1], c[i], c[i + 1], complement, shape, order});
+  for (int64_t i = 0; i < edges.numel(); i += 2) filters.push_back({e[i], e[i + 1], complement});
   return filters;
 }
 
-Tensor bandpass_each(Tensor images, Tensor edges, Tensor cutoffs, bool complement, int64_t shape, int64_t order) {
+Tensor bandpass_each(Tensor images, Tensor edges, bool complement) {
   check(images);
-  const std::vector<Filter> filters = read_filters(edges, cutoffs, complement, shape, order);
+  const std::vector<Filter> filters = read_filters(edges, complement);
   STD_TORCH_CHECK(static_cast<int64_t>(filters.size()) == images.size(0), "bandpass: one filter per image is needed");
   Tensor out = torch::stable::empty_like(images);
   if (images.numel() == 0) return out;
@@ -507,9 +454,9 @@ Tensor bandpass_each(Tensor images, Tensor edges, Tensor cutoffs, bool complemen
   return out;
 }
 
-Tensor bandpass_many(Tensor images, Tensor edges, Tensor cutoffs, bool complement, int64_t shape, int64_t order) {
+Tensor bandpass_many(Tensor images, Tensor edges, bool complement) {
   check(images);
-  const std::vector<Filter> filters = read_filters(edges, cutoffs, complement, shape, order);
+  const std::vector<Filter> filters = read_filters(edges, complement);
   Tensor out = torch::stable::new_empty(
       images, {images.size(0), static_cast<int64_t>(filters.size()), images.size(1), images.size(2)});
   if (out.numel() == 0) return out;
@@ -525,13 +472,9 @@ Tensor bandpass_many(Tensor images, Tensor edges, Tensor cutoffs, bool complemen
 }  // namespace fastrace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastrace, m) {
-  m.def(
-      "bandpass_cpu(Tensor images, int low_edge, int high_edge, float low, float high, bool complement, int shape,"
-      " int order) -> Tensor");
-  m.def(
-      "bandpass_each_cpu(Tensor images, Tensor edges, Tensor cutoffs, bool complement, int shape, int order) -> Tensor");
-  m.def(
-      "bandpass_many_cpu(Tensor images, Tensor edges, Tensor cutoffs, bool complement, int shape, int order) -> Tensor");
+  m.def("bandpass_cpu(Tensor images, int low_edge, int high_edge, bool complement) -> Tensor");
+  m.def("bandpass_each_cpu(Tensor images, Tensor edges, bool complement) -> Tensor");
+  m.def("bandpass_many_cpu(Tensor images, Tensor edges, bool complement) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastrace, CPU, m) {

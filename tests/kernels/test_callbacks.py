@@ -16,7 +16,6 @@ from cuda_on_host import Plan, _argument, compile_text, install
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda, jit
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
-from fastrace.kernels.bandpass.gain import IDEAL, SHAPES
 from fastrace.kernels.noise import COUNT_FLIPS, KINDS, PHOTONS_AT_WHITE, noise, prepared
 
 INF = math.inf
@@ -97,10 +96,6 @@ def test_wrong_arguments_are_named() -> None:
         apply_fused(images, torch.zeros(3), 3.0)
     with pytest.raises(UsageError, match="low <= r < high"):
         apply_fused(images, 3, 3)
-    with pytest.raises(UsageError, match="unknown filter shape"):
-        apply_fused(images, 0, 3, shape="box")
-    with pytest.raises(UsageError, match="order of a Butterworth"):
-        apply_fused(images, 0, 3, order=0)
     with pytest.raises(UsageError, match=r"up to 2\^31 pixels"):
         apply_fused(torch.empty(1, 2**16, 2**16, device="meta"), 0, 3)
 
@@ -110,7 +105,7 @@ def test_the_operation_passes_opcheck() -> None:
     drawn = prepared("poisson", 0.5, 3, 4)
     for dtype in jit.RESULTS:
         for cutoffs in ((1.0, 4.0, None), (0.0, INF, torch.stack([edges, edges + 3]))):
-            arguments = (stored(2, 6, 7, dtype=torch.uint16), *cutoffs, False, 0, 2, id_tensor(2), *drawn)
+            arguments = (stored(2, 6, 7, dtype=torch.uint16), *cutoffs, False, id_tensor(2), *drawn)
             torch.library.opcheck(torch.ops.fastrace.bandpass_fused, (*arguments, 0.0, 1.0, 0.5, 0.25, dtype))
 
 
@@ -236,7 +231,7 @@ PATHS = [cuda.CALLBACKS, cuda.PLAIN]
 def launch(images: torch.Tensor, low: Any, high: Any, path: str, **named: Any) -> torch.Tensor:
     """What the CUDA registration of the operation does, on the host."""
     lows, highs = ([low], [high]) if isinstance(low, float) else (low, high)
-    chosen = (named.pop("complement", False), SHAPES[named.pop("shape", "ideal")], named.pop("order", 2))
+    complement = named.pop("complement", False)
     drawn = named.pop("noise", None)
     prepared_noise = prepared(drawn.kind, drawn.amount, drawn.seed, drawn.stream, drawn.photons) if drawn else (-1,)
     ids = id_tensor(len(images)) if drawn else None
@@ -247,7 +242,7 @@ def launch(images: torch.Tensor, low: Any, high: Any, path: str, **named: Any) -
     )._replace(mean=mean, std=std)
     scale = FULL_SCALE[images.dtype]
     assert not named
-    return cuda.launch_fused(images, lows, highs, *chosen, epilogue, full_scale=scale, path=path)
+    return cuda.launch_fused(images, lows, highs, complement, epilogue, full_scale=scale, path=path)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -285,37 +280,35 @@ def test_every_kind_of_noise_is_drawn_for_the_right_pixel_of_the_right_image(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (19, 16, 20), (3, 13, 17)])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_the_launcher_filters_with_shared_and_own_cut_offs(
-    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int], shape: str
+    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int]
 ) -> None:
     images = stored(*size, dtype=torch.float32)
     for low, high, complement in ((0.0, 5.0, False), (2.0, 9.5, True), (4.0, INF, False)):
-        got = launch(images, low, high, path, complement=complement, shape=shape, order=3)
-        expected = bandpass_reference(images.numpy(), low, high, complement=complement, shape=shape, order=3)
+        got = launch(images, low, high, path, complement=complement)
+        expected = bandpass_reference(images.numpy(), low, high, complement=complement)
         assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
     lows, highs = [0.25 * n for n in range(size[0])], [0.25 * n + 5 for n in range(size[0])]
-    got = launch(images, lows, highs, path, shape=shape, order=3)
-    expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape, order=3)
+    got = launch(images, lows, highs, path)
+    expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs))
     assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (3, 16, 20), (2, 13, 17)])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_filters_of_a_sweep_share_the_forward_transform(
-    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int], shape: str
+    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int]
 ) -> None:
     images, bands = stored(*size, dtype=torch.float32), [(0.0, 2.0), (1.5, 4.0), (4.0, INF), (0.0, INF), (0.5, 9.0)]
     lows, highs = [band[0] for band in bands], [band[1] for band in bands]
     for complement in (False, True):
         expected = np.stack(
-            [bandpass_reference(images.numpy(), *band, complement=complement, shape=shape, order=3) for band in bands],
+            [bandpass_reference(images.numpy(), *band, complement=complement) for band in bands],
             1,
         )
         for dtype, tolerance in TOLERANCE.items():
             Plan.ran.clear()
-            got = cuda.launch_sweep(images.to(dtype), lows, highs, complement, SHAPES[shape], 3, path=path)
+            got = cuda.launch_sweep(images.to(dtype), lows, highs, complement, path=path)
             kinds = ("D2Z", "Z2D") if dtype == torch.float64 else ("R2C", "C2R")
             assert Plan.ran == [(kinds[0], size[0]), (kinds[1], 5 * size[0])]
             assert got.is_contiguous()
@@ -332,7 +325,7 @@ def test_a_sweep_of_one_or_no_filter_and_of_more_than_a_plan_holds(
     def sweep(count: int, most: int) -> tuple[torch.Tensor, list[int]]:
         monkeypatch.setattr(cuda, "MAX_ELEMENTS", most)
         Plan.ran.clear()
-        got = cuda.launch_sweep(images[:count], lows[:7], highs[:7], False, IDEAL, 2, path=path)
+        got = cuda.launch_sweep(images[:count], lows[:7], highs[:7], False, path=path)
         return got, [batch for kind, batch in Plan.ran if kind == "C2R"]
 
     whole, batches = sweep(5, 2**31 - 1)
@@ -341,11 +334,9 @@ def test_a_sweep_of_one_or_no_filter_and_of_more_than_a_plan_holds(
         part, batches = sweep(5, most)
         assert batches == expected
         assert (part - whole).abs().max() < TOLERANCE[torch.float32]
-    assert (
-        cuda.launch_sweep(images, [1.0], [3.0], False, IDEAL, 2, path=path)[:, 0] - bandpass(images, 1, 3)
-    ).abs().max() < 2e-6
-    assert cuda.launch_sweep(images, [], [], False, IDEAL, 2, path=path).shape == (5, 0, 9, 11)
-    assert cuda.launch_sweep(images[:0], lows, highs, False, IDEAL, 2, path=path).shape == (0, 7, 9, 11)
+    assert (cuda.launch_sweep(images, [1.0], [3.0], False, path=path)[:, 0] - bandpass(images, 1, 3)).abs().max() < 2e-6
+    assert cuda.launch_sweep(images, [], [], False, path=path).shape == (5, 0, 9, 11)
+    assert cuda.launch_sweep(images[:0], lows, highs, False, path=path).shape == (0, 7, 9, 11)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -355,7 +346,7 @@ def test_a_sweep_keeps_nan_in_its_image_and_leaves_the_input_alone(
     images = stored(3, 8, 10, dtype=torch.float32)
     images[1, 2, 2] = float("nan")
     before = images.clone()
-    got = cuda.launch_sweep(images, [0.0, 2.0, 500.0], [2.0, 3.0, INF], False, IDEAL, 2, path=path)
+    got = cuda.launch_sweep(images, [0.0, 2.0, 500.0], [2.0, 3.0, INF], False, path=path)
     assert not got[1].isfinite().any()
     assert got[[0, 2]].isfinite().all()
     assert torch.equal(images.nan_to_num(7), before.nan_to_num(7))
@@ -365,10 +356,9 @@ def test_more_cut_offs_than_fit_into_the_arguments_of_one_kernel(cupy_on_the_hos
     count = jit.CUTOFFS + 3
     images = stored(count, 4, 6, dtype=torch.float32)
     lows, highs = [0.001 * n for n in range(count)], [1 + 0.002 * n for n in range(count)]
-    for shape in ("ideal", "gaussian"):
-        got = launch(images, lows, highs, cuda.CALLBACKS, shape=shape)
-        expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape)
-        assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
+    got = launch(images, lows, highs, cuda.CALLBACKS)
+    expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs))
+    assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
 
 
 def test_a_plan_serves_other_cut_offs_noise_and_clamps_without_being_made_again(
@@ -410,12 +400,12 @@ def test_a_graph_needs_a_plan_made_before_and_may_hold_cut_offs_of_each_image(
     images, lows, highs = stored(2, 6, 7, dtype=torch.float32), [0.0, 1.0], [2.0, 3.0]
     monkeypatch.setitem(cuda._choices, None, cuda.Choice(path, "as tested here"))
     cuda.warm_up((2, 6, 7), torch.device("cpu"), per_image=True)
-    cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+    cuda.launch_sweep(images, lows, highs, False, path=path)
     made = Plan.made
     with monkeypatch.context() as capture:
         capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
         got = launch(images, lows, highs, path)
-        swept = cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+        swept = cuda.launch_sweep(images, lows, highs, False, path=path)
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
             launch(images[:1], 1.0, 3.0, path)
         with pytest.raises(UsageError, match="call it once before a CUDA graph capture"):
@@ -450,7 +440,7 @@ def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: Simp
     before = Plan.made
     monkey = {0: choice, None: choice}
     cuda._choices.update(monkey)  # a tensor of the host has no device number
-    assert (cuda.launch(images, [1.0], [3.0], False, IDEAL, 2) - bandpass(images, 1, 3)).abs().max() < 2e-6
+    assert (cuda.launch(images, [1.0], [3.0], False) - bandpass(images, 1, 3)).abs().max() < 2e-6
     assert any(isinstance(key, jit.Key) and key.batch == 2 and key.height == 6 for key in cuda._plans)
     assert Plan.made == before + 2
 
@@ -547,11 +537,11 @@ def test_callbacks_compile_to_lto_ir_and_link_with_what_calls_them(target: str) 
     for pixel in jit.PIXELS:
         assert link(lto("#define FORWARD\n" + CALLER), lto(jit.load_source(pixel))) > 1000
     back = lto(CALLER)
-    gains = [lto(jit.gain_source(kind, 224, 225)) for kind in (jit.SHARED, jit.EACH_IDEAL, jit.EACH_SMOOTH)]
-    gains += [lto(jit.gain_source(kind, 224, 225, 20)) for kind in (jit.EACH_IDEAL, jit.EACH_SMOOTH)]
+    gains = [lto(jit.gain_source(kind, 224, 225)) for kind in (jit.SHARED, jit.EACH)]
+    gains.append(lto(jit.gain_source(jit.EACH, 224, 225, 20)))
     stores = [lto(jit.store_source(dtype, kind, 224, 225)) for dtype in jit.RESULTS for kind in jit.KINDS]
     for number, store in enumerate(stores):
-        assert link(back, gains[number % 5], store) > 1000
+        assert link(back, gains[number % 3], store) > 1000
     with pytest.raises(nvjitlink.nvJitLinkError):
         link(back, gains[0], gains[1], stores[0])
 
@@ -573,7 +563,7 @@ def test_cupy_itself_takes_the_callbacks_as_they_are_handed_over(
     manager = cupy.fft.config.set_cufft_callbacks(
         cb_ver="jit",
         nvrtc_options=jit.OPTIONS,
-        cb_load=jit.gain_source(jit.EACH_SMOOTH, 31, 40),
+        cb_load=jit.gain_source(jit.EACH, 31, 40),
         cb_load_name="fastrace_gain",
         cb_load_data=data,
         cb_store=jit.store_source(torch.bfloat16, 1, 31, 40),
