@@ -18,7 +18,7 @@ import torch
 
 from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference
-from fastrace.kernels.bandpass.gain import gain
+from fastrace.kernels.radii import gain
 
 CASES = [  # side, low, high, images, rounds
     (224, 0, 10, 32, 25),

@@ -22,9 +22,9 @@ from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
-from fastrace.kernels.bandpass.gain import gain
 from fastrace.kernels.bandpass.jit import Epilogue
 from fastrace.kernels.noise import NORMAL_ERROR, noise, noise_reference, prepared
+from fastrace.kernels.radii import gain
 from fastrace.kernels.window import Transfer, window, window_reference
 
 SIDE = 224

@@ -16,7 +16,7 @@ import torch
 from fastrace.bench.bandpass import OURS_LIMIT, PEER_LIMIT, released
 from fastrace.bench.common import Error, Peer, Row, difference, hot_and_cold, threads
 from fastrace.kernels.bandpass import bandpass_reference, bandpass_sweep
-from fastrace.kernels.bandpass.gain import gain
+from fastrace.kernels.radii import gain
 
 CUTOFFS = 20
 CASES = [(224, 40), (512, 15)]  # side, rounds

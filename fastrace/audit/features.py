@@ -30,9 +30,9 @@ import torch
 from numpy.typing import NDArray
 
 from fastrace.degrade.grammar import Filter
-from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.bandpass import bandpass_sweep
-from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+from fastrace.kernels.radii import scaled_edge, scaled_squares
+from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 F32 = NDArray[np.float32]
 Index = np.uintp

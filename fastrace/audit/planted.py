@@ -25,7 +25,7 @@ from fastrace.audit.locate import Step, found_band, overlap
 from fastrace.audit.probe import Partition, Probe, cross_fit, d_prime
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
 from fastrace.audit.tables import Tables
-from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+from fastrace.kernels.radii import scaled_edge, scaled_squares
 from fastrace.statistics import auc, benjamini_yekutieli
 from fastrace.train.progress import Talk
 

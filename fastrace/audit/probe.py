@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
+from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]

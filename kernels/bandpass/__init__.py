@@ -42,7 +42,7 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import cpu, cuda
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, check_cutoffs, gain, read_cutoffs
+from fastrace.kernels.radii import MAX_PIXELS, check_cutoffs, gain, read_cutoffs
 
 # Seen over all sizes and cut-offs of the tests: 7.4e-7 (223 x 225, prime) and 1.6e-15, rounding of the transforms.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 5e-15}

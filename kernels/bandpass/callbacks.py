@@ -24,8 +24,8 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import bandpass, cuda, jit, per_image
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, check_cutoffs, read_cutoffs
 from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
+from fastrace.kernels.radii import MAX_PIXELS, check_cutoffs, read_cutoffs
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
 

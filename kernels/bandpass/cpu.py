@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fastrace.kernels import _extension
-from fastrace.kernels.bandpass.gain import scaled_edge
+from fastrace.kernels.radii import scaled_edge
 
 _loaded = False
 _once = threading.Lock()

@@ -37,8 +37,8 @@ from torch import Tensor
 
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import jit
-from fastrace.kernels.bandpass.gain import gain
 from fastrace.kernels.bandpass.jit import AS_IS, Epilogue
+from fastrace.kernels.radii import gain
 
 SOURCE = Path(__file__).resolve().parent.parent / "csrc" / "bandpass.cu"
 KERNELS = {torch.float32: "bandpass_mask_f32", torch.float64: "bandpass_mask_f64"}

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastrace.kernels.bandpass.gain import scaled_edge
+from fastrace.kernels.radii import scaled_edge
 
 SOURCES = [Path(__file__).resolve().parent.parent / "csrc" / name for name in ("bandpass.cu", "callbacks.cu")]
 OPTIONS = ("-std=c++17",)

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
-from fastrace.kernels.bandpass.gain import NO_EDGE, gain, scaled_edge, scaled_squares
+from fastrace.kernels.radii import NO_EDGE, gain, scaled_edge, scaled_squares
 
 INF = math.inf
 SIZES = [

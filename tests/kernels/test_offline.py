@@ -24,7 +24,7 @@ from cuda_on_host import Plan, compile_text, install
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
-from fastrace.kernels.bandpass.gain import gain, scaled_edge, scaled_squares
+from fastrace.kernels.radii import gain, scaled_edge, scaled_squares
 
 ROOT = Path(__file__).resolve().parents[2]
 INF = math.inf

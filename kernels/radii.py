@@ -1,6 +1,7 @@
-"""What a radial filter means, in NumPy: squared radii as integers, the gain of a coefficient, the filter in float64.
+"""What a radius is: squared radii as exact integers, cut-offs as integers among them, the gain of a coefficient; in NumPy.
 
-Nothing here is fast. It is the text that the CPU and the CUDA kernel are held against.
+The band-pass kernels are held against it, and whoever else speaks of radii in a spectrum (rings, planted bands) uses it, so that
+all of them put a coefficient on the same side of an edge.
 """
 
 from __future__ import annotations
