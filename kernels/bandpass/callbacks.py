@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.library import custom_op
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import bandpass, cuda, jit, per_image
+from fastrace.kernels.bandpass import bandpass, cuda, in_numbers, jit, per_image
 from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
-from fastrace.kernels.radii import MAX_PIXELS, check_cutoffs, read_cutoffs
+from fastrace.kernels.radii import MAX_PIXELS, Filter
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
 
@@ -43,10 +43,8 @@ class Noise:
 
 def apply_fused(
     images: Tensor,  # [N, H, W] uint8, uint16, float16 or float32
-    low: float | Tensor,
-    high: float | Tensor,
+    filter: Filter,
     *,
-    complement: bool = False,
     noise: Noise | None = None,
     ids: Tensor | None = None,
     clamp: tuple[float, float] | None = None,
@@ -59,8 +57,8 @@ def apply_fused(
     ----------
     images : Tensor, [N, H, W] uint8, uint16, float16 or float32
         Stored integers (display value 1 is the largest) or display values; CPU or CUDA, any strides.
-    low, high, complement
-        As for `bandpass`: numbers, or one value per image in a CPU tensor [N].
+    filter : Filter
+        As for `bandpass`: in numbers, or with cut-offs per image in CPU tensors [N].
     noise : Noise or None
     ids : Tensor, [N] int64 on the device of `images`
         Needed with noise: which image it is.
@@ -105,13 +103,12 @@ def apply_fused(
             raise UsageError(f"noise takes one int64 id per image on {images.device}: [{count}], not {told}")
     # Cut-offs of all images stay numbers: a tensor on the host has no place in a graph of the device.
     cutoffs: tuple[float, float, Tensor | None]
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
-        cutoffs = 0.0, math.inf, torch.stack([per_image(value, count) for value in (low, high)])
+    if filter.per_image:
+        cutoffs = 0.0, math.inf, torch.stack(per_image(filter, count))
     else:
-        check_cutoffs(low, high)
-        cutoffs = float(low), float(high), None
+        cutoffs = float(filter.low), float(filter.high), None
     result: Tensor = torch.ops.fastrace.bandpass_fused(
-        images, *cutoffs, complement, keys, *drawn, lowest, highest, mean, std, dtype
+        images, *cutoffs, filter.complement, keys, *drawn, lowest, highest, mean, std, dtype
     )
     return result
 
@@ -137,8 +134,8 @@ def _fused(
     dtype: torch.dtype,
 ) -> Tensor:
     values = images.to(torch.float32) / FULL_SCALE[images.dtype]
-    edges = (low, high) if each is None else each.unbind()
-    values = bandpass(values, *edges, complement=complement)
+    filter = Filter(low, high, complement) if each is None else Filter(each[0], each[1], complement)
+    values = bandpass(values, filter)
     if kind >= 0:
         values = torch.ops.fastrace.noise(values, ids, kind, a, b, threshold, seed, stream)
     result = ((values.clamp(lowest, highest) - mean) / std).to(dtype)
@@ -167,9 +164,9 @@ def _fused_on_cuda(
 ) -> Tensor:
     keys = None if ids is None else ids.contiguous()
     epilogue = jit.Epilogue(dtype, lowest, highest, kind, keys, a, b, threshold, seed, stream, mean, std)
-    lows, highs = ([low], [high]) if each is None else read_cutoffs(*each.unbind())
+    filters = [Filter(low, high, complement)] if each is None else in_numbers(each[0], each[1], complement)
     scale = FULL_SCALE[images.dtype]
-    return cuda.launch_fused(images.contiguous(), lows, highs, complement, epilogue, full_scale=scale)
+    return cuda.launch_fused(images.contiguous(), filters, epilogue, full_scale=scale)
 
 
 @_fused.register_fake

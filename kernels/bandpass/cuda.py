@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ from torch import Tensor
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import jit
 from fastrace.kernels.bandpass.jit import AS_IS, Epilogue
-from fastrace.kernels.radii import gain
+from fastrace.kernels.radii import Filter
 
 SOURCE = Path(__file__).resolve().parent.parent / "csrc" / "bandpass.cu"
 KERNELS = {torch.float32: "bandpass_mask_f32", torch.float64: "bandpass_mask_f64"}
@@ -145,14 +145,12 @@ def _choice(device: int) -> Choice:
 
 def _trial(device: int) -> str | None:
     """Filter two small images with every callback in it; return what is wrong with the result, or None."""
-    size, lows, highs = (2, 6, 10), [0.0, 1.5], [2.5, 4.0]
+    size, filters = (2, 6, 10), [Filter(0.0, 2.5), Filter(1.5, 4.0)]
     stored = (np.arange(120, dtype=np.uint32).reshape(size) * 40503 % 65536).astype(np.uint16)
     images = torch.from_numpy(stored).to(_device(device))
     epilogue = Epilogue(torch.float16, -0.25, 0.25)
-    got = launch_fused(images, lows, highs, False, epilogue, full_scale=65535.0, path=CALLBACKS)
-    spectra = np.fft.fft2(stored / 65535.0) * np.stack(
-        [gain(*size[1:], low, high) for low, high in zip(lows, highs, strict=True)]
-    )
+    got = launch_fused(images, filters, epilogue, full_scale=65535.0, path=CALLBACKS)
+    spectra = np.fft.fft2(stored / 65535.0) * np.stack([filter.gain(*size[1:]) for filter in filters])
     wrong = float(np.abs(got.cpu().numpy() - np.fft.ifft2(spectra).real.clip(-0.25, 0.25)).max())
     return None if wrong < 1e-3 else f"a trial gave numbers that are off by {wrong:.3g}"
 
@@ -201,26 +199,22 @@ def _make_callbacks(cupy: Any, key: jit.Key, on: torch.device) -> jit.Plan:
 
 def launch(
     images: Tensor,  # [N, H, W] float32 or float64, contiguous
-    lows: list[float],
-    highs: list[float],
-    complement: bool,
+    filters: Sequence[Filter],
     *,
     path: str | None = None,
 ) -> Tensor:
-    """Filter images with one filter (lists of length one) or one for each; `path` overrides `choose` for float32."""
+    """Filter images with one filter or one for each (all bands or all notches); `path` overrides `choose` for float32."""
     if images.dtype == torch.float32:
-        return launch_fused(images, lows, highs, complement, path=path)
+        return launch_fused(images, filters, path=path)
     out = torch.empty_like(images)
-    for part, each, _ in _parts(images, len(lows)):
-        _mask_between(images[part], out[part], lows[each], highs[each], complement)
+    for part, each, _ in _parts(images, len(filters)):
+        _mask_between(images[part], out[part], filters[each])
     return out
 
 
 def launch_fused(
     images: Tensor,  # [N, H, W] of jit.PIXELS, contiguous
-    lows: list[float],
-    highs: list[float],
-    complement: bool,
+    filters: Sequence[Filter],
     epilogue: Epilogue = AS_IS,
     *,
     full_scale: float = 1.0,
@@ -232,38 +226,33 @@ def launch_fused(
         return out
     chosen = path or choose(images.device.index).path
     run = _with_callbacks if chosen == CALLBACKS else _with_passes
-    for part, each, first in _parts(images, len(lows)):
-        chosen_filter = (lows[each], highs[each], complement)
-        run(images[part], out[part], chosen_filter, epilogue, full_scale, first)
+    for part, each, first in _parts(images, len(filters)):
+        run(images[part], out[part], filters[each], epilogue, full_scale, first)
     return out
 
 
 def launch_sweep(
     images: Tensor,  # [N, H, W] float32 or float64, contiguous
-    lows: list[float],
-    highs: list[float],
-    complement: bool,
+    filters: Sequence[Filter],
     *,
     path: str | None = None,
 ) -> Tensor:  # [N, K, H, W]
     """Filter each image with each of K filters, from one forward transform; `path` as for `launch`."""
     count, height, width = images.shape
-    out = torch.empty((count, len(lows), height, width), dtype=images.dtype, device=images.device)
+    out = torch.empty((count, len(filters), height, width), dtype=images.dtype, device=images.device)
     if out.numel() == 0:
         return out
     callbacks = images.dtype == torch.float32 and (path or choose(images.device.index).path) == CALLBACKS
     # As many images as fit into a plan with all of their filters, or one with as many as fit.
-    some, many = max(1, MAX_ELEMENTS // (height * width * len(lows))), max(1, MAX_ELEMENTS // (height * width))
+    some, many = max(1, MAX_ELEMENTS // (height * width * len(filters))), max(1, MAX_ELEMENTS // (height * width))
     for start in range(0, count, some):
-        for first in range(0, len(lows), many):
+        for first in range(0, len(filters), many):
             part, of = slice(start, start + some), slice(first, first + many)
-            chosen_filters = (lows[of], highs[of], complement)
             filtered = out[part, of].view(-1, height, width)
-            filters = len(lows[of])
             if callbacks:
-                _with_callbacks(images[part], filtered, chosen_filters, AS_IS, 1.0, 0, filters)
+                _with_callbacks(images[part], filtered, filters[of], AS_IS, 1.0, 0, sweep=True)
             else:
-                _mask_between(images[part], filtered, *chosen_filters, filters)
+                _mask_between(images[part], filtered, filters[of], sweep=True)
     return out
 
 
@@ -277,8 +266,7 @@ def warm_up(
 ) -> Choice:
     """Make, load and run once, on the current stream, all that a call of this size and kind needs in a CUDA graph."""
     images = torch.zeros(size, dtype=pixel, device=device)
-    cutoffs = size[0] if per_image else 1
-    launch_fused(images, [1.0] * cutoffs, [2.0] * cutoffs, False, epilogue)
+    launch_fused(images, [Filter(1.0, 2.0)] * (size[0] if per_image else 1), epilogue)
     return choose(images.device.index)
 
 
@@ -309,28 +297,29 @@ def _spectrum(images: Tensor, filters: int = 1) -> Tensor:
 def _with_callbacks(
     images: Tensor,
     out: Tensor,
-    chosen_filter: tuple[list[float], list[float], bool],
+    filters: Sequence[Filter],
     epilogue: Epilogue,
     full_scale: float,
     first: int,
-    filters: int = 1,
+    *,
+    sweep: bool = False,
 ) -> None:
     cupy = import_cupy()
-    lows, highs, _ = chosen_filter
     count, height, width = images.shape
+    each = len(filters) if sweep else 1  # of an image
     device = images.device.index
     images = _aligned(images, 16)
     spectrum = _spectrum(images)
-    scratch = _spectrum(images, filters) if filters > 1 else spectrum
+    scratch = _spectrum(images, each) if each > 1 else spectrum
     # cuFFT's own idea of the output; see jit.
     target = out if out.dtype == torch.float32 else torch.empty(out.shape, device=out.device)
-    constants = jit.record(*chosen_filter, (height, width))
+    constants = jit.record(filters[0], (height, width))
     jit.finish(constants, out, full_scale, epilogue, first)
     constants["spectra"] = spectrum.data_ptr()
     result = None if epilogue.plain else epilogue.dtype
     with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
-        gains = jit.SHARED if len(lows) == 1 else jit.EACH
-        key = jit.Key(count, height, width, images.dtype, result, epilogue.kind, gains, device, stream.ptr, filters)
+        gains = jit.SHARED if len(filters) == 1 else jit.EACH
+        key = jit.Key(count, height, width, images.dtype, result, epilogue.kind, gains, device, stream.ptr, each)
         kernel = partial(_kernel, cupy, device, "BEGIN")
         # A plan belongs to one stream, but two host threads may share that stream.
         with _lock:
@@ -339,7 +328,7 @@ def _with_callbacks(
                 constants["table"] = plan.table.data_ptr()
             if plan.each is not None:
                 constants["each"] = plan.each.data_ptr()
-                jit.send(kernel, plan.each, jit.words(lows, highs, height, width))
+                jit.send(kernel, plan.each, jit.words(filters, height, width))
             jit.begin(kernel, plan.call, constants, 1 if plan.table is None else plan.table.numel())
             plan.forward.fft(_address(cupy, images), _address(cupy, spectrum), cupy.cuda.cufft.CUFFT_FORWARD)
             plan.inverse.fft(_address(cupy, scratch), _address(cupy, target), cupy.cuda.cufft.CUFFT_INVERSE)
@@ -348,17 +337,17 @@ def _with_callbacks(
 def _with_passes(
     images: Tensor,
     out: Tensor,
-    chosen_filter: tuple[list[float], list[float], bool],
+    filters: Sequence[Filter],
     epilogue: Epilogue,
     full_scale: float,
     first: int,
 ) -> None:
     if images.dtype == torch.float32 and epilogue.plain:
-        _mask_between(images, out, *chosen_filter)
+        _mask_between(images, out, filters)
         return
     cupy = import_cupy()
     device = images.device.index
-    constants = jit.record(*chosen_filter, (images.shape[1], images.shape[2]))
+    constants = jit.record(filters[0], (images.shape[1], images.shape[2]))
     jit.finish(constants, out, full_scale, epilogue, first)
     call = torch.empty(jit.CALL.itemsize, dtype=torch.uint8, device=images.device)
     real = images if images.dtype == torch.float32 else torch.empty(images.shape, device=images.device)
@@ -374,7 +363,7 @@ def _with_passes(
         jit.begin(partial(_kernel, cupy, device, "BEGIN"), call, constants, 1)
         if real is not images:
             run(f"bandpass_load_{str(images.dtype).removeprefix('torch.')}", images, real)
-        _mask_between(real, filtered, *chosen_filter)
+        _mask_between(real, filtered, filters)
         if not epilogue.plain:
             run(f"bandpass_store_{str(out.dtype).removeprefix('torch.')}_{jit.KINDS[epilogue.kind]}", filtered)
 
@@ -382,10 +371,9 @@ def _with_passes(
 def _mask_between(
     images: Tensor,
     out: Tensor,
-    lows: list[float],
-    highs: list[float],
-    complement: bool,
-    filters: int = 1,
+    filters: Sequence[Filter],
+    *,
+    sweep: bool = False,
 ) -> None:
     """Forward transform, mask, inverse transform; `images` and `out` may be the same if it is no sweep."""
     cupy = import_cupy()
@@ -394,17 +382,17 @@ def _mask_between(
     # cuFFT reads pairs of reals.
     images = _aligned(images, 2 * images.element_size())
     spectrum = _spectrum(images)
-    masked = _spectrum(images, filters) if filters > 1 else spectrum
-    (filter_,) = jit.record(lows, highs, complement, (height, width))["filter"]
-    own = torch.empty((len(lows), 2), dtype=torch.int64, device=images.device) if len(lows) > 1 else None
+    each = len(filters) if sweep else 1  # of an image
+    masked = _spectrum(images, each) if each > 1 else spectrum
+    own = torch.empty((len(filters), 2), dtype=torch.int64, device=images.device) if len(filters) > 1 else None
     edges = 0 if own is None else own.data_ptr()
-    many = count * filters
+    many = count * each
     blocks = (-(-(width // 2 + 1) // THREADS[0]), -(-height // THREADS[1]), min(-(-many // IMAGES_PER_THREAD), 65535))
     with torch.cuda.device(images.device), cupy.cuda.Device(device), _stream(cupy, device) as stream:
-        key = PlanKey(count, height, width, images.dtype, device, stream.ptr, filters)
+        key = PlanKey(count, height, width, images.dtype, device, stream.ptr, each)
         real, middle, product, result = (cupy.asarray(t.detach()) for t in (images, spectrum, masked, out))
         if own is not None:
-            jit.send(partial(_kernel, cupy, device, "BEGIN"), own, jit.words(lows, highs, height, width))
+            jit.send(partial(_kernel, cupy, device, "BEGIN"), own, jit.words(filters, height, width))
         # A plan belongs to one stream, but two host threads may share that stream.
         with _lock:
             forward, inverse = _plan(key, partial(_make_plain, cupy, key))
@@ -416,12 +404,13 @@ def _mask_between(
                 (
                     middle,
                     product,
-                    np.int32(filters),
+                    np.int32(each),
                     np.int32(many),
                     np.int32(height),
                     np.int32(width),
                     np.uint64(edges),
-                    *filter_,
+                    *map(np.int64, filters[0].edges(height, width)),
+                    np.int32(filters[0].complement),
                     np.float64(1.0 / (height * width)),
                 ),
             )

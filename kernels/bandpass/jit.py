@@ -11,6 +11,7 @@ intermediate results there is not documented, and so that it may.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastrace.kernels.radii import scaled_edge
+from fastrace.kernels.radii import Filter
 
 SOURCES = [Path(__file__).resolve().parent.parent / "csrc" / name for name in ("bandpass.cu", "callbacks.cu")]
 OPTIONS = ("-std=c++17",)
@@ -166,13 +167,11 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
     return Plan(forward, inverse, call, table, each)
 
 
-def record(lows: list[float], highs: list[float], complement: bool, size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Return the constants of a call, [1] CALL, as far as the filter sets them; it is that of the first image."""
+def record(filter: Filter, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Return the constants of a call, [1] CALL, as far as a filter sets them."""
     height, width = size
     call = np.zeros(1, CALL)
-    filter_ = call["filter"]
-    filter_["low_edge"], filter_["high_edge"] = (scaled_edge(t, height, width) for t in (lows[0], highs[0]))
-    filter_["complement"] = complement
+    call["filter"] = (*filter.edges(height, width), filter.complement)
     call["scale"], call["height"], call["width"] = 1.0 / (height * width), height, width
     return call
 
@@ -192,10 +191,9 @@ def finish(
     return call
 
 
-def words(lows: list[float], highs: list[float], height: int, width: int) -> np.ndarray[Any, Any]:
+def words(filters: Sequence[Filter], height: int, width: int) -> np.ndarray[Any, Any]:
     """Return the edges of all images as 8-byte words [2 N] int64."""
-    pairs = [pair for both in zip(lows, highs, strict=True) for pair in both]
-    return np.array([scaled_edge(t, height, width) for t in pairs], np.int64)
+    return np.array([filter.edges(height, width) for filter in filters], np.int64).reshape(-1)
 
 
 def begin(kernel: Any, call: Tensor, constants: np.ndarray[Any, Any], places: int) -> None:

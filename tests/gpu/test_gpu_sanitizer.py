@@ -15,7 +15,7 @@ import torch
 pytest.importorskip("triton")
 pytest.importorskip("cupy")
 
-from fastrace.kernels.bandpass import bandpass, bandpass_reference, bandpass_sweep, jit
+from fastrace.kernels.bandpass import Filter, bandpass, bandpass_reference, bandpass_sweep, jit
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
 from fastrace.kernels.noise import KINDS, noise, noise_reference
 from fastrace.kernels.window import Transfer, window, window_reference
@@ -49,13 +49,13 @@ def test_bandpass(size: tuple[int, int, int], path: str) -> None:
     lows, highs = torch.arange(size[0]) * 0.5, torch.arange(size[0]) * 0.5 + 4
     for dtype in (torch.float32, torch.float64):
         batch = torch.from_numpy(images).to("cuda", dtype)
-        got = bandpass(batch, 1, 5).double().cpu().numpy()
-        assert np.abs(got - bandpass_reference(images, 1, 5)).max() < 4e-6
-        got = bandpass(batch, lows, highs).double().cpu().numpy()
-        assert np.abs(got - bandpass_reference(images, lows.numpy(), highs.numpy())).max() < 4e-6
-        bands = [(0, 2), (1, 5), (3, INF)]
-        got = bandpass_sweep(batch, bands).double().cpu().numpy()
-        expected = np.stack([bandpass_reference(images, *band) for band in bands], 1)
+        got = bandpass(batch, Filter(1, 5)).double().cpu().numpy()
+        assert np.abs(got - bandpass_reference(images, Filter(1, 5))).max() < 4e-6
+        got = bandpass(batch, Filter(lows, highs)).double().cpu().numpy()
+        assert np.abs(got - bandpass_reference(images, Filter(lows.numpy(), highs.numpy()))).max() < 4e-6
+        filters = [Filter(0, 2), Filter(1, 5), Filter(3, INF)]
+        got = bandpass_sweep(batch, filters).double().cpu().numpy()
+        expected = np.stack([bandpass_reference(images, filter) for filter in filters], 1)
         assert np.abs(got - expected).max() < 4e-6
 
 
@@ -68,8 +68,8 @@ def test_fused(pixel: torch.dtype, dtype: torch.dtype, path: str) -> None:
     for kind, amount in AMOUNTS.items():
         drawn = Noise(kind, amount, 5, 6)
         last = {"clamp": (0, 1), "normalise": (0.5, 2.0)}
-        got = apply_fused(images.cuda(), 0, INF, noise=drawn, ids=ids.cuda(), dtype=dtype, **last)
-        expected = apply_fused(images, 0, INF, noise=drawn, ids=ids, **last)
+        got = apply_fused(images.cuda(), Filter(0, INF), noise=drawn, ids=ids.cuda(), dtype=dtype, **last)
+        expected = apply_fused(images, Filter(0, INF), noise=drawn, ids=ids, **last)
         assert (got.cpu().float() - expected).abs().max() <= (
             0.01 if dtype == torch.bfloat16 or kind == "poisson" else 1e-3
         )

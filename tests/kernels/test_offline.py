@@ -24,7 +24,7 @@ from cuda_on_host import Plan, compile_text, install
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
-from fastrace.kernels.radii import gain, scaled_edge, scaled_squares
+from fastrace.kernels.radii import Filter, scaled_squares
 
 ROOT = Path(__file__).resolve().parents[2]
 INF = math.inf
@@ -195,17 +195,17 @@ def test_the_cuda_source_has_the_references_radii_and_gains(host: ctypes.CDLL, h
     values, squares = np.empty((height, half)), np.empty((height, half), np.int64)
     for low, high in BANDS:
         for complement in (False, True):
+            filter = Filter(low, high, complement)
             host.gains(
                 height,
                 width,
-                ctypes.c_longlong(scaled_edge(low, height, width)),
-                ctypes.c_longlong(scaled_edge(high, height, width)),
+                *map(ctypes.c_longlong, filter.edges(height, width)),
                 int(complement),
                 values.ctypes.data_as(ctypes.c_void_p),
                 squares.ctypes.data_as(ctypes.c_void_p),
             )
             assert np.array_equal(squares, scaled_squares(height, width)[:, :half])
-            assert np.array_equal(values, gain(height, width, low, high, complement)[:, :half])
+            assert np.array_equal(values, filter.gain(height, width)[:, :half])
 
 
 @pytest.fixture
@@ -225,11 +225,11 @@ def test_the_launcher_and_the_kernel_compute_the_filter(
     for dtype, tolerance in TOLERANCE.items():
         for low, high in ((0, 5), (2, 9.5), (4, INF)):
             for complement in (False, True):
-                got = cuda.launch(images.to(dtype), [low], [high], complement)
-                expected = bandpass_reference(images.numpy(), low, high, complement=complement)
+                got = cuda.launch(images.to(dtype), [Filter(low, high, complement)])
+                expected = bandpass_reference(images.numpy(), Filter(low, high, complement=complement))
                 assert np.abs(got.numpy() - expected).max() < tolerance
-        got = cuda.launch(images.to(dtype), lows, highs, False)
-        expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs))
+        got = cuda.launch(images.to(dtype), [Filter(low, high) for low, high in zip(lows, highs, strict=True)])
+        expected = bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))
         assert np.abs(got.numpy() - expected).max() < tolerance
 
 
@@ -238,15 +238,15 @@ def test_images_beyond_the_count_of_a_plan_go_in_parts(
 ) -> None:
     monkeypatch.setattr(cuda, "MAX_ELEMENTS", 300)
     images = torch.from_numpy(np.random.default_rng(0).random((8, 9, 11)))
-    got = cuda.launch(images, [2.0], [4.0], False)
-    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 2, 4)).max() < TOLERANCE[torch.float64]
+    got = cuda.launch(images, [Filter(2.0, 4.0)])
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(2, 4))).max() < TOLERANCE[torch.float64]
     assert {key.batch for key in cuda._plans} == {3, 2}
 
 
 def test_memory_off_by_one_float_is_aligned_first(cupy_on_the_host: SimpleNamespace) -> None:
     images = torch.rand(5 * 6 * 7 + 1)[1:].view(5, 6, 7)
-    got = cuda.launch(images, [1.0], [3.0], False)
-    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 1, 3)).max() < TOLERANCE[torch.float32]
+    got = cuda.launch(images, [Filter(1.0, 3.0)])
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(1, 3))).max() < TOLERANCE[torch.float32]
 
 
 def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
@@ -255,15 +255,15 @@ def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
     images = torch.rand(2, 6, 7)
     before = Plan.made
     for _ in range(3):
-        cuda.launch(images, [1.0], [3.0], False)
+        cuda.launch(images, [Filter(1.0, 3.0)])
     assert Plan.made == before + 2
     with monkeypatch.context() as capture:
         capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-        cuda.launch(images, [1.0], [3.0], False)
+        cuda.launch(images, [Filter(1.0, 3.0)])
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
-            cuda.launch(images[:1], [1.0], [3.0], False)
+            cuda.launch(images[:1], [Filter(1.0, 3.0)])
     for n in range(1, cuda.MAX_PLANS + 5):
-        cuda.launch(torch.rand(1, 4, n), [1.0], [3.0], False)
+        cuda.launch(torch.rand(1, 4, n), [Filter(1.0, 3.0)])
     assert len(cuda._plans) == cuda.MAX_PLANS
     assert any(key.batch == 2 for key in cuda._plans), "the captured plan was dropped"
 
