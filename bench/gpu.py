@@ -128,7 +128,7 @@ def timings(count: int, rounds: int, copy: float, flush: torch.Tensor) -> list[R
 
 def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
     """What was measured on."""
-    from fastrace.kernels.bandpass import cuda
+    from fastrace.kernels.bandpass import backend
 
     properties = torch.cuda.get_device_properties(0)
     query = "driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current,mig.mode.current"
@@ -147,7 +147,7 @@ def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
         **{name: version(*names) for name, names in PACKAGES.items()},
         "commit": git,
         "uncommitted_changes": changed not in (None, ""),
-        "bandpass": ": ".join(cuda.choose(0)),
+        "bandpass": backend("cuda:0"),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "variables": {k: v for k, v in os.environ.items() if k.startswith(("FASTRACE_", "TRITON_", "TORCHINDUCTOR_"))},
     }

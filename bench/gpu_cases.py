@@ -20,7 +20,7 @@ from fastrace.bench.gpu_clock import Case, Peer
 from fastrace.degrade.grammar import Degradation
 from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
-from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, cuda
+from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, choice, cuda
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
 from fastrace.kernels.bandpass.jit import Epilogue
 from fastrace.kernels.noise import NORMAL_ERROR, noise, noise_reference, prepared
@@ -149,8 +149,8 @@ def bandpass_case(device: torch.device, count: int, side: int, low: float, high:
 
     peers = [
         *_both("fastrace", lambda: bandpass(images, band)),
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
         *_ways("torch.fft", torch_way, images, mask),
     ]
     return Case(
@@ -181,8 +181,8 @@ def sweep_case(device: torch.device, count: int, side: int) -> Case:
 
     peers = [
         *_both("fastrace", lambda: bandpass_sweep(images, filters)),
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
         *_both("fastrace, each", lambda: torch.stack([bandpass(images, filter) for filter in filters], 1)),
         *_ways("torch.fft, shared", torch_way, images, masks),
     ]
@@ -224,9 +224,9 @@ def fused_case(device: torch.device, count: int, side: int, low: float, high: fl
         return (values + SIGMA * torch.randn_like(values)).clamp(-1, 1).half()
 
     peers = [
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, callbacks, noise after", without_noise(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, callbacks, noise after", without_noise(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
         *_ways("torch.fft", torch_way, images, mask, other=OTHER_NOISE),
     ]
     operation = f"bandpass {low:g}:{high:g}, noise, clamp {side}x{side} uint16 -> float16"

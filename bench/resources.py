@@ -33,7 +33,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fastrace.kernels.bandpass import cuda, jit
+from fastrace.kernels.bandpass import jit, plans
 
 MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
@@ -231,7 +231,7 @@ def nvrtc_rows(file: str, target: str) -> list[Row]:
         return [
             {"kernel": k, "target": target, "reason": "CUDA C++ for CuPy on NVIDIA; not built for HIP"} for k in kernels
         ]
-    text = jit.source(BEGIN=1, PASSES=1) if file == "callbacks.cu" else cuda.SOURCE.read_text()
+    text = jit.source(BEGIN=1, PASSES=1) if file == "callbacks.cu" else plans.SOURCE.read_text()
     cubin, log = compile_nvrtc(text, file, target)
     return [{"kernel": kernel, "target": target, **read_cubin(cubin, log, kernel)} for kernel in kernels]
 

@@ -39,6 +39,7 @@ from fastrace.audit.tables import BUILT_IN, Tables
 from fastrace.dataset import Dataset
 from fastrace.degrade import Degradation
 from fastrace.errors import UsageError
+from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment, set_threads
 from fastrace.train.pipeline import choose_device
@@ -79,6 +80,8 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
     set_threads()
     folder.create()
     with folder.locked(), talk:
+        device = choose_device("auto").type if asked.features else "cpu"
+        talk.line(f"band-pass: {backend(device)}")
         arguments = asked.to_json()
         folder.write_json(
             "run.json",
@@ -87,7 +90,7 @@ def audit(asked: Audit, *, resume: bool = False, talk: Talk | None = None) -> di
                 "command": "audit",
                 "arguments": arguments,
                 "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
-                "environment": environment(choose_device("auto").type if asked.features else "cpu"),
+                "environment": environment(device),
             },
         )
         try:

@@ -15,6 +15,7 @@ import torch
 from fastrace import __version__
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
+from fastrace.kernels.bandpass import backend
 from fastrace.models import build, choose_initial
 from fastrace.run_folder import SCHEMA, RunFolder, environment, set_threads
 from fastrace.train.batches import Reader, place
@@ -67,7 +68,13 @@ def train(options: Options, *, resume: bool = False, talk: Talk | None = None) -
     set_threads()
     folder.create()
     with folder.locked():
-        for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}", str(placement)):
+        for line in (
+            *_cohort_lines(cohort),
+            initial.sentence,
+            f"device: {device.type}",
+            f"band-pass: {backend(device)}",
+            str(placement),
+        ):
             talk.line(line)
         folder.write_json(
             "run.json",

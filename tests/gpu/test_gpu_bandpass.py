@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, cuda
+from fastrace.kernels.bandpass import (
+    TOLERANCE,
+    Filter,
+    bandpass,
+    bandpass_reference,
+    bandpass_sweep,
+    choice,
+    cuda,
+    plans,
+)
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("path")]
 pytest.importorskip("cupy")
@@ -175,10 +184,10 @@ def test_a_capture_without_a_plan_is_refused_with_the_remedy() -> None:
 
 
 def test_plans_are_kept_but_not_without_end(path: str) -> None:
-    if path != cuda.PLAIN:
+    if path != choice.PLAIN:
         pytest.skip("the same dictionary keeps them, and linking sixty of them takes a minute")
-    for n in range(1, 2 * cuda.MAX_PLANS):
+    for n in range(1, 2 * plans.MAX_PLANS):
         batch = images(n, 6, 6)
         got = bandpass(batch.cuda(), Filter(1, 3)).cpu().numpy()
         assert np.abs(got - bandpass_reference(batch.numpy(), Filter(1, 3))).max() < GPU_TOLERANCE[torch.float32]
-    assert len(cuda._plans) <= cuda.MAX_PLANS + len(cuda._captured)
+    assert len(plans._plans) <= plans.MAX_PLANS + len(plans._captured)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastrace.kernels.bandpass import cuda
+from fastrace.kernels.bandpass import choice, plans
 
 PROLOGUE = """
 #include <cmath>
@@ -313,14 +313,14 @@ def fake_cupy(folder: Path) -> SimpleNamespace:
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SimpleNamespace:
     """Let the band-pass launcher run on the host's memory; nothing it has made before stays."""
     fake = fake_cupy(folder)
-    monkeypatch.setattr(cuda, "import_cupy", lambda: fake)
-    monkeypatch.setattr(cuda, "_stream", lambda cupy, device: Stream())
-    monkeypatch.setattr(cuda, "_device", lambda index: torch.device("cpu"))
+    monkeypatch.setattr(plans, "import_cupy", lambda: fake)
+    monkeypatch.setattr(plans, "stream_of", lambda cupy, device: Stream())
+    monkeypatch.setattr(choice, "_device", lambda index: torch.device("cpu"))
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.delenv(cuda.VARIABLE, raising=False)
-    monkeypatch.setattr(cuda, "_plans", OrderedDict())
-    monkeypatch.setattr(cuda, "_captured", set())
-    monkeypatch.setattr(cuda, "_modules", {})
-    monkeypatch.setattr(cuda, "_choices", {})
+    monkeypatch.delenv(choice.VARIABLE, raising=False)
+    monkeypatch.setattr(plans, "_plans", OrderedDict())
+    monkeypatch.setattr(plans, "_captured", set())
+    monkeypatch.setattr(plans, "_modules", {})
+    monkeypatch.setattr(choice, "_choices", {})
     return fake

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, cuda
+from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, plans
 from fastrace.kernels.radii import NO_EDGE, scaled_edge, scaled_squares
 
 INF = math.inf
@@ -349,7 +349,7 @@ def test_without_cupy_a_gpu_is_told_what_to_install(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(BackendMissing, match=r"pip install 'fastrace\[cuda\]'"):
-        cuda.import_cupy()
+        plans.import_cupy()
 
 
 LOWS, HIGHS = torch.tensor([0.0, 2.0], dtype=torch.float64), torch.tensor([4.0, INF], dtype=torch.float64)

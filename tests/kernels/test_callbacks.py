@@ -14,7 +14,7 @@ import torch
 from cuda_on_host import Plan, _argument, compile_text, install
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, cuda, jit
+from fastrace.kernels.bandpass import TOLERANCE, Filter, backend, bandpass, bandpass_reference, choice, cuda, jit, plans
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
 from fastrace.kernels.noise import COUNT_FLIPS, KINDS, PHOTONS_AT_WHITE, noise, prepared
 
@@ -229,7 +229,7 @@ def cupy_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
     return install(monkeypatch, folder)
 
 
-PATHS = [cuda.CALLBACKS, cuda.PLAIN]
+PATHS = [choice.CALLBACKS, choice.PLAIN]
 
 
 def launch(images: torch.Tensor, filters: Filter | list[Filter], path: str, **named: Any) -> torch.Tensor:
@@ -357,7 +357,7 @@ def test_more_cut_offs_than_fit_into_the_arguments_of_one_kernel(cupy_on_the_hos
     count = jit.CUTOFFS + 3
     images = stored(count, 4, 6, dtype=torch.float32)
     lows, highs = [0.001 * n for n in range(count)], [1 + 0.002 * n for n in range(count)]
-    got = launch(images, each(lows, highs), cuda.CALLBACKS)
+    got = launch(images, each(lows, highs), choice.CALLBACKS)
     expected = bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))
     assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
 
@@ -368,9 +368,9 @@ def test_a_plan_serves_other_cut_offs_noise_and_clamps_without_being_made_again(
     images = stored(2, 6, 7, dtype=torch.uint16)
     for low, seed, top in ((0.0, 1, 0.5), (1.0, 2, 0.25), (2.0, 3, 1.0)):
         arguments: dict[str, Any] = {"noise": Noise("gaussian", 0.1, seed), "clamp": (0.0, top)}
-        got = launch(images, Filter(low, 5.0), cuda.CALLBACKS, **arguments)
+        got = launch(images, Filter(low, 5.0), choice.CALLBACKS, **arguments)
         assert (got - apply_fused(images, Filter(low, 5), ids=id_tensor(2), **arguments)).abs().max() < 4e-6
-    assert len(cuda._plans) == 1
+    assert len(plans._plans) == 1
 
 
 def test_nan_and_infinity_stay_visible_where_their_coefficients_are_not_even_read(
@@ -380,7 +380,7 @@ def test_nan_and_infinity_stay_visible_where_their_coefficients_are_not_even_rea
         images = stored(3, 8, 8, dtype=torch.float32)
         images[1, 2, 2] = bad
         for low, high in ((0.0, 2.0), (2.0, 3.0), (500.0, INF)):
-            got = launch(images, Filter(low, high), cuda.CALLBACKS)
+            got = launch(images, Filter(low, high), choice.CALLBACKS)
             assert not got[1].isfinite().any(), (low, high)
             assert got[[0, 2]].isfinite().all()
 
@@ -399,7 +399,7 @@ def test_a_graph_needs_a_plan_made_before_and_may_hold_cut_offs_of_each_image(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     images, lows, highs = stored(2, 6, 7, dtype=torch.float32), [0.0, 1.0], [2.0, 3.0]
-    monkeypatch.setitem(cuda._choices, None, cuda.Choice(path, "as tested here"))
+    monkeypatch.setitem(choice._choices, None, choice.Choice(path, "as tested here"))
     cuda.warm_up((2, 6, 7), torch.device("cpu"), per_image=True)
     cuda.launch_sweep(images, each(lows, highs), path=path)
     made = Plan.made
@@ -410,16 +410,16 @@ def test_a_graph_needs_a_plan_made_before_and_may_hold_cut_offs_of_each_image(
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
             launch(images[:1], Filter(1.0, 3.0), path)
         with pytest.raises(UsageError, match="call it once before a CUDA graph capture"):
-            launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), cuda.PLAIN)
-        cuda._choices.clear()
+            launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), choice.PLAIN)
+        choice._choices.clear()
         with pytest.raises(UsageError, match="call it once before a CUDA graph capture"):
-            cuda.choose(0)
+            choice.choose(0)
     assert Plan.made == made
     assert (
         np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))).max() < 2e-6
     )
     assert torch.equal(swept[[0, 1], [0, 1]], got)
-    assert len(cuda._captured) == 2
+    assert len(plans._captured) == 2
 
 
 def test_a_plan_that_cannot_be_made_is_an_error_with_the_remedy_not_another_path(
@@ -430,21 +430,21 @@ def test_a_plan_that_cannot_be_made_is_an_error_with_the_remedy_not_another_path
 
     monkeypatch.setattr(jit, "make", refuse)
     with pytest.raises(BackendMissing, match=r"CUFFT_INTERNAL_ERROR.*FASTRACE_BANDPASS=plain chooses plans without"):
-        launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), cuda.CALLBACKS)
+        launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), choice.CALLBACKS)
 
 
 # ---- which path, and why ---------------------------------------------------------------------------------------------
 
 
 def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: SimpleNamespace) -> None:
-    choice = cuda.choose(0)
-    assert choice == (cuda.CALLBACKS, "CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"), choice
+    chosen = choice.choose(0)
+    assert chosen == (choice.CALLBACKS, "CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"), chosen
     images = stored(2, 6, 7, dtype=torch.float32)
     before = Plan.made
-    monkey = {0: choice, None: choice}
-    cuda._choices.update(monkey)  # a tensor of the host has no device number
+    monkey = {0: chosen, None: chosen}
+    choice._choices.update(monkey)  # a tensor of the host has no device number
     assert (cuda.launch(images, [Filter(1.0, 3.0)]) - bandpass(images, Filter(1, 3))).abs().max() < 2e-6
-    assert any(isinstance(key, jit.Key) and key.batch == 2 and key.height == 6 for key in cuda._plans)
+    assert any(isinstance(key, jit.Key) and key.batch == 2 and key.height == 6 for key in plans._plans)
     assert Plan.made == before + 2
 
 
@@ -463,7 +463,7 @@ def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: Simp
             "a trial failed: BackendMissing: cuFFT makes no plan",
         ),
         (lambda fake, patch: patch.setattr(jit, "finish", _forget), "a trial gave numbers that are off by"),
-        (lambda fake, patch: patch.setenv(cuda.VARIABLE, "plain"), "FASTRACE_BANDPASS=plain"),
+        (lambda fake, patch: patch.setenv(choice.VARIABLE, "plain"), "FASTRACE_BANDPASS=plain"),
     ],
 )
 def test_what_is_missing_or_wrong_chooses_the_plain_path_and_says_so(
@@ -471,9 +471,9 @@ def test_what_is_missing_or_wrong_chooses_the_plain_path_and_says_so(
 ) -> None:
     pytest.importorskip("cuda.pathfinder", reason="comes with the CUDA build of torch")
     break_it(cupy_on_the_host, monkeypatch)
-    choice = cuda.choose(0)
-    assert choice.path == cuda.PLAIN
-    assert reason in choice.reason
+    chosen = choice.choose(0)
+    assert chosen.path == choice.PLAIN
+    assert reason in chosen.reason
 
 
 def _refuse(*_: object) -> None:
@@ -487,10 +487,28 @@ def _forget(call: Any, result: torch.Tensor, full_scale: float, epilogue: jit.Ep
     return _finish(call, result, full_scale, epilogue._replace(lowest=0.0), first)
 
 
+def test_one_sentence_says_which_way_a_device_takes_and_why(
+    cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backend("cpu") == "C++ on the CPU, with a Fourier transform of its own"
+    assert backend("cuda:0") == "cuFFT with callbacks: CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"
+    choice._choices.clear()
+    monkeypatch.setenv(choice.VARIABLE, "plain")
+    assert backend(torch.device("cuda", 0)) == "cuFFT between kernels of our own: FASTRACE_BANDPASS=plain"
+    choice._choices.clear()
+    monkeypatch.delenv(choice.VARIABLE)
+    monkeypatch.setattr(plans, "import_cupy", _no_cupy)
+    assert backend("cuda:0") == "none: pip install 'fastrace[cuda]'"  # training without a filter goes on
+
+
+def _no_cupy() -> None:
+    raise BackendMissing("pip install 'fastrace[cuda]'")
+
+
 def test_an_unknown_path_is_refused(cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cuda.VARIABLE, "fast")
+    monkeypatch.setenv(choice.VARIABLE, "fast")
     with pytest.raises(UsageError, match="FASTRACE_BANDPASS is 'fast'; the only path to ask for is 'plain'"):
-        cuda.choose(0)
+        choice.choose(0)
 
 
 # ---- as cuFFT links it -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastrace.degrade import NetworkInput, apply, operations, parse
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, callbacks, cuda
+from fastrace.kernels.bandpass import TOLERANCE, callbacks, choice
 
 TEXTS = [
     "none",
@@ -99,12 +99,12 @@ class OnTheHost(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-@pytest.fixture(params=[cuda.CALLBACKS, cuda.PLAIN])
+@pytest.fixture(params=[choice.CALLBACKS, choice.PLAIN])
 def on_the_host(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> OnTheHost:
     install(monkeypatch, tmp_path_factory.getbasetemp())
-    monkeypatch.setitem(cuda._choices, None, cuda.Choice(request.param, "as tested here"))
+    monkeypatch.setitem(choice._choices, None, choice.Choice(request.param, "as tested here"))
     monkeypatch.setattr(operations, "_fuses", lambda images: True)
     return OnTheHost()
 

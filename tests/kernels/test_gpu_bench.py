@@ -17,7 +17,7 @@ pytest.importorskip("triton", reason="triton comes with the CUDA build of torch"
 
 from fastrace.bench import gpu, gpu_cases, gpu_clock
 from fastrace.bench.gpu_clock import FLUSH_AT_LEAST, compared, flush_bytes, numbers, wrong
-from fastrace.kernels.bandpass import cuda
+from fastrace.kernels.bandpass import choice
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 
@@ -245,7 +245,7 @@ def test_every_way_computes_what_it_is_timed_for(
 @without_gpu
 def test_the_bytes_that_must_move_are_one_read_and_one_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path)
-    monkeypatch.setattr(cuda, "choose", lambda device: cuda.Choice(cuda.PLAIN, "as tested here"))
+    monkeypatch.setattr(choice, "choose", lambda device: choice.Choice(choice.PLAIN, "as tested here"))
     made = dict(gpu_cases.cases(torch.device("cpu"), 3, 8, (52, 40)))
     pixels = 3 * 8 * 8
     assert made["noise gaussian"]().minimum_bytes == pixels * (4 + 4)

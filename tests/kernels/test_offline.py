@@ -23,7 +23,7 @@ import torch
 from cuda_on_host import Plan, compile_text, install
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
+from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, choice, cuda, plans
 from fastrace.kernels.radii import Filter, scaled_squares
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +169,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(folder: Path) -> ctypes.CDLL:
-    return compile_text(cuda.SOURCE.read_text(), folder)
+    return compile_text(plans.SOURCE.read_text(), folder)
 
 
 SIZES = [
@@ -212,7 +212,7 @@ def test_the_cuda_source_has_the_references_radii_and_gains(host: ctypes.CDLL, h
 def cupy_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The parts of CuPy that the launcher uses, on the host's memory; the kernel is the real source."""
     fake = install(monkeypatch, folder)
-    monkeypatch.setattr(cuda, "choose", lambda device: cuda.Choice(cuda.PLAIN, "as tested here"))
+    monkeypatch.setattr(choice, "choose", lambda device: choice.Choice(choice.PLAIN, "as tested here"))
     return fake
 
 
@@ -240,7 +240,7 @@ def test_images_beyond_the_count_of_a_plan_go_in_parts(
     images = torch.from_numpy(np.random.default_rng(0).random((8, 9, 11)))
     got = cuda.launch(images, [Filter(2.0, 4.0)])
     assert np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(2, 4))).max() < TOLERANCE[torch.float64]
-    assert {key.batch for key in cuda._plans} == {3, 2}
+    assert {key.batch for key in plans._plans} == {3, 2}
 
 
 def test_memory_off_by_one_float_is_aligned_first(cupy_on_the_host: SimpleNamespace) -> None:
@@ -262,10 +262,10 @@ def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
         cuda.launch(images, [Filter(1.0, 3.0)])
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
             cuda.launch(images[:1], [Filter(1.0, 3.0)])
-    for n in range(1, cuda.MAX_PLANS + 5):
+    for n in range(1, plans.MAX_PLANS + 5):
         cuda.launch(torch.rand(1, 4, n), [Filter(1.0, 3.0)])
-    assert len(cuda._plans) == cuda.MAX_PLANS
-    assert any(key.batch == 2 for key in cuda._plans), "the captured plan was dropped"
+    assert len(plans._plans) == plans.MAX_PLANS
+    assert any(key.batch == 2 for key in plans._plans), "the captured plan was dropped"
 
 
 def test_the_stream_is_torchs_by_whichever_way_cupy_offers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +282,8 @@ def test_the_stream_is_torchs_by_whichever_way_cupy_offers(monkeypatch: pytest.M
         )
     )
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Speaking())
-    assert cuda._stream(new, 1) == ("from", 5)
-    assert cuda._stream(old, 1) == ("external", 5, 1)
+    assert plans.stream_of(new, 1) == ("from", 5)
+    assert plans.stream_of(old, 1) == ("external", 5, 1)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=7))
     old.cuda.Stream.from_external = None
-    assert cuda._stream(old, 0) == ("external", 7, 0)
+    assert plans.stream_of(old, 0) == ("external", 7, 0)
