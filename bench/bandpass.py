@@ -19,8 +19,7 @@ import torch
 from fastrace.bench.measure import Peer, hot_and_cold
 from fastrace.bench.row import Error, Row, difference
 from fastrace.bench.timing import threads
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference
-from fastrace.kernels.bandpass.gain import gain
+from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference
 
 CASES = [  # side, low, high, images, rounds
     (224, 0, 10, 32, 25),
@@ -66,7 +65,8 @@ def released(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _case(side: int, low: float, high: float, count: int, rounds: int) -> list[Row]:
     images = np.random.default_rng(0).random((count, side, side), dtype=np.float32)
     tensor = torch.from_numpy(images)
-    transfer = gain(side, side, low, high)
+    band = Filter(low, high)
+    transfer = band.gain(side, side)
     shifted, half = np.fft.fftshift(transfer), np.ascontiguousarray(transfer[:, : side // 2 + 1], np.float32)
     half_tensor, size = torch.from_numpy(half), (side, side)
     planned: list[Callable[[np.ndarray], np.ndarray]] = []  # made once, by the first call
@@ -93,7 +93,7 @@ def _case(side: int, low: float, high: float, count: int, rounds: int) -> list[R
         return Peer(name, call, (package,), PEER_LIMIT)
 
     peers = [
-        Peer("fastrace", lambda: bandpass(tensor, low, high), limit=OURS_LIMIT),
+        Peer("fastrace", lambda: bandpass(tensor, band), limit=OURS_LIMIT),
         peer("released code, np.fft complex128", each(lambda image: released(image, shifted)), "numpy"),
         peer("numpy.fft.rfft2", each(numpy_real), "numpy"),
         peer("scipy.fft.rfft2", each(scipy_real), "scipy"),
@@ -102,7 +102,7 @@ def _case(side: int, low: float, high: float, count: int, rounds: int) -> list[R
     if count > 1:
         peers.append(peer("torch.fft.rfft2 (MKL), batched", lambda: torch_real(tensor), "torch"))
     peers.append(peer("pyfftw, planned (MEASURE)", pyfftw_planned, "pyfftw"))
-    exact = bandpass_reference(images[:1], low, high)
+    exact = bandpass_reference(images[:1], band)
     pixels = float(side * side)
     work = (
         8 * pixels,

@@ -51,9 +51,6 @@ def rows(quick: bool = False) -> list[Row]:
                 what = f"gather random {HEIGHT}x{WIDTH} uint8, batch {BATCH}, {cores}"
                 cold = ("fastrace", "numpy memmap loop", "numpy take", "torch.stack")
                 found += question.measure(what, peers, rounds, cold)
-        with threads(1):
-            what = f"gather random {HEIGHT}x{WIDTH} uint8, half of them mirrored, batch {BATCH}, 1 thread"
-            found += question.measure(what, question.mirrored(), rounds, ())
     return found
 
 
@@ -101,7 +98,6 @@ class Question:
             int(one.reshape(-1)[::4096].sum())
         self.out = torch.zeros((BATCH, HEIGHT, WIDTH), dtype=torch.uint8)
         self.rng = np.random.default_rng(1)
-        self.flip: np.ndarray = np.zeros(BATCH, dtype=bool)
         self.next()
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
@@ -115,8 +111,6 @@ class Question:
 
         def error(result: Any) -> Error:
             images = np.stack([self.maps[s][r] for s, r in zip(self.shard, self.row, strict=True)])
-            if any("mirrored" in peer.name for peer in peers):
-                images[self.flip] = images[self.flip, :, ::-1]
             return difference(np.asarray(result).astype(np.int16), images)
 
         work = (2.0 * HEIGHT * WIDTH, 0.0)
@@ -149,25 +143,6 @@ class Question:
             Peer("fastrace, 1 thread", one_thread, limit=0.0),
             Peer("numpy memmap loop", self.numpy_loop, ("numpy",), limit=0.0),
             Peer("torch.stack of views", self.stack, ("torch",), limit=0.0),
-        ]
-
-    def mirrored(self) -> list[Peer]:
-        """Half of the images reversed in the same pass."""
-        self.flip = np.arange(BATCH) % 2 == 0
-        flip, out = torch.from_numpy(self.flip), self.out.numpy()
-
-        def ours() -> torch.Tensor:
-            return gather(self.shards, *self.next(), flip=flip, out=self.out)
-
-        def loop() -> torch.Tensor:
-            for i, (shard, row) in enumerate(zip(*self.next(), strict=True)):
-                image = self.maps[shard][row]
-                out[i] = image[:, ::-1] if self.flip[i] else image
-            return self.out
-
-        return [
-            Peer("fastrace, mirrored", ours, limit=0.0),
-            Peer("numpy memmap loop, mirrored", loop, ("numpy",), limit=0.0),
         ]
 
     def stack(self) -> torch.Tensor:

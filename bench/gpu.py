@@ -27,7 +27,7 @@ from typing import Any
 import click
 import torch
 
-from fastrace.bench.gpu_cases import BANDS, SIDE, bandpass_name, cases
+from fastrace.bench.gpu_cases import cases
 from fastrace.bench.gpu_clock import Row, copy_bandwidth, flush_bytes, measure
 from fastrace.bench.machine import version
 
@@ -37,8 +37,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 COUNTS, QUICK_COUNTS = (64, 1024), (64,)
 ROUNDS, QUICK_ROUNDS = 50, 10
 TOOLS = ("memcheck", "racecheck")
-OPTIONAL = ("fastrace, callbacks", "fastrace, folded")  # not on every GPU; being wrong is a failure there too
-PRUNED_GATE, WHOLE_GATE = 1.5, 1.0  # how much faster than callbacks the folded filter has to be, at one or the other
+OPTIONAL = "fastrace, callbacks"  # not on every GPU; being wrong is a failure there too
 PACKAGES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "kornia": ("kornia",), "numba": ("numba",)}
 PACKAGES |= {name: (name,) for name in ("fastrace", "torch", "triton", "numpy")}
 # A memory error of a kernel of ours must not lie inside a block that torch or CuPy keeps for reuse.
@@ -99,7 +98,6 @@ def run(options: argparse.Namespace) -> int:  # pragma: no cover (GPU)
     for count in QUICK_COUNTS if options.quick else COUNTS:
         rounds = QUICK_ROUNDS if options.quick else ROUNDS
         document["rows"] += timings(count, rounds, copy, flush)
-    document["folded"] = gate(document["rows"])
     text = markdown(document)
     click.echo(text)
     if options.write:
@@ -130,7 +128,7 @@ def timings(count: int, rounds: int, copy: float, flush: torch.Tensor) -> list[R
 
 def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
     """What was measured on."""
-    from fastrace.kernels.bandpass import cuda
+    from fastrace.kernels.bandpass import backend
 
     properties = torch.cuda.get_device_properties(0)
     query = "driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current,mig.mode.current"
@@ -149,7 +147,7 @@ def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
         **{name: version(*names) for name, names in PACKAGES.items()},
         "commit": git,
         "uncommitted_changes": changed not in (None, ""),
-        "bandpass": ": ".join(cuda.choose(0)),
+        "bandpass": backend("cuda:0"),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "variables": {k: v for k, v in os.environ.items() if k.startswith(("FASTRACE_", "TRITON_", "TORCHINDUCTOR_"))},
     }
@@ -246,29 +244,6 @@ def lost(rows: Sequence[Row]) -> bool:
     )
 
 
-def gate(rows: Sequence[Row]) -> list[str]:
-    """Say, for each batch, whether `folded` may be enabled: `FOLDED` in ``kernels/bandpass/folded.py``."""
-    said = []
-    for count in sorted({row["count"] for row in rows}):
-        times = {
-            (row["operation"], row["peer"]): row["cold"]["us_per_image"]
-            for row in rows
-            if row["count"] == count and row.get("cold")
-        }
-        names = [bandpass_name(low, high, SIDE) for low, high in (BANDS[0], BANDS[-1])]
-        pairs = [(times.get((name, OPTIONAL[0])), times.get((name, OPTIONAL[1]))) for name in names]
-        gains = [callbacks / folded for callbacks, folded in pairs if callbacks is not None and folded is not None]
-        if len(gains) < len(names):
-            said.append(f"batch {count}: the folded filter or the one with callbacks was not measured")
-            continue
-        wins = gains[0] >= PRUNED_GATE or gains[1] >= WHOLE_GATE
-        said.append(
-            f"batch {count}: folded is {gains[0]:.2f} times as fast as callbacks at radius {BANDS[0][1]:g} (gate {PRUNED_GATE}) "
-            f"and {gains[1]:.2f} times at every radius (gate {WHOLE_GATE}): it {'wins' if wins else 'stays disabled'}"
-        )
-    return said
-
-
 def unfit(document: dict[str, Any]) -> str | None:
     """Say why a run must not become the committed record, or None."""
     if not any(check["name"] == "tests/gpu" and check["outcome"] == "passed" for check in document["checks"]):
@@ -302,7 +277,6 @@ def markdown(document: dict[str, Any]) -> str:
         "| --- | --- | --- |",
         *(f"| {check['name']} | {check['outcome']} | {check['summary']} |" for check in document["checks"]),
     ]
-    lines += ["", *(f"{sentence}." for sentence in document["folded"])]
     group = None
     for row in document["rows"]:
         if group != (row["operation"], row["count"]):

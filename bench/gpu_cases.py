@@ -20,9 +20,8 @@ from fastrace.bench.gpu_clock import Case, Peer
 from fastrace.degrade.grammar import Degradation
 from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, bandpass_sweep, cuda
+from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, bandpass_sweep, choice, cuda
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
-from fastrace.kernels.bandpass.gain import IDEAL, gain
 from fastrace.kernels.bandpass.jit import Epilogue
 from fastrace.kernels.noise import NORMAL_ERROR, noise, noise_reference, prepared
 from fastrace.kernels.window import Transfer, window, window_reference
@@ -31,7 +30,7 @@ SIDE = 224
 MAMMOGRAM, TO = (3328, 2560), (1024, 512)
 CHECKED = 2  # images of a batch that are held against float64
 SIGMA, SEED = 0.1, 1
-BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))  # pruned to 32 and 64 coefficients in `folded`, and not at all
+BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))
 SWEEP = 20  # cut-offs of one image
 DEGRADATIONS = ("lowpass:25+noise:gaussian:0.1+clip:0.6", "lowpass:25+clip:0.6")
 FLOAT32_ROUNDING, FLOAT16_ROUNDING = 2.0**-22, 2.0**-10  # of values up to 2
@@ -134,39 +133,28 @@ def window_case(device: torch.device, count: int, size: tuple[int, int], to: tup
 
 
 def _torch_filter(device: torch.device, side: int, low: float, high: float) -> tuple[Tensor, Function]:
-    mask = torch.from_numpy(gain(side, side, low, high)[:, : side // 2 + 1].astype(np.float32)).to(device)
+    mask = torch.from_numpy(Filter(low, high).gain(side, side)[:, : side // 2 + 1].astype(np.float32)).to(device)
     return mask, lambda images, mask: torch.fft.irfft2(torch.fft.rfft2(images) * mask, s=images.shape[-2:])
-
-
-def _folded(images: Tensor, low: float, high: float, dtype: torch.dtype) -> Tensor:
-    module = importlib.import_module("fastrace.kernels.bandpass.folded")  # needs triton
-    result: Tensor = module.folded(images, low, high, dtype=dtype)
-    return result
-
-
-def bandpass_name(low: float, high: float, side: int) -> str:
-    """Return what the rows of `bandpass_case` are called."""
-    return f"bandpass {low:g}:{high:g} {side}x{side} float32"
 
 
 def bandpass_case(device: torch.device, count: int, side: int, low: float, high: float) -> Case:
     """One ideal filter for all images, float32 in and out."""
     images = _display(device, count, side, side)
     mask, torch_way = _torch_filter(device, side, low, high)
-    expected = bandpass_reference(images[:CHECKED].cpu().numpy(), low, high)
+    band = Filter(low, high)
+    expected = bandpass_reference(images[:CHECKED].cpu().numpy(), band)
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch(images, [low], [high], False, IDEAL, 2, path=path)
+        return lambda: cuda.launch(images, [band], path=path)
 
     peers = [
-        *_both("fastrace", lambda: bandpass(images, low, high)),
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
-        *_both("fastrace, folded", lambda: _folded(images, low, high, torch.float32)),
+        *_both("fastrace", lambda: bandpass(images, band)),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
         *_ways("torch.fft", torch_way, images, mask),
     ]
     return Case(
-        bandpass_name(low, high, side),
+        f"bandpass {low:g}:{high:g} {side}x{side} float32",
         count,
         count * side * side * 8,
         peers,
@@ -180,22 +168,22 @@ def sweep_case(device: torch.device, count: int, side: int) -> Case:
     images = _display(device, max(1, count // SWEEP), side, side)
     # From a thirtieth of the sampling limit to the corner, where everything passes.
     bands = [(0.0, float(radius)) for radius in np.linspace(side / 60, side / 2 * 1.41, SWEEP)]
-    lows, highs = [low for low, _ in bands], [high for _, high in bands]
+    filters = [Filter(*band) for band in bands]
     masks = torch.stack([_torch_filter(device, side, *band)[0] for band in bands])
     checked = images[:CHECKED].cpu().numpy()
-    expected = np.stack([bandpass_reference(checked, *band) for band in bands], 1)
+    expected = np.stack([bandpass_reference(checked, filter) for filter in filters], 1)
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+        return lambda: cuda.launch_sweep(images, filters, path=path)
 
     def torch_way(images: Tensor, masks: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(images)[:, None] * masks, s=images.shape[-2:])
 
     peers = [
-        *_both("fastrace", lambda: bandpass_sweep(images, bands)),
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
-        *_both("fastrace, each", lambda: torch.stack([bandpass(images, *band) for band in bands], 1)),
+        *_both("fastrace", lambda: bandpass_sweep(images, filters)),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
+        *_both("fastrace, each", lambda: torch.stack([bandpass(images, filter) for filter in filters], 1)),
         *_ways("torch.fft, shared", torch_way, images, masks),
     ]
     pixels = len(images) * side * side
@@ -215,30 +203,30 @@ def fused_case(device: torch.device, count: int, side: int, low: float, high: fl
     ids = torch.arange(count, device=device)
     scale = FULL_SCALE[torch.uint16]
     mask, filtered = _torch_filter(device, side, low, high)
-    exact = bandpass_reference(images[:CHECKED].cpu().numpy().astype(np.float64) / scale, low, high)
+    band = Filter(low, high)
+    exact = bandpass_reference(images[:CHECKED].cpu().numpy().astype(np.float64) / scale, band)
     expected = noise_reference(exact, ids[:CHECKED].cpu().numpy(), "gaussian", SIGMA, seed=SEED).clip(-1, 1)
     epilogue = Epilogue(
         torch.float16, -1.0, 1.0, prepared("gaussian", SIGMA, SEED)[0], ids, *prepared("gaussian", SIGMA, SEED)[1:]
     )
 
     def ours(path: str) -> Callable[[], Tensor]:
-        return lambda: cuda.launch_fused(images, [low], [high], False, IDEAL, 2, epilogue, full_scale=scale, path=path)
+        return lambda: cuda.launch_fused(images, [band], epilogue, full_scale=scale, path=path)
 
     def finish(values: Tensor) -> Tensor:
         return noise(values, ids, "gaussian", SIGMA, seed=SEED).clamp(-1, 1).half()
 
     def without_noise(path: str) -> Callable[[], Tensor]:
-        return lambda: finish(cuda.launch_fused(images, [low], [high], False, IDEAL, 2, full_scale=scale, path=path))
+        return lambda: finish(cuda.launch_fused(images, [band], full_scale=scale, path=path))
 
     def torch_way(stored: Tensor, mask: Tensor) -> Tensor:
         values = filtered(stored.float() / scale, mask)
         return (values + SIGMA * torch.randn_like(values)).clamp(-1, 1).half()
 
     peers = [
-        *_both("fastrace, callbacks", ours(cuda.CALLBACKS)),
-        *_both("fastrace, callbacks, noise after", without_noise(cuda.CALLBACKS)),
-        *_both("fastrace, plain", ours(cuda.PLAIN)),
-        *_both("fastrace, folded, noise after", lambda: finish(_folded(images, low, high, torch.float32))),
+        *_both("fastrace, callbacks", ours(choice.CALLBACKS)),
+        *_both("fastrace, callbacks, noise after", without_noise(choice.CALLBACKS)),
+        *_both("fastrace, plain", ours(choice.PLAIN)),
         *_ways("torch.fft", torch_way, images, mask, other=OTHER_NOISE),
     ]
     operation = f"bandpass {low:g}:{high:g}, noise, clamp {side}x{side} uint16 -> float16"
@@ -279,7 +267,7 @@ def degradation_case(device: torch.device, count: int, side: int, text: str) -> 
     degradation: Degradation = parse(text)
     noisy = "noise" in text
     mask, filtered = _torch_filter(device, side, 0.0, 25.0)
-    exact = bandpass_reference(images[:CHECKED].cpu().numpy().astype(np.float64) / 65535, 0, 25)
+    exact = bandpass_reference(images[:CHECKED].cpu().numpy().astype(np.float64) / 65535, Filter(0, 25))
     if noisy:
         stream = 1 << 24  # noise is the second operation
         exact = noise_reference(exact, ids[:CHECKED].cpu().numpy(), "gaussian", SIGMA, seed=SEED, stream=stream)

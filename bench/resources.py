@@ -33,9 +33,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fastrace.kernels.bandpass import cuda, jit
+from fastrace.kernels.bandpass import jit, plans
 
-MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise", "fastrace.kernels.bandpass.folded")
+MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
 _STORED = [f"{result}_{kind}" for result in ("float16", "bfloat16", "float32") for kind in jit.KINDS.values()]
@@ -46,7 +46,7 @@ CUDA_SOURCES: dict[str, tuple[str, ...]] = {
         "bandpass_begin",
         "bandpass_cutoffs",
         *(f"bandpass_load_{pixel}" for pixel in ("uint8", "uint16", "float16", "float32")),
-        *(f"bandpass_gain_{gains.lower()}" for gains in (jit.SHARED, jit.EACH_IDEAL, jit.EACH_SMOOTH)),
+        *(f"bandpass_gain_{gains.lower()}" for gains in (jit.SHARED, jit.EACH)),
         *(f"bandpass_store_{stored}" for stored in _STORED),
     ),
 }
@@ -231,7 +231,7 @@ def nvrtc_rows(file: str, target: str) -> list[Row]:
         return [
             {"kernel": k, "target": target, "reason": "CUDA C++ for CuPy on NVIDIA; not built for HIP"} for k in kernels
         ]
-    text = jit.source(BEGIN=1, PASSES=1) if file == "callbacks.cu" else cuda.SOURCE.read_text()
+    text = jit.source(BEGIN=1, PASSES=1) if file == "callbacks.cu" else plans.SOURCE.read_text()
     cubin, log = compile_nvrtc(text, file, target)
     return [{"kernel": kernel, "target": target, **read_cubin(cubin, log, kernel)} for kernel in kernels]
 

@@ -17,8 +17,7 @@ from fastrace.bench.bandpass import OURS_LIMIT, PEER_LIMIT, released
 from fastrace.bench.measure import Peer, hot_and_cold
 from fastrace.bench.row import Error, Row, difference
 from fastrace.bench.timing import threads
-from fastrace.kernels.bandpass import bandpass_reference, bandpass_sweep
-from fastrace.kernels.bandpass.gain import gain
+from fastrace.kernels.bandpass import Filter, bandpass_reference, bandpass_sweep
 
 CUTOFFS = 20
 CASES = [(224, 40), (512, 15)]  # side, rounds
@@ -40,8 +39,8 @@ def _case(side: int, rounds: int) -> list[Row]:
     image, size = np.random.default_rng(0).random((side, side), dtype=np.float32), (side, side)
     tensor = torch.from_numpy(image)
     # From a thirtieth of the sampling limit to the corner, where everything passes.
-    bands = [(0.0, float(radius)) for radius in np.linspace(side / 60, side / 2 * 1.41, CUTOFFS)]
-    masks = [gain(side, side, low, high) for low, high in bands]
+    bands = [Filter(0.0, float(radius)) for radius in np.linspace(side / 60, side / 2 * 1.41, CUTOFFS)]
+    masks = [band.gain(side, side) for band in bands]
     shifted = [np.fft.fftshift(mask) for mask in masks]
     halves = np.stack([mask[:, : side // 2 + 1].astype(np.float32) for mask in masks])
     half_tensors = torch.from_numpy(halves)
@@ -68,7 +67,7 @@ def _case(side: int, rounds: int) -> list[Row]:
         Peer("scipy.fft.rfft2, shared", scipy_shared, ("scipy",), PEER_LIMIT),
         Peer("torch.fft.rfft2 (MKL), shared", torch_shared, ("torch",), PEER_LIMIT),
     ]
-    exact = np.stack([bandpass_reference(image, low, high) for low, high in bands])
+    exact = np.stack([bandpass_reference(image, band) for band in bands])
     pixels = float(side * side)
     work = ((1 + CUTOFFS) * 4 * pixels, (1 + CUTOFFS) * 2.5 * pixels * math.log2(pixels) + CUTOFFS * pixels)
     what = f"one image, {CUTOFFS} cut-offs, {side}x{side} float32, 1 core"

@@ -115,12 +115,11 @@ def _gpu() -> list[Finding]:
             )
         )
     try:
-        import cupy
+        import cupy  # noqa: F401  whether it is there
 
-        from fastrace.kernels.bandpass import cuda
+        from fastrace.kernels.bandpass import backend
 
-        choice = cuda.choose(torch.cuda.current_device())
-        findings.append(Finding("bandpass on CUDA", f"CuPy {cupy.__version__}, {choice.path}: {choice.reason}"))
+        findings.append(Finding("bandpass on CUDA", backend("cuda")))
     except ImportError:
         extra = "cuda" if str(torch.version.cuda).startswith("13") else "cuda12"
         findings.append(Finding("bandpass on CUDA", "CuPy is missing", False, f"pip install 'fastrace[{extra}]'"))

@@ -201,6 +201,7 @@ def environment(device: str) -> dict[str, Any]:
     import torch
 
     from fastrace import __version__
+    from fastrace.kernels.bandpass import backend
 
     try:
         timm = importlib.metadata.version("timm")
@@ -216,4 +217,5 @@ def environment(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu ({platform.machine()})",
         "cuda": torch.version.cuda if device == "cuda" else None,
         "threads": torch.get_num_threads(),
+        "bandpass": backend(device),
     }

@@ -34,7 +34,13 @@ HEADERS = (
     "csrc/pages.h",
     "csrc/fft_plan.h",
     "csrc/fft_lanes.h",
+    "csrc/bandpass_gains.h",
+    "csrc/bandpass_image.h",
     "csrc/bandpass_lanes.h",
+    "csrc/bandpass_sets.h",
+    "csrc/window_image.h",
+    "csrc/window_rows.h",
+    "csrc/window_shares.h",
     "csrc/window_x86.h",
 )
 FLAGS = (

@@ -287,14 +287,14 @@ for kind in (np.uint8, np.uint16):
             for dtype in (torch.uint8, torch.uint16, torch.float16, torch.float32):
                 digest.update(window([words], [transfer], size, dtype=dtype, flips=[True]).numpy().tobytes())
 print(digest.hexdigest())
-from fastrace.kernels.bandpass import bandpass, bandpass_sweep
+from fastrace.kernels.bandpass import Filter, bandpass, bandpass_sweep
 digest = hashlib.sha256()
 for height, width in ((1, 1), (2, 30), (33, 17), (64, 49), (67, 61), (96, 224), (225, 40), (134, 131)):
     for dtype in (torch.float32, torch.float64):
         images = torch.from_numpy(rng.random((2, height, width))).to(dtype)
         for low, high in ((0, 4), (3, 17.5), (11, float("inf"))):
-            digest.update(bandpass(images, low, high).numpy().tobytes())
-        digest.update(bandpass_sweep(images, [(0, 5), (7, 9), (40, 1e9)], complement=True).numpy().tobytes())
+            digest.update(bandpass(images, Filter(low, high)).numpy().tobytes())
+        digest.update(bandpass_sweep(images, [Filter(*edges, True) for edges in ((0, 5), (7, 9), (40, 1e9))]).numpy().tobytes())
 print(digest.hexdigest())
 """
     results = [

@@ -51,6 +51,7 @@ from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
 from fastrace.execute.protocol import Work
 from fastrace.execute.threads import Threads, one_blas_thread
+from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
@@ -82,6 +83,8 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     set_threads()
     folder.create()
     with folder.locked(), progress:
+        device = choose_device("auto").type if request.features else "cpu"
+        progress.line(f"band-pass: {backend(device)}")
         folder.write_json(
             "run.json",
             {
@@ -89,7 +92,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "command": "audit",
                 "arguments": request.to_json(),
                 "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
-                "environment": environment(choose_device("auto").type if request.features else "cpu"),
+                "environment": environment(device),
             },
         )
         try:

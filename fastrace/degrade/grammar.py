@@ -21,12 +21,13 @@ A degradation also carries its variant: ``corrected`` does what the study's text
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from fastrace.errors import UsageError
+from fastrace.kernels import radii
 
 Variant: TypeAlias = Literal["corrected", "released-code"]
 
@@ -41,12 +42,22 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Filter:
-    """An ideal radial filter that keeps ``low <= r < high``; the notch keeps the rest."""
+    """A radial filter that keeps ``low <= r < high``; the notch keeps the rest.
+
+    Attributes
+    ----------
+    radial : radii.Filter
+        What the kernels take: made once, here. Its cut-offs are in lp/mm where `per_mm` says so.
+    """
 
     kind: Literal["lowpass", "highpass", "band", "notch"]
     low: float
     high: float
     per_mm: bool = False
+    radial: radii.Filter = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radial", radii.Filter(self.low, self.high, self.kind == "notch"))
 
     def __str__(self) -> str:
         return f"{self.kind}:{':'.join(self._edges())}{'lp/mm' if self.per_mm else ''}"

@@ -128,18 +128,6 @@ def apply(
     if degradation.variant == "released-code":
         images = apply_released(degradation, display(images))
         return images if network is None else network.of(images)
-    return _apply(degradation, images, ids, mm_per_pixel, seed, epoch, network)
-
-
-def _apply(
-    degradation: Degradation,
-    images: Tensor,
-    ids: Tensor,
-    mm_per_pixel: Tensor | None,
-    seed: int,
-    epoch: int,
-    network: NetworkInput | None,
-) -> Tensor:
     longest = max(images.shape[-2:])
     steps, done = degradation.steps, 0
     fuses = _fuses(images)
@@ -148,21 +136,18 @@ def _apply(
     while done < len(steps):
         step, operation, done = steps[done], done, done + 1
         if isinstance(step, Filter):
-            low: float | Tensor = step.low
-            high: float | Tensor = step.high
+            filter = step.radial
             if step.per_mm:
                 if mm_per_pixel is None:
                     raise UsageError(f"--degrade {degradation}: lp/mm needs the mm per pixel of every image")
-                cycles = mm_per_pixel.to(torch.float64) * longest
-                low, high = cycles * step.low, cycles * step.high
-            notch = step.kind == "notch"
+                filter = filter.times(mm_per_pixel.to(torch.float64) * longest)
             if not fuses:
-                images = bandpass(images, low, high, complement=notch)
+                images = bandpass(images, filter)
                 continue
             drawn, level, done = _in_the_store(degradation, done, seed, epoch)
             last = network if network is not None and done == len(steps) else NetworkInput()
             images = callbacks.apply_fused(
-                images, low, high, complement=notch, noise=drawn, ids=ids,
+                images, filter, noise=drawn, ids=ids,
                 clamp=(-math.inf, level), normalise=(last.mean, last.std), dtype=last.dtype,
             )  # fmt: skip
             if last is network:

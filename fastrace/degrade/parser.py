@@ -43,11 +43,29 @@ def parse(text: str, variant: Variant = "corrected") -> Degradation:
     """
     if text.strip() == "none":
         return replace(CLEAN, variant=variant)
-    steps = []
+    steps: list[Step] = []
     start = 0
     for part in text.split("+"):
-        steps.append(_Words(text, part, start).step())
+        words = _Words(text, part, start)
         start += len(part) + 1
+        kind = words.kind
+        if kind in ("lowpass", "highpass", "band", "notch"):
+            steps.append(Filter(kind, *words.edges()))  # type: ignore[arg-type]
+        elif kind == "noise":
+            name = words.choice(1, ("gaussian", "poisson", "speckle", "salt_pepper"))
+            share = name in ("poisson", "salt_pepper")
+            amount = words.number(2, "above 0 and at most 1" if share else "above 0", 1 if share else _LARGEST)
+            steps.append(Noise(name, amount))  # type: ignore[arg-type]
+        elif kind == "blur":
+            steps.append(Blur(words.number(1, "sigma in pixels above 0")))
+        elif kind == "clip":
+            steps.append(Clip(words.number(1, "a display value above 0 and at most 1", 1)))
+        elif kind == "resolution":
+            steps.append(Resolution(words.integer(1, "a whole number of pixels, 1 or more", 1, 100_000)))
+        else:
+            action = words.choice(1, ("keep", "remove"))
+            steps.append(Patch(action, words.integer(2, "a tile from 0 to 8", 0, GRID * GRID - 1)))  # type: ignore[arg-type]
+        words.end()
     return Degradation(tuple(steps), variant)
 
 
@@ -76,9 +94,8 @@ class _Words:
     text: str
     part: str
     start: int
+    kind: str = field(init=False)
     words: list[tuple[str, int]] = field(init=False)
-    per_mm: bool = field(init=False, default=False)
-    kind: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.words = []
@@ -86,54 +103,31 @@ class _Words:
         for word in self.part.split(":"):
             self.words.append((word, place))
             place += len(word) + 1
+        self.kind = self.words[0][0]
+        if self.kind == "roi":
+            raise self.fail(0, "a degradation without masks (roi is not available yet)")
+        if self.kind not in _USAGE:
+            raise self.fail(0, f"one of {', '.join(_USAGE)}, none")
 
     def fail(self, index: int, expected: str) -> UsageError:
         word, place = self.words[index] if index < len(self.words) else ("", self.start + len(self.part))
         got = f"got {word!r}" if word else "nothing is there"
         return UsageError(f"--degrade {self.text}: at character {place + 1} expected {expected}, {got}")
 
-    def step(self) -> Step:
-        kind = self.kind = self.words[0][0]
-        if kind == "roi":
-            raise self.fail(0, "a degradation without masks (roi is not available yet)")
-        if kind not in _USAGE:
-            raise self.fail(0, f"one of {', '.join(_USAGE)}, none")
-        if kind in ("lowpass", "highpass", "band", "notch"):
-            return self.filter(kind)
-        if kind == "noise":
-            kinds = ("gaussian", "poisson", "speckle", "salt_pepper")
-            name = self.choice(1, kinds)
-            share = name in ("poisson", "salt_pepper")
-            amount = self.number(2, "above 0 and at most 1" if share else "above 0", 1 if share else _LARGEST)
-            step: Step = Noise(name, amount)  # type: ignore[arg-type]
-        elif kind == "blur":
-            step = Blur(self.number(1, "sigma in pixels above 0"))
-        elif kind == "clip":
-            step = Clip(self.number(1, "a display value above 0 and at most 1", 1))
-        elif kind == "resolution":
-            step = Resolution(self.integer(1, "a whole number of pixels, 1 or more", 1, 100_000))
-        else:
-            action = self.choice(1, ("keep", "remove"))
-            step = Patch(action, self.integer(2, "a tile from 0 to 8", 0, GRID * GRID - 1))  # type: ignore[arg-type]
-        self.end(3 if kind in ("noise", "patch") else 2)
-        return step
-
-    def filter(self, kind: str) -> Filter:
+    def edges(self) -> tuple[float, float, bool]:
+        """Low, high, and whether they are in lp/mm."""
         last, place = self.words[-1]
-        if last.endswith("lp/mm"):
-            self.per_mm = True
+        per_mm = last.endswith("lp/mm")
+        if per_mm:
             self.words[-1] = (last.removesuffix("lp/mm").rstrip(), place)
-        if kind in ("lowpass", "highpass"):
+        if self.kind in ("lowpass", "highpass"):
             edge = self.number(1, "an edge above 0 in cycles/image, or in lp/mm with that unit behind it")
-            self.end(2)
-            low, high = (0.0, edge) if kind == "lowpass" else (edge, math.inf)
-            return Filter(kind, low, high, self.per_mm)  # type: ignore[arg-type]
+            return (0.0, edge, per_mm) if self.kind == "lowpass" else (edge, math.inf, per_mm)
         low = self.number(1, "a low edge, 0 or more", zero=True)
         high = self.number(2, f"a high edge above {number(low)}")
         if high <= low:
             raise self.fail(2, f"a high edge above the low edge {number(low)}")
-        self.end(3)
-        return Filter(kind, low, high, self.per_mm)  # type: ignore[arg-type]
+        return low, high, per_mm
 
     def number(self, index: int, expected: str, most: float = _LARGEST, zero: bool = False) -> float:
         word = self.words[index][0] if index < len(self.words) else ""
@@ -156,6 +150,7 @@ class _Words:
             raise self.fail(index, f"one of {', '.join(choices)}")
         return word
 
-    def end(self, count: int) -> None:
+    def end(self) -> None:
+        count = 1 + _USAGE[self.kind].partition(" or ")[0].count(":")
         if len(self.words) > count:
             raise self.fail(count, f"the end or '+' ({_USAGE[self.kind]})")

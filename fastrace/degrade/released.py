@@ -52,7 +52,7 @@ def apply_released(
     level = CLIP
     for step in degradation.steps:
         if isinstance(step, Filter):
-            images = bandpass(images, step.low, step.high, complement=step.kind == "notch")
+            images = bandpass(images, step.radial)
         elif isinstance(step, Patch):
             images = _patch(images, step)
         elif isinstance(step, Clip):

@@ -1,4 +1,4 @@
-r"""Radial filters in the Fourier domain: low-pass, high-pass, band and notch; ideal, Gaussian or Butterworth.
+"""Radial filters in the Fourier domain: low-pass, high-pass, band and notch, with exact edges.
 
 Frequency
 ---------
@@ -8,18 +8,13 @@ this radius, are ``high`` (low-pass) and ``low`` (high-pass) here.
 
 Gain
 ----
-======================  ==================================================================================================
-``ideal``               1 where ``low <= r < high``, else 0. The edge rule is exact: with P = min(H, W) the integers
-                        ``(ky W)^2 + (kx H)^2`` are compared with ``ceil(t^2 P^2)``. 6-8-10 and 30-40-50 lie *on* edges;
-                        radii from ``fftfreq(n) * n`` put some of them on the wrong side.
-``gaussian``            ``L(high) - L(low)`` with ``L(t) = exp(-r^2 / (2 t^2))``: amplitude 0.607 at the cut-off.
-``butterworth``         the same with ``L(t) = 1 / (1 + (r / t)^(2 order))``: amplitude 0.5 at the cut-off.
-======================  ==================================================================================================
+1 where ``low <= r < high``, else 0; a ``complement`` takes one minus the gain (notch): `Filter`. The edge rule is exact
+(`kernels.radii`): with P = min(H, W) the integers ``(ky W)^2 + (kx H)^2`` are compared with ``ceil(t^2 P^2)``. 6-8-10 and
+30-40-50 lie *on* edges; radii from ``fftfreq(n) * n`` put some of them on the wrong side.
 
-``L(0) = 0`` and ``L(inf) = 1``: low-pass is 0 .. t, high-pass t .. inf, and the DC coefficient (mean brightness) is kept
-where low is 0 and removed above. A smooth band is a *difference* of low-passes, so neighbouring bands add up to the
-image, as ideal ones do; a narrow one therefore stays below 1. ``complement`` takes one minus the gain (notch). Band,
-notch and high-pass are formed on coefficients, never by subtracting rounded images.
+Low-pass is 0 .. t, high-pass t .. inf, and the DC coefficient (mean brightness) is kept where low is 0 and removed above.
+Neighbouring bands add up to the image. Band, notch and high-pass are formed on coefficients, never by subtracting rounded
+images.
 
 The boundary is periodic: the filter sees the image tiled. The operation is linear and, its gain being real and even,
 self-adjoint: its gradient is itself.
@@ -29,8 +24,8 @@ Agreement
 Largest error against float64, relative to the largest input value: `TOLERANCE`. NaN in an image stays visible: where the
 filter acts at all, the whole image becomes NaN.
 
-Sources: Gonzalez and Woods, Digital Image Processing, chapter 4 (ideal, Butterworth, Gaussian); Gichoya et al., Lancet
-Digital Health 2022, and its released code for the circles.
+Sources: Gonzalez and Woods, Digital Image Processing, chapter 4 (ideal filters); Gichoya et al., Lancet Digital Health
+2022, and its released code for the circles.
 """
 
 from __future__ import annotations
@@ -47,36 +42,28 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import cpu, cuda
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs, gain, read_cutoffs
+from fastrace.kernels.bandpass.choice import backend
+from fastrace.kernels.radii import MAX_PIXELS, Filter
 
-# Seen over all sizes, shapes and cut-offs of the tests: 7.4e-7 (223 x 225, prime) and 1.6e-15, rounding of the transforms.
+__all__ = ["TOLERANCE", "Filter", "backend", "bandpass", "bandpass_reference", "bandpass_sweep"]
+
+# Seen over all sizes and cut-offs of the tests: 7.4e-7 (223 x 225, prime) and 1.6e-15, rounding of the transforms.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 5e-15}
 
 
 def bandpass(
     images: Tensor,  # [..., H, W] float32 or float64
-    low: float | Tensor,
-    high: float | Tensor,
-    *,
-    complement: bool = False,
-    shape: str = "ideal",
-    order: int = 2,
+    filter: Filter,
 ) -> Tensor:
-    """Keep the radial frequencies ``low <= r < high`` of every image.
+    """Keep the radial frequencies of every image that a filter passes.
 
     Parameters
     ----------
     images : Tensor, [..., H, W] float32 or float64
         CPU or CUDA, any strides.
-    low, high : float or Tensor [N]
-        Cut-offs in cycles/image, ``0 <= low < high``, high up to ``inf``: numbers for all images, or one value per image
-        (N is the product of the leading dimensions; what a cut-off in lp/mm comes to differs per image). Values in
-        tensors are read on the host, so keep them on the CPU.
-    complement : bool
-        Reject that band instead (notch).
-    shape : {"ideal", "gaussian", "butterworth"}
-    order : int
-        Of the Butterworth filter, 1 .. 32.
+    filter : Filter
+        One for all images; or its cut-offs are tensors [N], a value per image, N being the product of the leading
+        dimensions.
 
     Returns
     -------
@@ -86,36 +73,28 @@ def bandpass(
     Raises
     ------
     UsageError
-        For cut-offs that keep nothing or are no number, an unknown shape, a wrong dtype.
+        For cut-offs that keep nothing or are no number, or a wrong dtype.
     BackendMissing
         For CUDA images where CuPy is not installed.
     """
-    height, width = _checked_images(images, shape, order)
+    height, width = _checked_images(images)
     stack = images if images.ndim == 3 else images.reshape(math.prod(images.shape[:-2]), height, width)
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
-        lows, highs = (per_image(value, stack.shape[0]) for value in (low, high))
-        filtered = torch.ops.fastrace.bandpass_each(stack, lows, highs, complement, SHAPES[shape], order)
+    # The way through an operation defined in Python costs 14 us, 100 and more when its code has left the caches: more
+    # than filtering one image does. Where nobody differentiates or traces it has nothing to add.
+    plain = type(images) is Tensor and images.is_cpu and not torch.compiler.is_compiling()
+    if filter.per_image:
+        filtered = torch.ops.fastrace.bandpass_each(stack, *per_image(filter, stack.shape[0]), filter.complement)
+    elif plain and not (images.requires_grad and torch.is_grad_enabled()):
+        filtered = cpu.launch(stack.contiguous(), filter)
     else:
-        check_cutoffs(low, high)
-        asked = float(low), float(high), complement, SHAPES[shape], order
-        # The way through an operation defined in Python costs 14 us, 100 and more when its code has left the caches: more
-        # than filtering one image does. Where nobody differentiates or traces it has nothing to add.
-        plain = type(images) is Tensor and images.is_cpu and not torch.compiler.is_compiling()
-        if plain and not (images.requires_grad and torch.is_grad_enabled()):
-            filtered = cpu.launch(stack.contiguous(), *asked)
-        else:
-            filtered = torch.ops.fastrace.bandpass(stack, *asked)
+        filtered = torch.ops.fastrace.bandpass(stack, float(filter.low), float(filter.high), filter.complement)
     result: Tensor = filtered if images.ndim == 3 else filtered.reshape(images.shape)
     return result
 
 
 def bandpass_sweep(
     images: Tensor,  # [..., H, W] float32 or float64
-    bands: Sequence[tuple[float, float]],
-    *,
-    complement: bool = False,
-    shape: str = "ideal",
-    order: int = 2,
+    filters: Sequence[Filter],
 ) -> Tensor:  # [..., K, H, W]
     """Filter every image with K filters: equal to `bandpass` for each of them, bit for bit on the CPU, but cheaper.
 
@@ -125,10 +104,8 @@ def bandpass_sweep(
     Parameters
     ----------
     images : Tensor, [..., H, W] float32 or float64
-    bands : sequence of (low, high)
-        K pairs of cut-offs in cycles/image, as for `bandpass`.
-    complement, shape, order
-        Of all filters, as for `bandpass`.
+    filters : sequence of Filter
+        K filters, all of them bands or all notches, in numbers.
 
     Returns
     -------
@@ -138,88 +115,88 @@ def bandpass_sweep(
     Raises
     ------
     UsageError, BackendMissing
-        As `bandpass`.
+        As `bandpass`, and for filters that do not go together.
     """
-    height, width = _checked_images(images, shape, order)
-    for low, high in bands:
-        check_cutoffs(low, high)
-    lows, highs = (torch.tensor([band[i] for band in bands], dtype=torch.float64) for i in (0, 1))
+    height, width = _checked_images(images)
+    if any(filter.per_image for filter in filters) or len({filter.complement for filter in filters}) > 1:
+        raise UsageError("bandpass_sweep takes filters in numbers, all of them bands or all notches")
+    lows, highs = (
+        torch.tensor([float(edge) for edge in edges], dtype=torch.float64)
+        for edges in ([filter.low for filter in filters], [filter.high for filter in filters])
+    )
     stack = images.reshape(math.prod(images.shape[:-2]), height, width)
-    filtered: Tensor = torch.ops.fastrace.bandpass_sweep(stack, lows, highs, complement, SHAPES[shape], order)
-    return filtered.reshape(*images.shape[:-2], len(bands), height, width)
+    complement = any(filter.complement for filter in filters)
+    filtered: Tensor = torch.ops.fastrace.bandpass_sweep(stack, lows, highs, complement)
+    return filtered.reshape(*images.shape[:-2], len(filters), height, width)
 
 
-def bandpass_reference(
-    images: NDArray[Any],
-    low: float | NDArray[Any],
-    high: float | NDArray[Any],
-    *,
-    complement: bool = False,
-    shape: str = "ideal",
-    order: int = 2,
-) -> NDArray[np.float64]:
+def bandpass_reference(images: NDArray[Any], filter: Filter) -> NDArray[np.float64]:
     """Return what `bandpass` means, in float64 NumPy over the full complex spectrum; same parameters, arrays."""
     values = np.asarray(images, np.float64)
     height, width = values.shape[-2:]
     stack = values.reshape(math.prod(values.shape[:-2]), height, width)
-    lows, highs = (np.broadcast_to(np.asarray(value, np.float64), len(stack)) for value in (low, high))
     out = np.empty_like(stack)
-    for image, a, b, filtered in zip(stack, lows, highs, out, strict=True):
-        check_cutoffs(float(a), float(b))
-        transfer = gain(height, width, float(a), float(b), complement, SHAPES[shape], order)
-        filtered[...] = np.fft.ifft2(np.fft.fft2(image) * transfer).real
+    for image, own, filtered in zip(stack, filter.of_images(len(stack)), out, strict=True):
+        filtered[...] = np.fft.ifft2(np.fft.fft2(image) * own.gain(height, width)).real
     return out.reshape(values.shape)
 
 
-def _checked_images(images: Tensor, shape: str, order: int) -> tuple[int, int]:
+def _checked_images(images: Tensor) -> tuple[int, int]:
     if images.dtype not in TOLERANCE or images.ndim < 2:
         raise UsageError(f"bandpass takes [..., H, W] float32 or float64, not {list(images.shape)} {images.dtype}")
     height, width = images.shape[-2:]
     if height * width > MAX_PIXELS:
         raise UsageError(f"bandpass takes images of up to 2^31 pixels, not {height} x {width}")
-    if shape not in SHAPES:
-        raise UsageError(f"unknown filter shape {shape!r}; choose from {', '.join(SHAPES)}")
-    if not 1 <= order <= 32:
-        raise UsageError(f"the order of a Butterworth filter is 1 .. 32, not {order}")
     return height, width
 
 
-def per_image(cutoff: float | Tensor, count: int) -> Tensor:
-    """Return a cut-off as float64 [count], for images that have their own; `UsageError` for another number of them."""
-    values = torch.as_tensor(cutoff, dtype=torch.float64)
-    if values.ndim > 1 or (values.ndim == 1 and values.shape[0] != count):
-        raise UsageError(f"one cut-off per image is a tensor [{count}], not {list(values.shape)}")
-    return values.expand(count).contiguous()
+def per_image(filter: Filter, count: int) -> list[Tensor]:
+    """Return the cut-offs of images that have their own, each float64 [count]; `UsageError` for another number of them."""
+    found = []
+    for cutoff in (filter.low, filter.high):
+        values = torch.as_tensor(cutoff, dtype=torch.float64)
+        if values.ndim > 1 or (values.ndim == 1 and values.shape[0] != count):
+            raise UsageError(f"one cut-off per image is a tensor [{count}], not {list(values.shape)}")
+        found.append(values.expand(count).contiguous())
+    return found
+
+
+def in_numbers(low: Tensor, high: Tensor, complement: bool) -> list[Filter]:
+    """Return filters whose cut-offs an operation got as tensors [F] on the host; `UsageError` as `Filter`."""
+    return [Filter(a, b, complement) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+
+
+# torch.library knows plain values only: here a Filter ends and begins.
 
 
 @custom_op("fastrace::bandpass", mutates_args=(), device_types="cpu")
-def _bandpass(images: Tensor, low: float, high: float, complement: bool, shape: int, order: int) -> Tensor:
-    return cpu.launch(images.contiguous(), low, high, complement, shape, order)
+def _bandpass(images: Tensor, low: float, high: float, complement: bool) -> Tensor:
+    return cpu.launch(images.contiguous(), Filter(low, high, complement))
 
 
 @custom_op("fastrace::bandpass_each", mutates_args=(), device_types="cpu")
-def _bandpass_each(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cpu.launch_each(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
+def _bandpass_each(images: Tensor, low: Tensor, high: Tensor, complement: bool) -> Tensor:
+    return cpu.launch_each(images.contiguous(), in_numbers(low, high, complement))
 
 
 @custom_op("fastrace::bandpass_sweep", mutates_args=(), device_types="cpu")
-def _bandpass_sweep(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cpu.launch_sweep(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
+def _bandpass_sweep(images: Tensor, low: Tensor, high: Tensor, complement: bool) -> Tensor:
+    return cpu.launch_sweep(images.contiguous(), in_numbers(low, high, complement))
 
 
 @_bandpass.register_kernel("cuda")
-def _(images: Tensor, low: float, high: float, complement: bool, shape: int, order: int) -> Tensor:
-    return cuda.launch(images.contiguous(), [low], [high], complement, shape, order)
+def _(images: Tensor, low: float, high: float, complement: bool) -> Tensor:
+    return cuda.launch(images.contiguous(), [Filter(low, high, complement)])
 
 
 @_bandpass_each.register_kernel("cuda")
-def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cuda.launch(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
+def _(images: Tensor, low: Tensor, high: Tensor, complement: bool) -> Tensor:
+    return cuda.launch(images.contiguous(), in_numbers(low, high, complement))
 
 
 @_bandpass_sweep.register_kernel("cuda")
-def _(images: Tensor, low: Tensor, high: Tensor, complement: bool, shape: int, order: int) -> Tensor:
-    return cuda.launch_sweep(images.contiguous(), *read_cutoffs(low, high), complement, shape, order)
+def _(images: Tensor, low: Tensor, high: Tensor, complement: bool) -> Tensor:
+    return cuda.launch_sweep(images.contiguous(), in_numbers(low, high, complement))
 
 
 @_bandpass.register_fake

@@ -23,12 +23,11 @@ from torch import Tensor
 from torch.library import custom_op
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import bandpass, cuda, jit, per_image
-from fastrace.kernels.bandpass.gain import MAX_PIXELS, SHAPES, check_cutoffs, read_cutoffs
+from fastrace.kernels.bandpass import bandpass, cuda, in_numbers, jit, per_image
 from fastrace.kernels.noise import PHOTONS_AT_WHITE, prepared
+from fastrace.kernels.radii import MAX_PIXELS, Filter
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, torch.float32: 1.0}
-_NAMES = tuple(SHAPES)  # SHAPES numbers them 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,8 @@ class Noise:
 
 def apply_fused(
     images: Tensor,  # [N, H, W] uint8, uint16, float16 or float32
-    low: float | Tensor,
-    high: float | Tensor,
+    filter: Filter,
     *,
-    complement: bool = False,
-    shape: str = "ideal",
-    order: int = 2,
     noise: Noise | None = None,
     ids: Tensor | None = None,
     clamp: tuple[float, float] | None = None,
@@ -62,8 +57,8 @@ def apply_fused(
     ----------
     images : Tensor, [N, H, W] uint8, uint16, float16 or float32
         Stored integers (display value 1 is the largest) or display values; CPU or CUDA, any strides.
-    low, high, complement, shape, order
-        As for `bandpass`: numbers, or one value per image in a CPU tensor [N].
+    filter : Filter
+        As for `bandpass`: in numbers, or with cut-offs per image in CPU tensors [N].
     noise : Noise or None
     ids : Tensor, [N] int64 on the device of `images`
         Needed with noise: which image it is.
@@ -80,7 +75,7 @@ def apply_fused(
     Raises
     ------
     UsageError
-        For a wrong type, shape, filter, noise, clamp or deviation.
+        For a wrong type, size, filter, noise, clamp or deviation.
     BackendMissing
         For CUDA images where CuPy is not installed.
     """
@@ -93,10 +88,6 @@ def apply_fused(
         raise UsageError(f"bandpass takes images of up to 2^31 pixels, not {height} x {width}")
     if dtype not in jit.RESULTS:
         raise UsageError(f"apply_fused gives float32, float16 or bfloat16, not {dtype}")
-    if shape not in SHAPES:
-        raise UsageError(f"unknown filter shape {shape!r}; choose from {', '.join(SHAPES)}")
-    if not 1 <= order <= 32:
-        raise UsageError(f"the order of a Butterworth filter is 1 .. 32, not {order}")
     lowest, highest = clamp if clamp is not None else (-math.inf, math.inf)
     if not lowest <= highest:
         raise UsageError(f"clamp takes (low, high) with low <= high, not {clamp}")
@@ -112,13 +103,12 @@ def apply_fused(
             raise UsageError(f"noise takes one int64 id per image on {images.device}: [{count}], not {told}")
     # Cut-offs of all images stay numbers: a tensor on the host has no place in a graph of the device.
     cutoffs: tuple[float, float, Tensor | None]
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
-        cutoffs = 0.0, math.inf, torch.stack([per_image(value, count) for value in (low, high)])
+    if filter.per_image:
+        cutoffs = 0.0, math.inf, torch.stack(per_image(filter, count))
     else:
-        check_cutoffs(low, high)
-        cutoffs = float(low), float(high), None
+        cutoffs = float(filter.low), float(filter.high), None
     result: Tensor = torch.ops.fastrace.bandpass_fused(
-        images, *cutoffs, complement, SHAPES[shape], order, keys, *drawn, lowest, highest, mean, std, dtype
+        images, *cutoffs, filter.complement, keys, *drawn, lowest, highest, mean, std, dtype
     )
     return result
 
@@ -130,8 +120,6 @@ def _fused(
     high: float,
     each: Tensor | None,  # [2, N] float64 on the host, instead
     complement: bool,
-    shape: int,
-    order: int,
     ids: Tensor | None,
     kind: int,
     a: float,
@@ -146,8 +134,8 @@ def _fused(
     dtype: torch.dtype,
 ) -> Tensor:
     values = images.to(torch.float32) / FULL_SCALE[images.dtype]
-    edges = (low, high) if each is None else each.unbind()
-    values = bandpass(values, *edges, complement=complement, shape=_NAMES[shape], order=order)
+    filter = Filter(low, high, complement) if each is None else Filter(each[0], each[1], complement)
+    values = bandpass(values, filter)
     if kind >= 0:
         values = torch.ops.fastrace.noise(values, ids, kind, a, b, threshold, seed, stream)
     result = ((values.clamp(lowest, highest) - mean) / std).to(dtype)
@@ -161,8 +149,6 @@ def _fused_on_cuda(
     high: float,
     each: Tensor | None,  # [2, N] float64 on the host, instead
     complement: bool,
-    shape: int,
-    order: int,
     ids: Tensor | None,
     kind: int,
     a: float,
@@ -178,9 +164,9 @@ def _fused_on_cuda(
 ) -> Tensor:
     keys = None if ids is None else ids.contiguous()
     epilogue = jit.Epilogue(dtype, lowest, highest, kind, keys, a, b, threshold, seed, stream, mean, std)
-    lows, highs = ([low], [high]) if each is None else read_cutoffs(*each.unbind())
+    filters = [Filter(low, high, complement)] if each is None else in_numbers(each[0], each[1], complement)
     scale = FULL_SCALE[images.dtype]
-    return cuda.launch_fused(images.contiguous(), lows, highs, complement, shape, order, epilogue, full_scale=scale)
+    return cuda.launch_fused(images.contiguous(), filters, epilogue, full_scale=scale)
 
 
 @_fused.register_fake

@@ -11,6 +11,7 @@ intermediate results there is not documented, and so that it may.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastrace.kernels.bandpass.gain import IDEAL, NO_EDGE, inverse_square, scaled_edge
+from fastrace.kernels.radii import Filter
 
 SOURCES = [Path(__file__).resolve().parent.parent / "csrc" / name for name in ("bandpass.cu", "callbacks.cu")]
 OPTIONS = ("-std=c++17",)
@@ -27,18 +28,13 @@ OPTIONS = ("-std=c++17",)
 TYPES = {torch.uint8: "U8", torch.uint16: "U16", torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 PIXELS = (torch.uint8, torch.uint16, torch.float16, torch.float32)
 RESULTS = (torch.float16, torch.bfloat16, torch.float32)
-SHARED, EACH_IDEAL, EACH_SMOOTH = "SHARED", "EACH_IDEAL", "EACH_SMOOTH"
+SHARED, EACH = "SHARED", "EACH"
 KINDS = {-1: "clean", 0: "gaussian", 1: "poisson", 2: "speckle", 3: "salt_pepper"}  # numbers of kernels/noise
 _KINDS = {-1: "CLEAN", 0: "GAUSS", 1: "POISSON", 2: "SPECKLE", 3: "SALT_PEPPER"}
 THREADS = 256
 CUTOFFS = 496  # 8-byte words by value; arguments of a kernel have 4 KB on every driver
 
-_FILTER = np.dtype(
-    [(name, "i8") for name in ("low_edge", "high_edge")]
-    + [(name, "f8") for name in ("low", "high")]
-    + [(name, "i4") for name in ("shape", "order", "complement")],
-    align=True,
-)
+_FILTER = np.dtype([("low_edge", "i8"), ("high_edge", "i8"), ("complement", "i4")], align=True)
 # struct Call of csrc/callbacks.cu, which checks the size.
 CALL = np.dtype(
     [("filter", _FILTER), ("scale", np.dtype("f8"))]
@@ -127,11 +123,6 @@ def store_source(result: torch.dtype, kind: int, height: int, width: int) -> str
     return source(**chosen, HEIGHT=f"{height}u", WIDTH=f"{width}u")
 
 
-def gains_of(count: int, shape: int) -> str:
-    """Return how the callback finds its gain: in a table that all images share, or by their own cut-offs."""
-    return SHARED if count == 1 else EACH_IDEAL if shape == IDEAL else EACH_SMOOTH
-
-
 def layouts(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return what cufft.PlanNd takes between the size and the type of transform, forward and back."""
     size, half = (key.height, key.width), (key.height, key.width // 2 + 1)
@@ -176,19 +167,11 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
     return Plan(forward, inverse, call, table, each)
 
 
-def record(
-    lows: list[float], highs: list[float], complement: bool, shape: int, order: int, size: tuple[int, int]
-) -> np.ndarray[Any, Any]:
-    """Return the constants of a call, [1] CALL, as far as the filter sets them; it is that of the first image."""
+def record(filter: Filter, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Return the constants of a call, [1] CALL, as far as a filter sets them."""
     height, width = size
     call = np.zeros(1, CALL)
-    filter_, unit = call["filter"], float(min(height, width))
-    filter_["low_edge"], filter_["high_edge"] = 0, NO_EDGE
-    if shape == IDEAL:
-        filter_["low_edge"], filter_["high_edge"] = (scaled_edge(t, height, width) for t in (lows[0], highs[0]))
-    else:
-        filter_["low"], filter_["high"] = inverse_square(lows[0] * unit), inverse_square(highs[0] * unit)
-    filter_["shape"], filter_["order"], filter_["complement"] = shape, order, complement
+    call["filter"] = (*filter.edges(height, width), filter.complement)
     call["scale"], call["height"], call["width"] = 1.0 / (height * width), height, width
     return call
 
@@ -208,13 +191,9 @@ def finish(
     return call
 
 
-def words(lows: list[float], highs: list[float], shape: int, height: int, width: int) -> np.ndarray[Any, Any]:
-    """Return the cut-offs of all images as 8-byte words [2 N] int64: edges, or the bits of float64 inverse squares."""
-    pairs = [pair for both in zip(lows, highs, strict=True) for pair in both]
-    if shape == IDEAL:
-        return np.array([scaled_edge(t, height, width) for t in pairs], np.int64)
-    unit = float(min(height, width))
-    return np.array([inverse_square(t * unit) for t in pairs], np.float64).view(np.int64)
+def words(filters: Sequence[Filter], height: int, width: int) -> np.ndarray[Any, Any]:
+    """Return the edges of all images as 8-byte words [2 N] int64."""
+    return np.array([filter.edges(height, width) for filter in filters], np.int64).reshape(-1)
 
 
 def begin(kernel: Any, call: Tensor, constants: np.ndarray[Any, Any], places: int) -> None:

@@ -23,7 +23,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 enum Type { U8 = 0, U16 = 1, F16 = 2, BF16 = 3, F32 = 4 };
-enum Gains { SHARED = 0, EACH_IDEAL = 1, EACH_SMOOTH = 2 };
+enum Gains { SHARED = 0, EACH = 1 };
 enum Kind { CLEAN = -1, GAUSS = 0, POISSON = 1, SPECKLE = 2, SALT_PEPPER = 3 };
 
 // The constants of one call, laid out as callbacks.CALL in Python.
@@ -31,7 +31,7 @@ struct Call {
   Filter filter;
   double scale;         // 1 / (H W)
   float* table;         // [H, W / 2 + 1] gain * scale, where all images share the filter
-  const void* each;     // [N, 2] int64 edges or float64 cut-offs of the images, else; of the filters of a sweep [K, 2]
+  const void* each;     // [N, 2] int64 edges of the images, else; of the filters of a sweep [K, 2]
   const void* spectra;  // [N, H, W / 2 + 1] of a sweep, K filters for each; cuFFT overwrites what it was given as input
   void* result;         // [N, H, W]; not the address cuFFT was given where results are narrower than its own
   const long long* ids; // [N]
@@ -213,14 +213,8 @@ __device__ __forceinline__ float factor_of(u32 own, u32 place, u32 height, u32 w
   const u32 columns = width / 2 + 1;
   const long long q = scaled_square(place / columns, place % columns, height, width);
   Filter filter = call.filter;
-  if (GAINS == EACH_IDEAL) {
-    filter.shape = IDEAL;
-    filter.low_edge = static_cast<const long long*>(call.each)[2 * own];
-    filter.high_edge = static_cast<const long long*>(call.each)[2 * own + 1];
-  } else {
-    filter.low = static_cast<const double*>(call.each)[2 * own];
-    filter.high = static_cast<const double*>(call.each)[2 * own + 1];
-  }
+  filter.low_edge = static_cast<const long long*>(call.each)[2 * own];
+  filter.high_edge = static_cast<const long long*>(call.each)[2 * own + 1];
   return static_cast<float>(gain(q, filter) * call.scale);
 }
 
@@ -327,8 +321,7 @@ FASTRACE_LOAD_KERNEL(bandpass_load_float32, F32)
         fastrace::passed<fastrace::GAINS>(spectrum, at, call->height, call->width, filters, *call);            \
   }
 FASTRACE_GAIN_KERNEL(bandpass_gain_shared, SHARED)
-FASTRACE_GAIN_KERNEL(bandpass_gain_each_ideal, EACH_IDEAL)
-FASTRACE_GAIN_KERNEL(bandpass_gain_each_smooth, EACH_SMOOTH)
+FASTRACE_GAIN_KERNEL(bandpass_gain_each, EACH)
 
 #define FASTRACE_STORE_KERNEL(NAME, TYPE, KIND)                                                                \
   extern "C" __global__ void NAME(const float* values, long long count, const fastrace::Call* call) {          \

@@ -1,10 +1,8 @@
-// fastrace::gather on the CPU: images of memory-mapped shards, some mirrored, some cropped, to one contiguous batch.
+// fastrace::gather on the CPU: images of memory-mapped shards to one contiguous batch.
 //
 // kernels/gather.py holds the contract and the reference; this file holds what makes it fast:
 //   * a batch larger than the nearest caches is written past them (non-temporal stores) and read well ahead of the copy:
 //     512 KB images take 31 us instead of memcpy's 48;
-//   * a mirrored line is read forwards and written backwards, reversed in registers. Reading it backwards defeats the
-//     prefetcher (170 us an image); so done, a mirrored image costs what a plain one does;
 //   * work is cut by bytes of the batch, not by images: one large image is copied by all threads, many small ones are
 //     handed out in lots;
 //   * images that are not in memory are asked for before the first is copied, so a disk serves many requests at once:
@@ -28,7 +26,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <vector>
 
 #include "pages.h"
@@ -44,24 +41,12 @@ constexpr int64_t kStreamBytes = int64_t{1} << 20;  // batches from this size on
 constexpr int64_t kAhead = 2048;                    // bytes from what is copied to what is prefetched
 constexpr size_t kLookedAt = 4;                     // images of a batch, to tell whether it is in memory
 
-// ---- one run of bytes, one line -------------------------------------------------------------------------------------
+// ---- one run of bytes -----------------------------------------------------------------------------------------------
 
 #if defined(__x86_64__)
 
 inline __m128i load(const uint8_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
 inline void stream(uint8_t* to, __m128i v) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), v); }
-
-// 16 bytes with their elements of SIZE bytes in reverse order.
-template <int SIZE>
-inline __m128i reversed(__m128i v) {
-  if (SIZE == 1) v = _mm_or_si128(_mm_slli_epi16(v, 8), _mm_srli_epi16(v, 8));
-  if (SIZE <= 2) {
-    v = _mm_shufflelo_epi16(v, 0x1b);
-    v = _mm_shufflehi_epi16(v, 0x1b);
-    return _mm_shuffle_epi32(v, 0x4e);
-  }
-  return _mm_shuffle_epi32(v, 0x1b);
-}
 
 void copy_past_caches(uint8_t* to, const uint8_t* from, int64_t bytes) {
   const int64_t head = std::min<int64_t>(bytes, -reinterpret_cast<uintptr_t>(to) & 15);
@@ -86,40 +71,11 @@ inline void finish_streams() {}
 
 #endif
 
-// One line in reverse; PAST: past the caches; its target begins and ends at multiples of 16 bytes.
-template <int SIZE, bool PAST>
-void mirror(uint8_t* to, const uint8_t* from, int64_t width) {
-  int64_t x = 0;
-#if defined(__x86_64__)
-  constexpr int64_t LANES = 16 / SIZE;
-  for (; x + 4 * LANES <= width; x += 4 * LANES) {
-    const uint8_t* p = from + x * SIZE;
-    uint8_t* q = to + (width - x) * SIZE - 64;
-    if (PAST) _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_NTA);
-    const __m128i a = reversed<SIZE>(load(p)), b = reversed<SIZE>(load(p + 16)), c = reversed<SIZE>(load(p + 32)),
-                  d = reversed<SIZE>(load(p + 48));
-    if (PAST) {
-      stream(q, d), stream(q + 16, c), stream(q + 32, b), stream(q + 48, a);
-    } else {
-      __m128i* out = reinterpret_cast<__m128i*>(q);
-      _mm_storeu_si128(out, d), _mm_storeu_si128(out + 1, c), _mm_storeu_si128(out + 2, b), _mm_storeu_si128(out + 3, a);
-    }
-  }
-  for (; x + LANES <= width; x += LANES) {
-    const __m128i v = reversed<SIZE>(load(from + x * SIZE));
-    uint8_t* q = to + (width - x) * SIZE - 16;
-    PAST ? stream(q, v) : _mm_storeu_si128(reinterpret_cast<__m128i*>(q), v);
-  }
-#endif
-  for (; x < width; ++x) std::memcpy(to + (width - 1 - x) * SIZE, from + x * SIZE, SIZE);
-}
-
 // ---- a unit of work -------------------------------------------------------------------------------------------------
 
 struct Row {
-  const uint8_t* from;  // first element of the crop
-  int64_t pitch;        // bytes from one line of it to the next
-  bool flip;
+  const uint8_t* from;
+  int64_t pitch;  // bytes from one line of it to the next
 };
 
 struct Batch {
@@ -137,20 +93,12 @@ void copy_lines(const Batch& batch, int64_t first, int64_t last) {
     const int64_t y = first % batch.height, lines = std::min(last - first, batch.height - y);
     const uint8_t* from = row.from + y * row.pitch;
     uint8_t* to = batch.to + first * line;
-    const bool one_run = !row.flip && row.pitch == line;
+    const bool one_run = row.pitch == line;
     const int64_t run = one_run ? lines * line : line, runs = one_run ? 1 : lines;
     for (int64_t k = 0; k < runs; ++k, from += row.pitch, to += run) {
       const bool aligned = ((reinterpret_cast<uintptr_t>(to) | static_cast<uintptr_t>(run)) & 15) == 0;
-      const bool past = batch.past && (aligned || (run >= 4096 && !row.flip));  // a long run has its ends copied apart
-      if (row.flip) {
-        if (batch.size == 1) past ? mirror<1, true>(to, from, batch.width) : mirror<1, false>(to, from, batch.width);
-        if (batch.size == 2) past ? mirror<2, true>(to, from, batch.width) : mirror<2, false>(to, from, batch.width);
-        if (batch.size == 4) past ? mirror<4, true>(to, from, batch.width) : mirror<4, false>(to, from, batch.width);
-      } else if (past) {
-        copy_past_caches(to, from, run);
-      } else {
-        std::memcpy(to, from, run);
-      }
+      if (batch.past && (aligned || run >= 4096)) copy_past_caches(to, from, run);  // a long run has its ends copied apart
+      else std::memcpy(to, from, run);
     }
     first += lines;
   }
@@ -185,25 +133,20 @@ void ask_for_pages(const Batch& batch) {
 
 // ---- the operation --------------------------------------------------------------------------------------------------
 
-const int64_t* read_integers(const Tensor& values, int64_t count, const char* shape) {
+const int64_t* read_integers(const Tensor& values, int64_t count) {
   STD_TORCH_CHECK(values.scalar_type() == ScalarType::Long && values.is_contiguous() && values.numel() == count,
-                  "gather: shard, row and corner must be contiguous int64, ", shape);
+                  "gather: shard and row must be contiguous int64, [N]");
   return values.const_data_ptr<int64_t>();
 }
 
-void gather(std::vector<Tensor> shards, Tensor shard, Tensor row, std::optional<Tensor> flip, std::optional<Tensor> corner,
-            Tensor out) {
-  STD_TORCH_CHECK(out.dim() == 3 && out.is_contiguous(), "gather: out must be contiguous, [N, h, w]");
+void gather(std::vector<Tensor> shards, Tensor shard, Tensor row, Tensor out) {
+  STD_TORCH_CHECK(out.dim() == 3 && out.is_contiguous(), "gather: out must be contiguous, [N, H, W]");
   const int64_t n = out.size(0), height = out.size(1), width = out.size(2);
   const ScalarType dtype = out.scalar_type();
   Batch batch{{}, static_cast<uint8_t*>(out.mutable_data_ptr()), height, width, static_cast<int64_t>(out.element_size()), false};
   STD_TORCH_CHECK(batch.size == 1 || batch.size == 2 || batch.size == 4, "gather: elements of 1, 2 or 4 bytes only");
-  const int64_t* numbers = read_integers(shard, n, "[N]");
-  const int64_t* places = read_integers(row, n, "[N]");
-  const int64_t* corners = corner ? read_integers(*corner, 2 * n, "[N, 2]") : nullptr;
-  STD_TORCH_CHECK(!flip || (flip->scalar_type() == ScalarType::Bool && flip->is_contiguous() && flip->numel() == n),
-                  "gather: flip must be contiguous bool, [N]");
-  const bool* flips = flip ? flip->const_data_ptr<bool>() : nullptr;
+  const int64_t* numbers = read_integers(shard, n);
+  const int64_t* places = read_integers(row, n);
 
   struct Shard {
     const uint8_t* data;
@@ -227,12 +170,9 @@ void gather(std::vector<Tensor> shards, Tensor shard, Tensor row, std::optional<
     const Shard& s = opened[number];
     STD_TORCH_CHECK(place >= 0 && place < s.rows, "gather: image ", i, " asks for row ", place, " of shard ", number,
                     ", which has ", s.rows);
-    const int64_t top = corners ? corners[2 * i] : 0, left = corners ? corners[2 * i + 1] : 0;
-    STD_TORCH_CHECK(corners || (height == s.height && width == s.width), "gather: out is ", height, " x ", width,
-                    ", shard ", number, " ", s.height, " x ", s.width);
-    STD_TORCH_CHECK(top >= 0 && left >= 0 && top <= s.height - height && left <= s.width - width, "gather: image ", i,
-                    " has its crop at (", top, ", ", left, "), outside");
-    batch.rows.push_back({s.data + place * s.step + top * s.pitch + left * batch.size, s.pitch, flips && flips[i]});
+    STD_TORCH_CHECK(height == s.height && width == s.width, "gather: out is ", height, " x ", width, ", shard ", number,
+                    " ", s.height, " x ", s.width);
+    batch.rows.push_back({s.data + place * s.step, s.pitch});
   }
   const int64_t bytes = n * height * width * batch.size;
   if (bytes == 0) return;
@@ -249,7 +189,7 @@ void gather(std::vector<Tensor> shards, Tensor shard, Tensor row, std::optional<
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastrace, m) {
-  m.def("gather_cpu(Tensor[] shards, Tensor shard, Tensor row, Tensor? flip, Tensor? corner, Tensor(a!) out) -> ()");
+  m.def("gather_cpu(Tensor[] shards, Tensor shard, Tensor row, Tensor(a!) out) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastrace, CPU, m) {

@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from torch import Tensor
 
-from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
 from fastrace.kernels.noise.reference import MULTIPLIERS, POISSON_STEPS, POISSON_WALK_BELOW, ROUNDS, WEYL
+from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 

@@ -1,12 +1,12 @@
 """The CUDA kernels of `window`, in Triton: one launch for a batch of images of different sizes.
 
-Three programs, because they are bound by different things. `_same_kernel` maps pixels one to one: 16-byte loads and stores,
-nothing else. `_area_kernel` owns 32 x 16 outputs: it adds weighted source rows into a 32 x 64 tile (wide loads, all
+Two programs, because they are bound by different things. `_same_kernel` maps pixels one to one: 16-byte loads and stores,
+nothing else. `_resized_kernel` owns 32 x 16 outputs: it adds weighted source rows into a 32 x 64 tile (wide loads, all
 arithmetic in float32) and multiplies that tile by the 64 x 16 matrix of column shares. The product is a matrix product
 because that is Triton's only cheap way to sum runs of uneven length across lanes; as three TF32 products it costs a few
 per cent of the tile and keeps float32's accuracy (2^-21), which `input_precision="ieee"` would reach with 500 shared
-loads per thread instead. `_lanczos_kernel` is the area kernel with other weights and more rows; it stands apart so that
-the sine costs the area kernel no register.
+loads per thread instead. Area averages and Lanczos differ in weights and number of rows; which of them is decided when it is
+compiled, so that the sine costs area averages no register.
 
 Numbers come from `geometry` (one row per image), so that sizes never recompile. Offsets into the batch are 64 bit.
 """
@@ -27,8 +27,8 @@ from fastrace.kernels.window.plan import COLUMNS, LANCZOS, SAME, WHOLE, WIDE
 SAME_PIXELS = 4096
 SAME_BLOCK = 1024
 # 32 x 64 words are two 16-byte loads per thread and row; 16 outputs are the least a matrix product takes.
-AREA = {"ROWS": 32, "COLUMNS": 16, "CHUNK": 64, "UNROLL": 4}
-LANCZOS_AREA = {**AREA, "UNROLL": 2}  # its weights take registers: four rows at a time would spill
+AREA = {"ROWS": 32, "COLUMNS": 16, "CHUNK": 64, "UNROLL": 4, "LANCZOS": False}
+LANCZOS_AREA = {**AREA, "UNROLL": 2, "LANCZOS": True}  # its weights take registers: four rows at a time would spill
 WARPS = 4
 
 _FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}  # of the others: 1
@@ -100,69 +100,6 @@ def _same_kernel(
 
 
 @triton.jit
-def _area_kernel(
-    words, geometry, affine, tables, out, height, width,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr, UNROLL: tl.constexpr, FULL: tl.constexpr,
-    TABLES: tl.constexpr, WIDE: tl.constexpr, FIELDS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    across = tl.cdiv(width, COLUMNS)
-    down = tl.cdiv(height, ROWS)
-    tile = tl.program_id(0)
-    image = tile // (across * down)
-    row = geometry + image * FIELDS
-    offset, stride = tl.load(row + 1), tl.load(row + 2)
-    # Loads start at a multiple of 8 words; the columns before the crop get no share.
-    phase = (offset % 8).to(tl.int32)
-    base = offset // 8 * 8
-    if WIDE:
-        stride = tl.multiple_of(stride, 8)
-    crop_height, crop_width = tl.load(row + 3).to(tl.int32), tl.load(row + 4).to(tl.int32)
-    box_height, box_width = tl.load(row + 7).to(tl.int32), tl.load(row + 8).to(tl.int32)
-    bits, shift = tl.load(row + 10).to(tl.int32), tl.load(row + 11).to(tl.int32)
-    signed, table = tl.load(row + 12).to(tl.int32), tl.load(row + 13)
-
-    # Edges in units of 1 / box_height source rows and 1 / box_width source columns: exact integers.
-    i = (tile // across % down) * ROWS + tl.arange(0, ROWS)
-    first_column = (tile % across) * COLUMNS
-    j = first_column + tl.arange(0, COLUMNS)
-    begin = i * crop_height
-    top = begin // box_height
-    rows = tl.max(tl.where(i < box_height, (begin + crop_height - 1) // box_height - top + 1, 0), axis=0)
-    left = first_column * crop_width // box_width
-    right = tl.minimum(((first_column + COLUMNS) * crop_width - 1) // box_width + 1, crop_width)
-    right = tl.where(first_column < box_width, right, 0)
-
-    average = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-    for start in range((left + phase) // 8 * 8, right + phase, CHUNK):
-        at = start + tl.arange(0, CHUNK)
-        x = at - phase
-        inside = (x >= left) & (x < right)  # what else is loaded has no share
-        loaded = at < (right + phase + 7) // 8 * 8 if WIDE else inside
-        sums = tl.zeros((ROWS, CHUNK), dtype=tl.float32)
-        for k in range(0, rows, UNROLL):
-            part = tl.zeros((ROWS, CHUNK), dtype=tl.float32)  # short sums first: thousands of rows must not drift
-            for u in tl.static_range(UNROLL):
-                y = top + k + u
-                covered = tl.minimum(begin + crop_height, (y + 1) * box_height) - tl.maximum(begin, y * box_height)
-                covered = tl.where(i < box_height, tl.maximum(covered, 0), 0)
-                keep = (covered > 0)[:, None] & loaded[None, :]
-                source = words + base + y.to(tl.int64)[:, None] * stride + at[None, :]
-                stored = tl.load(source, mask=keep, other=0)
-                display = _display(stored, affine, tables, image, bits, shift, signed, table, keep, TABLES)
-                part += (covered.to(tl.float32) / crop_height)[:, None] * display
-            sums += part
-        share = tl.minimum((j + 1)[None, :] * crop_width, (x + 1)[:, None] * box_width)
-        share -= tl.maximum(j[None, :] * crop_width, x[:, None] * box_width)
-        share = tl.where(inside[:, None], tl.maximum(share, 0), 0).to(tl.float32) / crop_width
-        average += tl.dot(sums, share, input_precision=PRECISION)
-
-    keep = (i < box_height)[:, None] & (j < box_width)[None, :]
-    j = tl.where(tl.load(row + 9) != 0, box_width - 1 - j, j)
-    canvas = out + image.to(tl.int64) * height * width
-    _store(canvas + (i + tl.load(row + 5))[:, None] * width + (j + tl.load(row + 6))[None, :], average, keep, FULL)
-
-
-@triton.jit
 def _sine(x):
     """sin(pi * x) for |x| <= 1/2: the series, because tl.sin keeps a slow path with a stack for large angles."""
     u = x * x
@@ -187,10 +124,10 @@ def _lanczos(n, d):
 
 
 @triton.jit
-def _lanczos_kernel(
+def _resized_kernel(
     words, geometry, affine, tables, out, height, width,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr, UNROLL: tl.constexpr, FULL: tl.constexpr,
-    TABLES: tl.constexpr, WIDE: tl.constexpr, FIELDS: tl.constexpr, PRECISION: tl.constexpr,
+    LANCZOS: tl.constexpr, TABLES: tl.constexpr, WIDE: tl.constexpr, FIELDS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     across = tl.cdiv(width, COLUMNS)
     down = tl.cdiv(height, ROWS)
@@ -198,7 +135,8 @@ def _lanczos_kernel(
     image = tile // (across * down)
     row = geometry + image * FIELDS
     offset, stride = tl.load(row + 1), tl.load(row + 2)
-    phase = (offset % 8).to(tl.int32)  # loads start at a multiple of 8 words, as in the area kernel
+    # Loads start at a multiple of 8 words; the columns before the crop get no share.
+    phase = (offset % 8).to(tl.int32)
     base = offset // 8 * 8
     if WIDE:
         stride = tl.multiple_of(stride, 8)
@@ -207,48 +145,68 @@ def _lanczos_kernel(
     bits, shift = tl.load(row + 10).to(tl.int32), tl.load(row + 11).to(tl.int32)
     signed, table = tl.load(row + 12).to(tl.int32), tl.load(row + 13)
 
-    # Centres of pixels in units of 1 / (2 * box_height) source rows (columns alike): exact integers.
     i = (tile // across % down) * ROWS + tl.arange(0, ROWS)
     first_column = (tile % across) * COLUMNS
     j = first_column + tl.arange(0, COLUMNS)
-    unit_y, unit_x = 2 * tl.maximum(crop_height, box_height), 2 * tl.maximum(crop_width, box_width)
-    centre_y, centre_x = (2 * i + 1) * crop_height, (2 * j + 1) * crop_width
-    top = tl.maximum(centre_y - 3 * unit_y, 0) // (2 * box_height)
-    bottom = tl.minimum((centre_y + 3 * unit_y) // (2 * box_height) + 1, crop_height)
-    rows = tl.max(tl.where(i < box_height, bottom - top, 0), axis=0)
-    left = tl.maximum((2 * first_column + 1) * crop_width - 3 * unit_x, 0) // (2 * box_width)
-    last_column = tl.minimum(first_column + COLUMNS, box_width) - 1
-    right = tl.minimum(((2 * last_column + 1) * crop_width + 3 * unit_x) // (2 * box_width) + 1, crop_width)
+    if LANCZOS:  # centres of pixels in units of 1 / (2 * box_height) source rows (columns alike): exact integers
+        unit_y, unit_x = 2 * tl.maximum(crop_height, box_height), 2 * tl.maximum(crop_width, box_width)
+        centre_y, centre_x = (2 * i + 1) * crop_height, (2 * j + 1) * crop_width
+        top = tl.maximum(centre_y - 3 * unit_y, 0) // (2 * box_height)
+        bottom = tl.minimum((centre_y + 3 * unit_y) // (2 * box_height) + 1, crop_height)
+        rows = tl.max(tl.where(i < box_height, bottom - top, 0), axis=0)
+        left = tl.maximum((2 * first_column + 1) * crop_width - 3 * unit_x, 0) // (2 * box_width)
+        last_column = tl.minimum(first_column + COLUMNS, box_width) - 1
+        right = tl.minimum(((2 * last_column + 1) * crop_width + 3 * unit_x) // (2 * box_width) + 1, crop_width)
+        across_sum = tl.zeros((COLUMNS,), dtype=tl.float32)
+    else:  # edges in units of 1 / box_height source rows and 1 / box_width source columns: exact integers
+        begin = i * crop_height
+        top = begin // box_height
+        rows = tl.max(tl.where(i < box_height, (begin + crop_height - 1) // box_height - top + 1, 0), axis=0)
+        left = first_column * crop_width // box_width
+        right = tl.minimum(((first_column + COLUMNS) * crop_width - 1) // box_width + 1, crop_width)
     right = tl.where(first_column < box_width, right, 0)
 
     average = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-    across_sum = tl.zeros((COLUMNS,), dtype=tl.float32)
     for start in range((left + phase) // 8 * 8, right + phase, CHUNK):
         at = start + tl.arange(0, CHUNK)
         x = at - phase
-        inside = (x >= left) & (x < right)
+        inside = (x >= left) & (x < right)  # what else is loaded has no share
         loaded = at < (right + phase + 7) // 8 * 8 if WIDE else inside
         sums = tl.zeros((ROWS, CHUNK), dtype=tl.float32)
-        down_sum = tl.zeros((ROWS,), dtype=tl.float32)
+        if LANCZOS:
+            down_sum = tl.zeros((ROWS,), dtype=tl.float32)
         for k in range(0, rows, UNROLL):
-            part = tl.zeros((ROWS, CHUNK), dtype=tl.float32)
+            part = tl.zeros((ROWS, CHUNK), dtype=tl.float32)  # short sums first: thousands of rows must not drift
             for u in tl.static_range(UNROLL):
                 y = top + k + u
-                used = (i < box_height) & (y < bottom)
-                weight = tl.where(used, _lanczos((2 * y + 1) * box_height - centre_y, unit_y), 0.0)
+                if LANCZOS:
+                    used = (i < box_height) & (y < bottom)
+                    weight = tl.where(used, _lanczos((2 * y + 1) * box_height - centre_y, unit_y), 0.0)
+                    down_sum += weight
+                else:
+                    covered = tl.minimum(begin + crop_height, (y + 1) * box_height) - tl.maximum(begin, y * box_height)
+                    covered = tl.where(i < box_height, tl.maximum(covered, 0), 0)
+                    used = covered > 0
                 keep = used[:, None] & loaded[None, :]
                 source = words + base + y.to(tl.int64)[:, None] * stride + at[None, :]
                 stored = tl.load(source, mask=keep, other=0)
                 display = _display(stored, affine, tables, image, bits, shift, signed, table, keep, TABLES)
+                if not LANCZOS:  # here, where ptxas takes the registers that it took for area averages alone
+                    weight = covered.to(tl.float32) / crop_height
                 part += weight[:, None] * display
-                down_sum += weight
             sums += part
-        sums /= tl.where(i < box_height, down_sum, 1.0)[:, None]
-        share = _lanczos((2 * x + 1)[:, None] * box_width - centre_x[None, :], unit_x)
-        share = tl.where(inside[:, None], share, 0.0)
-        across_sum += tl.sum(share, axis=0)
+        if LANCZOS:  # weights inside the image are scaled to sum to 1
+            sums /= tl.where(i < box_height, down_sum, 1.0)[:, None]
+            share = _lanczos((2 * x + 1)[:, None] * box_width - centre_x[None, :], unit_x)
+            share = tl.where(inside[:, None], share, 0.0)
+            across_sum += tl.sum(share, axis=0)
+        else:
+            share = tl.minimum((j + 1)[None, :] * crop_width, (x + 1)[:, None] * box_width)
+            share -= tl.maximum(j[None, :] * crop_width, x[:, None] * box_width)
+            share = tl.where(inside[:, None], tl.maximum(share, 0), 0).to(tl.float32) / crop_width
         average += tl.dot(sums, share, input_precision=PRECISION)
-    average = tl.maximum(average / tl.where(j < box_width, across_sum, 1.0)[None, :], 0.0)
+    if LANCZOS:
+        average = tl.maximum(average / tl.where(j < box_width, across_sum, 1.0)[None, :], 0.0)
 
     keep = (i < box_height)[:, None] & (j < box_width)[None, :]
     j = tl.where(tl.load(row + 9) != 0, box_width - 1 - j, j)
@@ -293,10 +251,10 @@ def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: T
         flags |= {"ROWS": rows, "BLOCK": block, "WHOLE": bool(hints & WHOLE)}
         _bind(_same_kernel)[grid](*arguments, FULL=full, **flags)
     else:
-        kernel, tile = (_lanczos_kernel, LANCZOS_AREA) if hints & LANCZOS else (_area_kernel, AREA)
+        tile = LANCZOS_AREA if hints & LANCZOS else AREA
         grid = (n * triton.cdiv(height, tile["ROWS"]) * triton.cdiv(width, tile["COLUMNS"]),)
         flags |= {**tile, "PRECISION": "ieee" if torch.version.hip else "tf32x3"}
-        _bind(kernel)[grid](*arguments, FULL=full, **flags)
+        _bind(_resized_kernel)[grid](*arguments, FULL=full, **flags)
 
 
 def offline_cases() -> list[dict[str, Any]]:
@@ -309,15 +267,15 @@ def offline_cases() -> list[dict[str, Any]]:
         _case("window same uint16 uint8", _same_kernel, "u16", "u8", 255.0, same),
         _case("window same uint16 bfloat16", _same_kernel, "u16", "bf16", 1.0, same),
         _case("window same uint16 uint16 table", _same_kernel, "u16", "u16", 65535.0, same, tables=True),
-        _case("window area uint16 uint16", _area_kernel, "u16", "u16", 65535.0, tensor_cores),
-        _case("window area uint16 uint16 table", _area_kernel, "u16", "u16", 65535.0, tensor_cores, tables=True),
-        _case("window area uint8 float16", _area_kernel, "u8", "fp16", 1.0, tensor_cores),
-        _case("window area uint16 uint16 ieee", _area_kernel, "u16", "u16", 65535.0, plain),
-        _case("window lanczos uint16 uint16", _lanczos_kernel, "u16", "u16", 65535.0, lanczos),
-        _case("window lanczos uint16 bfloat16 table", _lanczos_kernel, "u16", "bf16", 1.0, lanczos, tables=True),
+        _case("window area uint16 uint16", _resized_kernel, "u16", "u16", 65535.0, tensor_cores),
+        _case("window area uint16 uint16 table", _resized_kernel, "u16", "u16", 65535.0, tensor_cores, tables=True),
+        _case("window area uint8 float16", _resized_kernel, "u8", "fp16", 1.0, tensor_cores),
+        _case("window area uint16 uint16 ieee", _resized_kernel, "u16", "u16", 65535.0, plain),
+        _case("window lanczos uint16 uint16", _resized_kernel, "u16", "u16", 65535.0, lanczos),
+        _case("window lanczos uint16 bfloat16 table", _resized_kernel, "u16", "bf16", 1.0, lanczos, tables=True),
         _case(
             "window lanczos uint16 uint16 ieee",
-            _lanczos_kernel,
+            _resized_kernel,
             "u16",
             "u16",
             65535.0,
@@ -340,7 +298,7 @@ def _case(
         "divisible_by_16": (*pointers, "width"),
         "options": {"num_warps": WARPS},
         "access_bits": 128 if word == "u16" else 64,
-        # The area kernel stores single averages, since every image has its own box.
+        # The other stores single averages, since every image has its own box.
         "store_bits": 128 if kernel is _same_kernel else 0,
     }
 

@@ -61,10 +61,10 @@ def in_a_graph() -> Callable[[Kernel, Tensor, Tensor], None]:
 @pytest.fixture(params=["plain", "callbacks"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each path of the band-pass in turn; callbacks only where a trial has chosen them, else with the reason."""
-    cuda = pytest.importorskip("fastrace.kernels.bandpass.cuda")
-    chosen = cuda.choose(0)
-    if request.param == cuda.CALLBACKS and chosen.path != cuda.CALLBACKS:
+    choice = pytest.importorskip("fastrace.kernels.bandpass.choice")
+    chosen = choice.choose(0)
+    if request.param == choice.CALLBACKS and chosen.path != choice.CALLBACKS:
         pytest.skip(chosen.reason)
-    monkeypatch.setitem(cuda._choices, 0, cuda.Choice(request.param, "as tested here"))
+    monkeypatch.setitem(choice._choices, 0, choice.Choice(request.param, "as tested here"))
     name: str = request.param
     return name

@@ -9,7 +9,6 @@ from planted import make_dataset
 
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
-from fastrace.kernels.gather import gather
 from fastrace.train import batches
 from fastrace.train.batches import AHEAD, RESIDENT_SHARE, Reader, epoch_order, in_order, place
 
@@ -25,13 +24,6 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def reader(data: Dataset, resident: bool) -> Reader:
     return Reader(data, labelled(data, "group"), CUDA, resident=resident)
-
-
-def test_a_pinned_batch_is_pinned_and_right() -> None:
-    shards = [np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6)]
-    batch = gather(shards, [0, 0], [3, 1], flip=[True, False], pin=True)
-    assert batch.is_pinned()
-    np.testing.assert_array_equal(batch.numpy(), np.stack([shards[0][3, :, ::-1], shards[0][1]]))
 
 
 @pytest.mark.parametrize("resident", [False, True])

@@ -20,12 +20,11 @@ import numpy as np
 import pytest
 import torch
 
-from fastrace.kernels.bandpass import cuda
+from fastrace.kernels.bandpass import choice, plans
 
 PROLOGUE = """
 #include <cmath>
 #include <cstring>
-using std::exp;
 #define __CUDACC__ 1
 #define __host__
 #define __device__
@@ -56,17 +55,16 @@ EPILOGUE = """
 #define LAUNCH(NAME, COMPLEX)                                                                                          \\
   extern "C" void launch_##NAME(const int* grid, const int* block, const COMPLEX* source, COMPLEX* spectrum,           \\
                                 int filters, int count, int height, int width, const long long* edges,                 \\
-                                const double* cutoffs, long long low_edge, long long high_edge, double low,            \\
-                                double high, int shape, int order, int complement, double scale) {                     \\
-    every_thread(grid, block, NAME, source, spectrum, filters, count, height, width, edges, cutoffs, low_edge,         \\
-                 high_edge, low, high, shape, order, complement, scale);                                               \\
+                                long long low_edge, long long high_edge, int complement, double scale) {               \\
+    every_thread(grid, block, NAME, source, spectrum, filters, count, height, width, edges, low_edge, high_edge,       \\
+                 complement, scale);                                                                                   \\
   }
 LAUNCH(bandpass_mask_f32, float2)
 LAUNCH(bandpass_mask_f64, double2)
 
-extern "C" void gains(int height, int width, long long low_edge, long long high_edge, double low, double high, int shape,
-                      int order, int complement, double* out, long long* squares) {
-  const fastrace::Filter filter{low_edge, high_edge, low, high, shape, order, complement};
+extern "C" void gains(int height, int width, long long low_edge, long long high_edge, int complement, double* out,
+                      long long* squares) {
+  const fastrace::Filter filter{low_edge, high_edge, complement};
   for (int row = 0; row < height; ++row)
     for (int column = 0; column < width / 2 + 1; ++column) {
       const long long q = fastrace::scaled_square(row, column, height, width);
@@ -315,14 +313,14 @@ def fake_cupy(folder: Path) -> SimpleNamespace:
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SimpleNamespace:
     """Let the band-pass launcher run on the host's memory; nothing it has made before stays."""
     fake = fake_cupy(folder)
-    monkeypatch.setattr(cuda, "import_cupy", lambda: fake)
-    monkeypatch.setattr(cuda, "_stream", lambda cupy, device: Stream())
-    monkeypatch.setattr(cuda, "_device", lambda index: torch.device("cpu"))
+    monkeypatch.setattr(plans, "import_cupy", lambda: fake)
+    monkeypatch.setattr(plans, "stream_of", lambda cupy, device: Stream())
+    monkeypatch.setattr(choice, "_device", lambda index: torch.device("cpu"))
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.delenv(cuda.VARIABLE, raising=False)
-    monkeypatch.setattr(cuda, "_plans", OrderedDict())
-    monkeypatch.setattr(cuda, "_captured", set())
-    monkeypatch.setattr(cuda, "_modules", {})
-    monkeypatch.setattr(cuda, "_choices", {})
+    monkeypatch.delenv(choice.VARIABLE, raising=False)
+    monkeypatch.setattr(plans, "_plans", OrderedDict())
+    monkeypatch.setattr(plans, "_captured", set())
+    monkeypatch.setattr(plans, "_modules", {})
+    monkeypatch.setattr(choice, "_choices", {})
     return fake

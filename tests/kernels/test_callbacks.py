@@ -14,9 +14,8 @@ import torch
 from cuda_on_host import Plan, _argument, compile_text, install
 
 from fastrace.errors import BackendMissing, UsageError
-from fastrace.kernels.bandpass import TOLERANCE, bandpass, bandpass_reference, cuda, jit
+from fastrace.kernels.bandpass import TOLERANCE, Filter, backend, bandpass, bandpass_reference, choice, cuda, jit, plans
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
-from fastrace.kernels.bandpass.gain import IDEAL, SHAPES
 from fastrace.kernels.noise import COUNT_FLIPS, KINDS, PHOTONS_AT_WHITE, noise, prepared
 
 INF = math.inf
@@ -27,6 +26,10 @@ SEED, STREAM = 2**63 + 11, 2**32 - 5
 def stored(*shape: int, dtype: torch.dtype) -> torch.Tensor:
     values = np.random.default_rng(0).random(shape) * FULL_SCALE[dtype]
     return torch.from_numpy(values).to(torch.int64 if dtype in (torch.uint8, torch.uint16) else dtype).to(dtype)
+
+
+def each(lows: list[float], highs: list[float]) -> list[Filter]:
+    return [Filter(low, high) for low, high in zip(lows, highs, strict=True)]
 
 
 def id_tensor(count: int) -> torch.Tensor:
@@ -43,8 +46,8 @@ def test_it_filters_adds_noise_clamps_normalises_and_casts_in_this_order(
 ) -> None:
     images, ids = stored(3, 12, 17, dtype=pixel), id_tensor(3)
     last: dict[str, Any] = {"clamp": (0.1, 0.8), "normalise": (0.3, 0.5), "dtype": dtype}
-    got = apply_fused(images, 2, 6, complement=True, noise=Noise("speckle", 0.2, 9, 4), ids=ids, **last)
-    exact = bandpass_reference(images.double().numpy() / FULL_SCALE[pixel], 2, 6, complement=True)
+    got = apply_fused(images, Filter(2, 6, complement=True), noise=Noise("speckle", 0.2, 9, 4), ids=ids, **last)
+    exact = bandpass_reference(images.double().numpy() / FULL_SCALE[pixel], Filter(2, 6, complement=True))
     noisy = noise(torch.from_numpy(exact).float(), ids, "speckle", 0.2, seed=9, stream=4)
     expected = (noisy.clamp(0.1, 0.8) - 0.3) / 0.5
     rounding = {torch.float32: 0.0, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}[dtype]
@@ -56,53 +59,49 @@ def test_it_filters_adds_noise_clamps_normalises_and_casts_in_this_order(
 def test_each_image_can_have_its_own_cut_offs_and_one_may_be_shared() -> None:
     images = stored(4, 10, 11, dtype=torch.float32)
     lows, highs = torch.tensor([0.0, 1, 2, 3]), torch.tensor([2.0, INF, 4, 3.5])
-    assert torch.equal(apply_fused(images, lows, highs), bandpass(images, lows, highs))
-    assert torch.equal(apply_fused(images, 0, highs), bandpass(images, 0, highs))
-    assert torch.equal(apply_fused(images, 1, 3), bandpass(images, 1, 3))
+    assert torch.equal(apply_fused(images, Filter(lows, highs)), bandpass(images, Filter(lows, highs)))
+    assert torch.equal(apply_fused(images, Filter(0, highs)), bandpass(images, Filter(0, highs)))
+    assert torch.equal(apply_fused(images, Filter(1, 3)), bandpass(images, Filter(1, 3)))
 
 
 def test_nan_passes_the_clamp_and_the_input_is_left_alone() -> None:
     images = stored(2, 8, 8, dtype=torch.float32)
     before = images.clone()
-    apply_fused(images, 0, 3).add_(1)
+    apply_fused(images, Filter(0, 3)).add_(1)
     assert torch.equal(images, before)
     images[0, 3, 3] = float("nan")
-    result = apply_fused(images, 0, 3, clamp=(0, 1), dtype=torch.float16)
+    result = apply_fused(images, Filter(0, 3), clamp=(0, 1), dtype=torch.float16)
     assert result[0].isnan().all()
     assert not result[1].isnan().any()
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8), (2, 0, 8), (2, 8, 0)])
 def test_empty_batches_come_back_empty(shape: tuple[int, int, int]) -> None:
-    assert apply_fused(torch.zeros(shape, dtype=torch.uint16), 0, 3, dtype=torch.bfloat16).shape == shape
+    assert apply_fused(torch.zeros(shape, dtype=torch.uint16), Filter(0, 3), dtype=torch.bfloat16).shape == shape
 
 
 def test_wrong_arguments_are_named() -> None:
     images, ids = torch.zeros(2, 8, 8), id_tensor(2)
     with pytest.raises(UsageError, match=r"uint8, uint16, float16 or float32, not \[2, 8, 8\] torch.float64"):
-        apply_fused(images.double(), 0, 3)
+        apply_fused(images.double(), Filter(0, 3))
     with pytest.raises(UsageError, match="float32, float16 or bfloat16, not"):
-        apply_fused(images, 0, 3, dtype=torch.uint8)
+        apply_fused(images, Filter(0, 3), dtype=torch.uint8)
     with pytest.raises(UsageError, match=r"one int64 id per image on cpu: \[2\], not none"):
-        apply_fused(images, 0, 3, noise=Noise("gaussian", 0.1, 1))
+        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", 0.1, 1))
     with pytest.raises(UsageError, match="one int64 id per image"):
-        apply_fused(images, 0, 3, noise=Noise("gaussian", 0.1, 1), ids=ids[:1])
+        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", 0.1, 1), ids=ids[:1])
     with pytest.raises(UsageError, match="finite sigma"):
-        apply_fused(images, 0, 3, noise=Noise("gaussian", -0.1, 1), ids=ids)
+        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", -0.1, 1), ids=ids)
     with pytest.raises(UsageError, match="std above 0, not"):
-        apply_fused(images, 0, 3, normalise=(0.5, 0.0))
+        apply_fused(images, Filter(0, 3), normalise=(0.5, 0.0))
     with pytest.raises(UsageError, match="low <= high, not"):
-        apply_fused(images, 0, 3, clamp=(1.0, 0.0))
+        apply_fused(images, Filter(0, 3), clamp=(1.0, 0.0))
     with pytest.raises(UsageError, match=r"one cut-off per image is a tensor \[2\]"):
-        apply_fused(images, torch.zeros(3), 3.0)
+        apply_fused(images, Filter(torch.zeros(3), 3.0))
     with pytest.raises(UsageError, match="low <= r < high"):
-        apply_fused(images, 3, 3)
-    with pytest.raises(UsageError, match="unknown filter shape"):
-        apply_fused(images, 0, 3, shape="box")
-    with pytest.raises(UsageError, match="order of a Butterworth"):
-        apply_fused(images, 0, 3, order=0)
+        apply_fused(images, Filter(3, 3))
     with pytest.raises(UsageError, match=r"up to 2\^31 pixels"):
-        apply_fused(torch.empty(1, 2**16, 2**16, device="meta"), 0, 3)
+        apply_fused(torch.empty(1, 2**16, 2**16, device="meta"), Filter(0, 3))
 
 
 def test_the_operation_passes_opcheck() -> None:
@@ -110,17 +109,17 @@ def test_the_operation_passes_opcheck() -> None:
     drawn = prepared("poisson", 0.5, 3, 4)
     for dtype in jit.RESULTS:
         for cutoffs in ((1.0, 4.0, None), (0.0, INF, torch.stack([edges, edges + 3]))):
-            arguments = (stored(2, 6, 7, dtype=torch.uint16), *cutoffs, False, 0, 2, id_tensor(2), *drawn)
+            arguments = (stored(2, 6, 7, dtype=torch.uint16), *cutoffs, False, id_tensor(2), *drawn)
             torch.library.opcheck(torch.ops.fastrace.bandpass_fused, (*arguments, 0.0, 1.0, 0.5, 0.25, dtype))
 
 
 def test_torch_compile_traces_through_without_a_break() -> None:
     @torch.compile(fullgraph=True)
     def step(images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        return apply_fused(images, 1, 4, noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+        return apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
 
     images, ids = stored(2, 8, 9, dtype=torch.uint16), id_tensor(2)
-    expected = apply_fused(images, 1, 4, noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+    expected = apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
     assert torch.equal(step(images, ids), expected)
 
 
@@ -230,13 +229,11 @@ def cupy_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
     return install(monkeypatch, folder)
 
 
-PATHS = [cuda.CALLBACKS, cuda.PLAIN]
+PATHS = [choice.CALLBACKS, choice.PLAIN]
 
 
-def launch(images: torch.Tensor, low: Any, high: Any, path: str, **named: Any) -> torch.Tensor:
+def launch(images: torch.Tensor, filters: Filter | list[Filter], path: str, **named: Any) -> torch.Tensor:
     """What the CUDA registration of the operation does, on the host."""
-    lows, highs = ([low], [high]) if isinstance(low, float) else (low, high)
-    chosen = (named.pop("complement", False), SHAPES[named.pop("shape", "ideal")], named.pop("order", 2))
     drawn = named.pop("noise", None)
     prepared_noise = prepared(drawn.kind, drawn.amount, drawn.seed, drawn.stream, drawn.photons) if drawn else (-1,)
     ids = id_tensor(len(images)) if drawn else None
@@ -247,7 +244,8 @@ def launch(images: torch.Tensor, low: Any, high: Any, path: str, **named: Any) -
     )._replace(mean=mean, std=std)
     scale = FULL_SCALE[images.dtype]
     assert not named
-    return cuda.launch_fused(images, lows, highs, *chosen, epilogue, full_scale=scale, path=path)
+    filters = [filters] if isinstance(filters, Filter) else filters
+    return cuda.launch_fused(images, filters, epilogue, full_scale=scale, path=path)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -259,8 +257,8 @@ def test_the_launcher_computes_the_operation(
     images = stored(3, 7, 10, dtype=pixel)
     arguments: dict[str, Any] = {"noise": Noise("gaussian", 0.1, SEED, STREAM), "clamp": (0.1, 0.9), "dtype": dtype}
     arguments["normalise"] = (0.4, 0.7)
-    got = launch(images, 1.5, 3.5, path, complement=True, **arguments)
-    expected = apply_fused(images, 1.5, 3.5, complement=True, ids=id_tensor(3), **arguments)
+    got = launch(images, Filter(1.5, 3.5, complement=True), path, **arguments)
+    expected = apply_fused(images, Filter(1.5, 3.5, complement=True), ids=id_tensor(3), **arguments)
     step = {torch.float32: 0.0, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}[dtype]
     assert got.dtype == dtype
     assert (got.float() - expected.float()).abs().max() <= 2 * TOLERANCE[torch.float32] + step
@@ -273,8 +271,8 @@ def test_every_kind_of_noise_is_drawn_for_the_right_pixel_of_the_right_image(
 ) -> None:
     monkeypatch.setattr(cuda, "MAX_ELEMENTS", 200)  # so that the images go in parts
     images, drawn = stored(5, 9, 11, dtype=torch.float32) + 0.2, Noise(kind, AMOUNTS[kind], SEED, STREAM)
-    got = launch(images, 0.0, INF, path, noise=drawn)
-    expected = apply_fused(images, 0, INF, noise=drawn, ids=id_tensor(5))
+    got = launch(images, Filter(0.0, INF), path, noise=drawn)
+    expected = apply_fused(images, Filter(0, INF), noise=drawn, ids=id_tensor(5))
     difference = (got - expected).abs()
     if kind == "poisson":  # a count may lie on a step, and the transforms round
         assert difference.max() <= 1.01 / (PHOTONS_AT_WHITE * drawn.amount)
@@ -285,37 +283,32 @@ def test_every_kind_of_noise_is_drawn_for_the_right_pixel_of_the_right_image(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (19, 16, 20), (3, 13, 17)])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_the_launcher_filters_with_shared_and_own_cut_offs(
-    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int], shape: str
+    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int]
 ) -> None:
     images = stored(*size, dtype=torch.float32)
     for low, high, complement in ((0.0, 5.0, False), (2.0, 9.5, True), (4.0, INF, False)):
-        got = launch(images, low, high, path, complement=complement, shape=shape, order=3)
-        expected = bandpass_reference(images.numpy(), low, high, complement=complement, shape=shape, order=3)
+        got = launch(images, Filter(low, high, complement), path)
+        expected = bandpass_reference(images.numpy(), Filter(low, high, complement=complement))
         assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
     lows, highs = [0.25 * n for n in range(size[0])], [0.25 * n + 5 for n in range(size[0])]
-    got = launch(images, lows, highs, path, shape=shape, order=3)
-    expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape, order=3)
+    got = launch(images, each(lows, highs), path)
+    expected = bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))
     assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (3, 16, 20), (2, 13, 17)])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_filters_of_a_sweep_share_the_forward_transform(
-    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int], shape: str
+    cupy_on_the_host: SimpleNamespace, path: str, size: tuple[int, int, int]
 ) -> None:
     images, bands = stored(*size, dtype=torch.float32), [(0.0, 2.0), (1.5, 4.0), (4.0, INF), (0.0, INF), (0.5, 9.0)]
-    lows, highs = [band[0] for band in bands], [band[1] for band in bands]
     for complement in (False, True):
-        expected = np.stack(
-            [bandpass_reference(images.numpy(), *band, complement=complement, shape=shape, order=3) for band in bands],
-            1,
-        )
+        filters = [Filter(*band, complement) for band in bands]
+        expected = np.stack([bandpass_reference(images.numpy(), filter) for filter in filters], 1)
         for dtype, tolerance in TOLERANCE.items():
             Plan.ran.clear()
-            got = cuda.launch_sweep(images.to(dtype), lows, highs, complement, SHAPES[shape], 3, path=path)
+            got = cuda.launch_sweep(images.to(dtype), filters, path=path)
             kinds = ("D2Z", "Z2D") if dtype == torch.float64 else ("R2C", "C2R")
             assert Plan.ran == [(kinds[0], size[0]), (kinds[1], 5 * size[0])]
             assert got.is_contiguous()
@@ -326,13 +319,12 @@ def test_filters_of_a_sweep_share_the_forward_transform(
 def test_a_sweep_of_one_or_no_filter_and_of_more_than_a_plan_holds(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    images, lows = stored(5, 9, 11, dtype=torch.float32), [0.5 * k for k in range(7)]
-    highs = [low + 2 for low in lows]
+    images, filters = stored(5, 9, 11, dtype=torch.float32), [Filter(0.5 * k, 0.5 * k + 2) for k in range(7)]
 
     def sweep(count: int, most: int) -> tuple[torch.Tensor, list[int]]:
         monkeypatch.setattr(cuda, "MAX_ELEMENTS", most)
         Plan.ran.clear()
-        got = cuda.launch_sweep(images[:count], lows[:7], highs[:7], False, IDEAL, 2, path=path)
+        got = cuda.launch_sweep(images[:count], filters, path=path)
         return got, [batch for kind, batch in Plan.ran if kind == "C2R"]
 
     whole, batches = sweep(5, 2**31 - 1)
@@ -342,10 +334,10 @@ def test_a_sweep_of_one_or_no_filter_and_of_more_than_a_plan_holds(
         assert batches == expected
         assert (part - whole).abs().max() < TOLERANCE[torch.float32]
     assert (
-        cuda.launch_sweep(images, [1.0], [3.0], False, IDEAL, 2, path=path)[:, 0] - bandpass(images, 1, 3)
+        cuda.launch_sweep(images, [Filter(1.0, 3.0)], path=path)[:, 0] - bandpass(images, Filter(1, 3))
     ).abs().max() < 2e-6
-    assert cuda.launch_sweep(images, [], [], False, IDEAL, 2, path=path).shape == (5, 0, 9, 11)
-    assert cuda.launch_sweep(images[:0], lows, highs, False, IDEAL, 2, path=path).shape == (0, 7, 9, 11)
+    assert cuda.launch_sweep(images, [], path=path).shape == (5, 0, 9, 11)
+    assert cuda.launch_sweep(images[:0], filters, path=path).shape == (0, 7, 9, 11)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -355,7 +347,7 @@ def test_a_sweep_keeps_nan_in_its_image_and_leaves_the_input_alone(
     images = stored(3, 8, 10, dtype=torch.float32)
     images[1, 2, 2] = float("nan")
     before = images.clone()
-    got = cuda.launch_sweep(images, [0.0, 2.0, 500.0], [2.0, 3.0, INF], False, IDEAL, 2, path=path)
+    got = cuda.launch_sweep(images, each([0.0, 2.0, 500.0], [2.0, 3.0, INF]), path=path)
     assert not got[1].isfinite().any()
     assert got[[0, 2]].isfinite().all()
     assert torch.equal(images.nan_to_num(7), before.nan_to_num(7))
@@ -365,10 +357,9 @@ def test_more_cut_offs_than_fit_into_the_arguments_of_one_kernel(cupy_on_the_hos
     count = jit.CUTOFFS + 3
     images = stored(count, 4, 6, dtype=torch.float32)
     lows, highs = [0.001 * n for n in range(count)], [1 + 0.002 * n for n in range(count)]
-    for shape in ("ideal", "gaussian"):
-        got = launch(images, lows, highs, cuda.CALLBACKS, shape=shape)
-        expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape)
-        assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
+    got = launch(images, each(lows, highs), choice.CALLBACKS)
+    expected = bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))
+    assert np.abs(got.numpy() - expected).max() < TOLERANCE[torch.float32]
 
 
 def test_a_plan_serves_other_cut_offs_noise_and_clamps_without_being_made_again(
@@ -377,9 +368,9 @@ def test_a_plan_serves_other_cut_offs_noise_and_clamps_without_being_made_again(
     images = stored(2, 6, 7, dtype=torch.uint16)
     for low, seed, top in ((0.0, 1, 0.5), (1.0, 2, 0.25), (2.0, 3, 1.0)):
         arguments: dict[str, Any] = {"noise": Noise("gaussian", 0.1, seed), "clamp": (0.0, top)}
-        got = launch(images, low, 5.0, cuda.CALLBACKS, **arguments)
-        assert (got - apply_fused(images, low, 5, ids=id_tensor(2), **arguments)).abs().max() < 4e-6
-    assert len(cuda._plans) == 1
+        got = launch(images, Filter(low, 5.0), choice.CALLBACKS, **arguments)
+        assert (got - apply_fused(images, Filter(low, 5), ids=id_tensor(2), **arguments)).abs().max() < 4e-6
+    assert len(plans._plans) == 1
 
 
 def test_nan_and_infinity_stay_visible_where_their_coefficients_are_not_even_read(
@@ -389,7 +380,7 @@ def test_nan_and_infinity_stay_visible_where_their_coefficients_are_not_even_rea
         images = stored(3, 8, 8, dtype=torch.float32)
         images[1, 2, 2] = bad
         for low, high in ((0.0, 2.0), (2.0, 3.0), (500.0, INF)):
-            got = launch(images, low, high, cuda.CALLBACKS)
+            got = launch(images, Filter(low, high), choice.CALLBACKS)
             assert not got[1].isfinite().any(), (low, high)
             assert got[[0, 2]].isfinite().all()
 
@@ -398,9 +389,9 @@ def test_misaligned_and_empty_images(cupy_on_the_host: SimpleNamespace) -> None:
     images = stored(1, 1, 5 * 6 * 7 + 1, dtype=torch.uint16).reshape(-1)[1:].view(5, 6, 7)
     assert images.data_ptr() % 16
     for path in PATHS:
-        got = launch(images, 1.0, 3.0, path, dtype=torch.float16)
-        assert (got - apply_fused(images, 1, 3, dtype=torch.float16)).abs().max() < 1e-3
-        assert launch(images[:0], 1.0, 3.0, path).shape == (0, 6, 7)
+        got = launch(images, Filter(1.0, 3.0), path, dtype=torch.float16)
+        assert (got - apply_fused(images, Filter(1, 3), dtype=torch.float16)).abs().max() < 1e-3
+        assert launch(images[:0], Filter(1.0, 3.0), path).shape == (0, 6, 7)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -408,25 +399,27 @@ def test_a_graph_needs_a_plan_made_before_and_may_hold_cut_offs_of_each_image(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     images, lows, highs = stored(2, 6, 7, dtype=torch.float32), [0.0, 1.0], [2.0, 3.0]
-    monkeypatch.setitem(cuda._choices, None, cuda.Choice(path, "as tested here"))
+    monkeypatch.setitem(choice._choices, None, choice.Choice(path, "as tested here"))
     cuda.warm_up((2, 6, 7), torch.device("cpu"), per_image=True)
-    cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+    cuda.launch_sweep(images, each(lows, highs), path=path)
     made = Plan.made
     with monkeypatch.context() as capture:
         capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-        got = launch(images, lows, highs, path)
-        swept = cuda.launch_sweep(images, lows, highs, False, IDEAL, 2, path=path)
+        got = launch(images, each(lows, highs), path)
+        swept = cuda.launch_sweep(images, each(lows, highs), path=path)
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
-            launch(images[:1], 1.0, 3.0, path)
+            launch(images[:1], Filter(1.0, 3.0), path)
         with pytest.raises(UsageError, match="call it once before a CUDA graph capture"):
-            launch(stored(2, 6, 7, dtype=torch.uint16), 1.0, 3.0, cuda.PLAIN)
-        cuda._choices.clear()
+            launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), choice.PLAIN)
+        choice._choices.clear()
         with pytest.raises(UsageError, match="call it once before a CUDA graph capture"):
-            cuda.choose(0)
+            choice.choose(0)
     assert Plan.made == made
-    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), np.array(lows), np.array(highs))).max() < 2e-6
+    assert (
+        np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))).max() < 2e-6
+    )
     assert torch.equal(swept[[0, 1], [0, 1]], got)
-    assert len(cuda._captured) == 2
+    assert len(plans._captured) == 2
 
 
 def test_a_plan_that_cannot_be_made_is_an_error_with_the_remedy_not_another_path(
@@ -437,21 +430,21 @@ def test_a_plan_that_cannot_be_made_is_an_error_with_the_remedy_not_another_path
 
     monkeypatch.setattr(jit, "make", refuse)
     with pytest.raises(BackendMissing, match=r"CUFFT_INTERNAL_ERROR.*FASTRACE_BANDPASS=plain chooses plans without"):
-        launch(stored(2, 6, 7, dtype=torch.uint16), 1.0, 3.0, cuda.CALLBACKS)
+        launch(stored(2, 6, 7, dtype=torch.uint16), Filter(1.0, 3.0), choice.CALLBACKS)
 
 
 # ---- which path, and why ---------------------------------------------------------------------------------------------
 
 
 def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: SimpleNamespace) -> None:
-    choice = cuda.choose(0)
-    assert choice == (cuda.CALLBACKS, "CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"), choice
+    chosen = choice.choose(0)
+    assert chosen == (choice.CALLBACKS, "CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"), chosen
     images = stored(2, 6, 7, dtype=torch.float32)
     before = Plan.made
-    monkey = {0: choice, None: choice}
-    cuda._choices.update(monkey)  # a tensor of the host has no device number
-    assert (cuda.launch(images, [1.0], [3.0], False, IDEAL, 2) - bandpass(images, 1, 3)).abs().max() < 2e-6
-    assert any(isinstance(key, jit.Key) and key.batch == 2 and key.height == 6 for key in cuda._plans)
+    monkey = {0: chosen, None: chosen}
+    choice._choices.update(monkey)  # a tensor of the host has no device number
+    assert (cuda.launch(images, [Filter(1.0, 3.0)]) - bandpass(images, Filter(1, 3))).abs().max() < 2e-6
+    assert any(isinstance(key, jit.Key) and key.batch == 2 and key.height == 6 for key in plans._plans)
     assert Plan.made == before + 2
 
 
@@ -470,7 +463,7 @@ def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: Simp
             "a trial failed: BackendMissing: cuFFT makes no plan",
         ),
         (lambda fake, patch: patch.setattr(jit, "finish", _forget), "a trial gave numbers that are off by"),
-        (lambda fake, patch: patch.setenv(cuda.VARIABLE, "plain"), "FASTRACE_BANDPASS=plain"),
+        (lambda fake, patch: patch.setenv(choice.VARIABLE, "plain"), "FASTRACE_BANDPASS=plain"),
     ],
 )
 def test_what_is_missing_or_wrong_chooses_the_plain_path_and_says_so(
@@ -478,9 +471,9 @@ def test_what_is_missing_or_wrong_chooses_the_plain_path_and_says_so(
 ) -> None:
     pytest.importorskip("cuda.pathfinder", reason="comes with the CUDA build of torch")
     break_it(cupy_on_the_host, monkeypatch)
-    choice = cuda.choose(0)
-    assert choice.path == cuda.PLAIN
-    assert reason in choice.reason
+    chosen = choice.choose(0)
+    assert chosen.path == choice.PLAIN
+    assert reason in chosen.reason
 
 
 def _refuse(*_: object) -> None:
@@ -494,10 +487,28 @@ def _forget(call: Any, result: torch.Tensor, full_scale: float, epilogue: jit.Ep
     return _finish(call, result, full_scale, epilogue._replace(lowest=0.0), first)
 
 
+def test_one_sentence_says_which_way_a_device_takes_and_why(
+    cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backend("cpu") == "C++ on the CPU, with a Fourier transform of its own"
+    assert backend("cuda:0") == "cuFFT with callbacks: CuPy 14.2.0, cuFFT 12000; a trial gave the right numbers"
+    choice._choices.clear()
+    monkeypatch.setenv(choice.VARIABLE, "plain")
+    assert backend(torch.device("cuda", 0)) == "cuFFT between kernels of our own: FASTRACE_BANDPASS=plain"
+    choice._choices.clear()
+    monkeypatch.delenv(choice.VARIABLE)
+    monkeypatch.setattr(plans, "import_cupy", _no_cupy)
+    assert backend("cuda:0") == "none: pip install 'fastrace[cuda]'"  # training without a filter goes on
+
+
+def _no_cupy() -> None:
+    raise BackendMissing("pip install 'fastrace[cuda]'")
+
+
 def test_an_unknown_path_is_refused(cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cuda.VARIABLE, "fast")
+    monkeypatch.setenv(choice.VARIABLE, "fast")
     with pytest.raises(UsageError, match="FASTRACE_BANDPASS is 'fast'; the only path to ask for is 'plain'"):
-        cuda.choose(0)
+        choice.choose(0)
 
 
 # ---- as cuFFT links it -----------------------------------------------------------------------------------------------
@@ -547,11 +558,11 @@ def test_callbacks_compile_to_lto_ir_and_link_with_what_calls_them(target: str) 
     for pixel in jit.PIXELS:
         assert link(lto("#define FORWARD\n" + CALLER), lto(jit.load_source(pixel))) > 1000
     back = lto(CALLER)
-    gains = [lto(jit.gain_source(kind, 224, 225)) for kind in (jit.SHARED, jit.EACH_IDEAL, jit.EACH_SMOOTH)]
-    gains += [lto(jit.gain_source(kind, 224, 225, 20)) for kind in (jit.EACH_IDEAL, jit.EACH_SMOOTH)]
+    gains = [lto(jit.gain_source(kind, 224, 225)) for kind in (jit.SHARED, jit.EACH)]
+    gains.append(lto(jit.gain_source(jit.EACH, 224, 225, 20)))
     stores = [lto(jit.store_source(dtype, kind, 224, 225)) for dtype in jit.RESULTS for kind in jit.KINDS]
     for number, store in enumerate(stores):
-        assert link(back, gains[number % 5], store) > 1000
+        assert link(back, gains[number % 3], store) > 1000
     with pytest.raises(nvjitlink.nvJitLinkError):
         link(back, gains[0], gains[1], stores[0])
 
@@ -573,7 +584,7 @@ def test_cupy_itself_takes_the_callbacks_as_they_are_handed_over(
     manager = cupy.fft.config.set_cufft_callbacks(
         cb_ver="jit",
         nvrtc_options=jit.OPTIONS,
-        cb_load=jit.gain_source(jit.EACH_SMOOTH, 31, 40),
+        cb_load=jit.gain_source(jit.EACH, 31, 40),
         cb_load_name="fastrace_gain",
         cb_load_data=data,
         cb_store=jit.store_source(torch.bfloat16, 1, 31, 40),

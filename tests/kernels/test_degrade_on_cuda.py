@@ -19,7 +19,7 @@ from fastrace.degrade import operations
 from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, callbacks, cuda
+from fastrace.kernels.bandpass import TOLERANCE, callbacks, choice
 
 TEXTS = [
     "none",
@@ -101,12 +101,12 @@ class OnTheHost(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-@pytest.fixture(params=[cuda.CALLBACKS, cuda.PLAIN])
+@pytest.fixture(params=[choice.CALLBACKS, choice.PLAIN])
 def on_the_host(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> OnTheHost:
     install(monkeypatch, tmp_path_factory.getbasetemp())
-    monkeypatch.setitem(cuda._choices, None, cuda.Choice(request.param, "as tested here"))
+    monkeypatch.setitem(choice._choices, None, choice.Choice(request.param, "as tested here"))
     monkeypatch.setattr(operations, "_fuses", lambda images: True)
     return OnTheHost()
 

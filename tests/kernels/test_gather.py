@@ -20,7 +20,7 @@ from torch.library import opcheck
 
 from fastrace.errors import UsageError
 from fastrace.kernels import _extension
-from fastrace.kernels.gather import Crops, as_shard, gather, gather_reference
+from fastrace.kernels.gather import as_shard, gather, gather_reference
 
 DTYPES = ("uint8", "uint16", "float16", "float32")
 STREAMED = 1 << 20  # bytes from which the kernel writes past the caches
@@ -33,10 +33,10 @@ def shard_arrays(dtype: str, lengths: list[int], height: int, width: int, seed: 
     return [rng.integers(0, 256, (n, height, width * size), dtype=np.uint8).view(dtype) for n in lengths]
 
 
-def choose(lengths: list[int], n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def choose(lengths: list[int], n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     shard = rng.integers(0, len(lengths), n)
-    return shard, rng.integers(0, np.array(lengths)[shard]), rng.random(n) < 0.5
+    return shard, rng.integers(0, np.array(lengths)[shard])
 
 
 def assert_same_bits(result: torch.Tensor, expected: np.ndarray) -> None:
@@ -50,35 +50,19 @@ def assert_same_bits(result: torch.Tensor, expected: np.ndarray) -> None:
 def questions(draw: st.DrawFn) -> dict[str, Any]:
     lengths = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
     height, width, n = draw(st.integers(1, 9)), draw(st.integers(1, 90)), draw(st.integers(0, 7))
-    shard, row, flip = choose(lengths, n, draw(st.integers(0, 99)))
-    crops = None
-    if draw(st.booleans()):
-        h, w = draw(st.integers(0, height)), draw(st.integers(0, width))
-        corners = [(draw(st.integers(0, height - h)), draw(st.integers(0, width - w))) for _ in range(n)]
-        crops = Crops(h, w, [top for top, _ in corners], [left for _, left in corners])
+    shard, row = choose(lengths, n, draw(st.integers(0, 99)))
     return {
         "shards": shard_arrays(draw(st.sampled_from(DTYPES)), lengths, height, width),
         "shard": shard,
         "row": row,
-        "flip": flip if draw(st.booleans()) else None,
-        "crops": crops,
     }
 
 
 @given(questions())
 def test_any_choice_of_images_is_numpys_indexing(question: dict[str, Any]) -> None:
-    shards, shard, row, flip = (question[name] for name in ("shards", "shard", "row", "flip"))
+    shards, shard, row = (question[name] for name in ("shards", "shard", "row"))
     starts = np.cumsum([0, *map(len, shards)])
     images = np.concatenate(shards)[starts[shard] + row]
-    crops = question["crops"]
-    if crops is not None:
-        windows = np.lib.stride_tricks.sliding_window_view(images, (crops.height, crops.width), axis=(1, 2))
-        images = windows[np.arange(len(row)), np.array(crops.top, dtype=int), np.array(crops.left, dtype=int)]
-    if flip is not None:
-        images = np.where(
-            flip[:, None, None], images[:, :, ::-1].view(f"u{images.itemsize}"), images.view(f"u{images.itemsize}")
-        )
-        images = images.view(shards[0].dtype)
     assert_same_bits(gather(**question), images)
     assert_same_bits(torch.from_numpy(gather_reference(**question)), images)
 
@@ -87,24 +71,24 @@ def test_any_choice_of_images_is_numpys_indexing(question: dict[str, Any]) -> No
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [16, 17, 31, 32, 64, 96, 224, 250])
 @pytest.mark.parametrize("size", [STREAMED // 2, STREAMED + 1])
-def test_plain_mirrored_and_cropped_lines_of_every_alignment(dtype: str, width: int, size: int) -> None:
+def test_lines_of_every_alignment_side_by_side_or_apart(dtype: str, width: int, size: int) -> None:
     line = width * np.dtype(dtype).itemsize
     height = size // (3 * line) + 2
     shards = shard_arrays(dtype, [2, 1], height, width + 3)
-    shard, row, flip = [0, 1, 0], [1, 0, 1], [False, True, True]
-    crops = Crops(height, width, [0, 0, 0], [0, 3, 1])
-    expected = gather_reference(shards, shard, row, flip, crops)
-    memory = np.zeros(expected.nbytes + 64, dtype=np.uint8)
-    for shift in (0, 4, 16):  # bytes
-        out = torch.from_numpy(memory[shift : shift + expected.nbytes].view(dtype).reshape(expected.shape))
-        memory[:] = 0
-        assert gather(shards, shard, row, flip=flip, crops=crops, out=out) is out
-        assert_same_bits(out, expected)
-        assert not memory[:shift].any()
-        assert not memory[shift + expected.nbytes :].any()
-    whole = [np.ascontiguousarray(one[:, :, :width]) for one in shards]
-    for flips in (None, flip):
-        assert_same_bits(gather(whole, shard, row, flip=flips), gather_reference(whole, shard, row, flips))
+    shard, row = [0, 1, 0], [1, 0, 1]
+    for left in (0, 3, 1):  # columns of which lines begin anywhere in a vector
+        apart = [one[:, :, left : left + width] for one in shards]
+        expected = gather_reference(apart, shard, row)
+        memory = np.zeros(expected.nbytes + 64, dtype=np.uint8)
+        for shift in (0, 4, 16):  # bytes
+            out = torch.from_numpy(memory[shift : shift + expected.nbytes].view(dtype).reshape(expected.shape))
+            memory[:] = 0
+            assert gather(apart, shard, row, out=out) is out
+            assert_same_bits(out, expected)
+            assert not memory[:shift].any()
+            assert not memory[shift + expected.nbytes :].any()
+        whole = [np.ascontiguousarray(one) for one in apart]
+        assert_same_bits(gather(whole, shard, row), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -114,8 +98,8 @@ def test_large_images_and_many_small_ones_are_shared_among_threads(threads: int)
     try:
         for lengths, height, width, n in (([2, 1], 1031, 1021, 4), ([300], 7, 13, 20_000), ([3], 1, 300_000, 3)):
             shards = shard_arrays("uint8", lengths, height, width)
-            shard, row, flip = choose(lengths, n)
-            assert_same_bits(gather(shards, shard, row, flip=flip), gather_reference(shards, shard, row, flip))
+            shard, row = choose(lengths, n)
+            assert_same_bits(gather(shards, shard, row), gather_reference(shards, shard, row))
     finally:
         torch.set_num_threads(before)
 
@@ -126,9 +110,9 @@ def test_calls_from_several_threads_do_not_disturb_each_other() -> None:
 
     def work(seed: int) -> None:
         for again in range(20):
-            shard, row, flip = choose([20, 30], 64, seed=100 * seed + again)
-            found = gather(shards, shard, row, flip=flip)
-        results[seed] = found, gather_reference(shards, shard, row, flip)
+            shard, row = choose([20, 30], 64, seed=100 * seed + again)
+            found = gather(shards, shard, row)
+        results[seed] = found, gather_reference(shards, shard, row)
 
     running = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for thread in running:
@@ -143,8 +127,7 @@ def test_calls_from_several_threads_do_not_disturb_each_other() -> None:
 def test_empty_batches_and_empty_images() -> None:
     shards = shard_arrays("uint16", [3], 5, 6)
     assert gather(shards, [], []).shape == (0, 5, 6)
-    assert gather(shards, [], [], flip=np.zeros(0, dtype=bool), crops=Crops(2, 3, [], [])).shape == (0, 2, 3)
-    assert gather(shards, [0, 0], [1, 2], crops=Crops(0, 3, [5, 0], [0, 3])).shape == (2, 0, 3)
+    assert gather([one[:, :0] for one in shards], [0, 0], [1, 2]).shape == (2, 0, 6)
     assert gather([np.empty((0, 5, 6), dtype=np.uint8)], [], []).shape == (0, 5, 6)
 
 
@@ -167,9 +150,9 @@ def test_read_only_maps_are_read_where_they_lie_without_a_warning(dtype: str, tm
         maps.append(np.load(tmp_path / f"{number}.npy", mmap_mode="r"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = gather(maps, [1, 0, 1], [1, 2, 0], flip=[True, False, False])
+        result = gather(maps, [1, 0, 1], [1, 2, 0])
         assert as_shard(maps[0]).data_ptr() == maps[0].__array_interface__["data"][0]
-    assert_same_bits(result, gather_reference(maps, [1, 0, 1], [1, 2, 0], [True, False, False]))
+    assert_same_bits(result, gather_reference(maps, [1, 0, 1], [1, 2, 0]))
     assert not maps[0].flags.writeable
 
 
@@ -194,10 +177,6 @@ def test_a_shard_keeps_its_map_alive_and_a_deleted_file_stays_whole(tmp_path: Pa
         ({"shard": [0, 1, 1], "row": [2, 0, 1]}, r"image 2 asks for row 1 of shard 1, which has 1"),
         ({"shard": [0], "row": [-1]}, r"image 0 asks for row -1 of shard 0, which has 3"),
         ({"shard": [0], "row": [2**62]}, r"asks for row 4611686018427387904"),
-        ({"crops": Crops(5, 6, [0, 1], [0, 0])}, r"the crop of image 1, 5 x 6 at \(1, 0\), leaves its image, 5 x 6"),
-        ({"crops": Crops(2, 2, [0, 0], [0, -1])}, r"the crop of image 1, 2 x 2 at \(0, -1\)"),
-        ({"crops": Crops(2, 2, [0, 0], [2**63 - 1, 0])}, r"the crop of image 0"),
-        ({"crops": Crops(6, 2, [0, 0], [0, 0])}, r"the crop of image 0, 6 x 2"),
     ],
 )
 def test_what_is_not_there_is_named(arguments: dict[str, Any], message: str) -> None:
@@ -215,7 +194,6 @@ GOOD = torch.zeros((3, 5, 6), dtype=torch.uint8)
         ({"shards": []}, r"shards must be \[n, H, W\], not none"),
         ({"shards": [GOOD[0]]}, r"shards must be \[n, H, W\], not \[5, 6\]"),
         ({"shards": [GOOD, GOOD[:, :4]]}, r"shard 1 is \[3, 4, 6\].*shard 0 \[3, 5, 6\].*one size"),
-        ({"shards": [GOOD, GOOD[:, :4]], "crops": Crops(2, 2, [0, 0], [0, 0])}, r"shard 1 is \[3, 4, 6\]"),
         ({"shards": [GOOD, GOOD.float()]}, r"shard 1 is \[3, 5, 6\] torch.float32"),
         ({"shards": [GOOD.transpose(1, 2)]}, r"columns of shard 0 lie 6 elements apart"),
         ({"shards": [GOOD.double()]}, r"torch.float64; elements must have 1, 2 or 4 bytes"),
@@ -225,11 +203,6 @@ GOOD = torch.zeros((3, 5, 6), dtype=torch.uint8)
         ({"row": [0.5, 1.0]}, r"row is \[2\] torch.float64.*not \[N\] int"),
         ({"row": [[0, 1]]}, r"row is \[1, 2\]"),
         ({"shard": [False, True]}, r"shard is \[2\] torch.bool"),
-        ({"flip": [True]}, r"flip is \[1\] torch.bool.*, not \[2\] bool"),
-        ({"flip": [0, 1]}, r"flip is \[2\] torch.int64"),
-        ({"crops": Crops(2, 2, [0], [0])}, r"2 shard numbers, 2 rows, 1 crops"),
-        ({"crops": Crops(2, 2, [0, 0], [0])}, r"2 values of top, 1 of left"),
-        ({"crops": Crops(-1, 2, [0, 0], [0, 0])}, r"crops of -1 x 2"),
         ({"out": torch.zeros((2, 5, 5), dtype=torch.uint8)}, r"out is \[2, 5, 5\].*not \[2, 5, 6\]"),
         ({"out": torch.zeros((2, 5, 6), dtype=torch.int16)}, r"out is .*int16"),
         ({"out": torch.zeros((2, 5, 12), dtype=torch.uint8)[:, :, ::2]}, r"contiguous"),
@@ -246,7 +219,7 @@ def test_the_operation_itself_refuses_as_well_and_writes_nothing() -> None:
     out = torch.full((2, 5, 6), 7, dtype=torch.uint8)
     for row in (-1, 3):
         with pytest.raises(RuntimeError, match=f"row {row}"):
-            torch.ops.fastrace.gather([GOOD], torch.tensor([0, 0]), torch.tensor([0, row]), None, None, out)
+            torch.ops.fastrace.gather([GOOD], torch.tensor([0, 0]), torch.tensor([0, row]), out)
     assert (out == 7).all()
 
 
@@ -256,12 +229,8 @@ def test_the_operation_itself_refuses_as_well_and_writes_nothing() -> None:
 def test_the_operation_passes_opcheck() -> None:
     shards = [torch.from_numpy(array) for array in shard_arrays("uint8", [3, 2], 5, 6)]
     numbers, places = torch.tensor([1, 0]), torch.tensor([0, 2])
-    flip, corner = torch.tensor([True, False]), torch.tensor([[1, 2], [0, 0]])
-    for extras in (
-        (None, None, torch.zeros((2, 5, 6), dtype=torch.uint8)),
-        (flip, corner, torch.zeros((2, 3, 4), dtype=torch.uint8)),
-    ):
-        opcheck(torch.ops.fastrace.gather, (shards, numbers, places, *extras))
+    out = torch.zeros((2, 5, 6), dtype=torch.uint8)
+    opcheck(torch.ops.fastrace.gather, (shards, numbers, places, out))
 
 
 def test_torch_compile_traces_through_it() -> None:
@@ -279,7 +248,7 @@ def test_other_threads_run_while_a_batch_is_gathered() -> None:
     gather([GOOD], [0], [0])  # loads the kernel
     operation = torch.ops.fastrace.gather_cpu.default
     shards, n = [torch.zeros((8, 1024, 512), dtype=torch.uint8)], 128
-    arguments = (shards, torch.zeros(n, dtype=torch.int64), torch.arange(n) % 8, None, None)
+    arguments = (shards, torch.zeros(n, dtype=torch.int64), torch.arange(n) % 8)
     out = torch.empty((n, 1024, 512), dtype=torch.uint8)
 
     def first_to_finish(work: Callable[[], object]) -> str:

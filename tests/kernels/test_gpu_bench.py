@@ -17,7 +17,7 @@ pytest.importorskip("triton", reason="triton comes with the CUDA build of torch"
 
 from fastrace.bench import gpu, gpu_cases, gpu_clock
 from fastrace.bench.gpu_clock import FLUSH_AT_LEAST, compared, flush_bytes, numbers, wrong
-from fastrace.kernels.bandpass import cuda
+from fastrace.kernels.bandpass import choice
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 
@@ -137,7 +137,6 @@ def document() -> dict[str, Any]:
         "checks": checks,
         "copy_gb_per_s": 3000.0,
         "flush_bytes": 256 << 20,
-        "folded": gpu.gate(rows),
         "rows": compared(rows),
     }
 
@@ -177,25 +176,7 @@ def test_wrong_numbers_fail_the_command_and_slow_ones_do_not() -> None:
 
     assert not gpu.lost([*rows, {"peer": "fastrace, callbacks", "problem": "BackendMissing: no"}])
     assert gpu.lost([*rows, {"peer": "fastrace, eager", "problem": "RuntimeError: no"}])
-    assert gpu.lost([*rows, {"peer": "fastrace, folded", "problem": "wrong: off by 1"}])
-
-
-@pytest.mark.parametrize(
-    ("pruned", "whole", "verdict"),
-    [(1.5, 0.2, "it wins"), (1.4, 0.9, "stays disabled"), (0.5, 1.0, "it wins"), (None, 1.0, "not measured")],
-)
-def test_the_folded_filter_passes_its_gate_at_small_radii_or_at_all_of_them(
-    pruned: float | None, whole: float, verdict: str
-) -> None:
-    rows = []
-    for (low, high), gain in zip((gpu_cases.BANDS[0], gpu_cases.BANDS[-1]), (pruned, whole), strict=True):
-        for path, time in (("callbacks", gain), ("folded", 1.0)):
-            name = gpu_cases.bandpass_name(low, high, gpu_cases.SIDE)
-            row = {"operation": name, "count": 64, "peer": f"fastrace, {path}"}
-            rows.append(row | ({"problem": "no"} if time is None else {"cold": {"us_per_image": time}}))
-    (sentence,) = gpu.gate(rows)
-    assert sentence.startswith("batch 64: ")
-    assert verdict in sentence
+    assert gpu.lost([*rows, {"peer": "fastrace, callbacks", "problem": "wrong: off by 1"}])
 
 
 def test_a_check_is_judged_by_its_exit_code() -> None:
@@ -264,7 +245,7 @@ def test_every_way_computes_what_it_is_timed_for(
 @without_gpu
 def test_the_bytes_that_must_move_are_one_read_and_one_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path)
-    monkeypatch.setattr(cuda, "choose", lambda device: cuda.Choice(cuda.PLAIN, "as tested here"))
+    monkeypatch.setattr(choice, "choose", lambda device: choice.Choice(choice.PLAIN, "as tested here"))
     made = dict(gpu_cases.cases(torch.device("cpu"), 3, 8, (52, 40)))
     pixels = 3 * 8 * 8
     assert made["noise gaussian"]().minimum_bytes == pixels * (4 + 4)

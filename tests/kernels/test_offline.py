@@ -23,8 +23,8 @@ import torch
 from cuda_on_host import Plan, compile_text, install
 
 from fastrace.errors import UsageError
-from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, cuda
-from fastrace.kernels.bandpass.gain import IDEAL, SHAPES, gain, inverse_square, scaled_edge, scaled_squares
+from fastrace.kernels.bandpass import TOLERANCE, bandpass_reference, choice, cuda, plans
+from fastrace.kernels.radii import Filter, scaled_squares
 
 ROOT = Path(__file__).resolve().parents[2]
 INF = math.inf
@@ -74,8 +74,7 @@ def test_the_table_lists_every_kernel_configuration_for_every_target(
     kernels = {name for name, _ in by_name(today)}
     assert {(name, target) for name in kernels for target in TARGETS} == by_name(today).keys()
     assert {"noise gaussian", "noise poisson", "noise speckle", "noise salt_pepper", "bandpass_mask_f32"} <= kernels
-    assert {"bandpass_load_uint16", "bandpass_gain_each_ideal", "bandpass_store_float16_gaussian"} <= kernels
-    assert {"folded 128 coefficients uint16", "folded 32 coefficients uint16", "unfold float16"} <= kernels
+    assert {"bandpass_load_uint16", "bandpass_gain_each", "bandpass_store_float16_gaussian"} <= kernels
 
 
 def test_the_table_is_what_the_sources_give_today(committed: dict[str, Any], today: dict[str, Any]) -> None:
@@ -104,11 +103,13 @@ def test_loads_and_stores_are_as_wide_as_meant(today: dict[str, Any]) -> None:
 
 
 def test_matrix_products_run_on_tensor_cores(today: dict[str, Any]) -> None:
-    units = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "mfma"}
-    folded = {key: row for key, row in by_name(today).items() if key[0].startswith("folded")}
-    assert {key[1] for key in folded} == set(TARGETS)
-    for key, row in folded.items():
-        assert units[key[1]] in row["matrix"], key
+    """As three TF32 products on NVIDIA; Triton has none for gfx942, which takes the other configuration."""
+    units = {"sm_80": "HMMA", "sm_90": "HMMA", "sm_100": "HMMA"}
+    rows = by_name(today)
+    for kernel in ("window area uint16 uint16", "window lanczos uint16 uint16"):
+        for target, unit in units.items():
+            assert unit in rows[kernel, target]["matrix"], (kernel, target)
+        assert "mfma" in rows[f"{kernel} ieee", "gfx942"]["matrix"], kernel
 
 
 def test_a_target_that_holds_no_kernel_says_why(today: dict[str, Any]) -> None:
@@ -168,7 +169,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(folder: Path) -> ctypes.CDLL:
-    return compile_text(cuda.SOURCE.read_text(), folder)
+    return compile_text(plans.SOURCE.read_text(), folder)
 
 
 SIZES = [
@@ -190,55 +191,45 @@ BANDS = [(0, 1), (0, 10), (5, 10), (10, 50), (50, INF), (200, INF), (0, INF), (7
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_cuda_source_has_the_references_radii_and_gains(host: ctypes.CDLL, height: int, width: int) -> None:
-    half, unit = width // 2 + 1, float(min(height, width))
+    half = width // 2 + 1
     values, squares = np.empty((height, half)), np.empty((height, half), np.int64)
     for low, high in BANDS:
         for complement in (False, True):
-            for shape in SHAPES.values():
-                host.gains(
-                    height,
-                    width,
-                    ctypes.c_longlong(scaled_edge(low, height, width)),
-                    ctypes.c_longlong(scaled_edge(high, height, width)),
-                    ctypes.c_double(inverse_square(low * unit)),
-                    ctypes.c_double(inverse_square(high * unit)),
-                    shape,
-                    3,
-                    int(complement),
-                    values.ctypes.data_as(ctypes.c_void_p),
-                    squares.ctypes.data_as(ctypes.c_void_p),
-                )
-                assert np.array_equal(squares, scaled_squares(height, width)[:, :half])
-                expected = gain(height, width, low, high, complement, shape, 3)[:, :half]
-                if shape == IDEAL:
-                    assert np.array_equal(values, expected)
-                else:
-                    assert np.abs(values - expected).max() < 2e-14
+            filter = Filter(low, high, complement)
+            host.gains(
+                height,
+                width,
+                *map(ctypes.c_longlong, filter.edges(height, width)),
+                int(complement),
+                values.ctypes.data_as(ctypes.c_void_p),
+                squares.ctypes.data_as(ctypes.c_void_p),
+            )
+            assert np.array_equal(squares, scaled_squares(height, width)[:, :half])
+            assert np.array_equal(values, filter.gain(height, width)[:, :half])
 
 
 @pytest.fixture
 def cupy_on_the_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The parts of CuPy that the launcher uses, on the host's memory; the kernel is the real source."""
     fake = install(monkeypatch, folder)
-    monkeypatch.setattr(cuda, "choose", lambda device: cuda.Choice(cuda.PLAIN, "as tested here"))
+    monkeypatch.setattr(choice, "choose", lambda device: choice.Choice(choice.PLAIN, "as tested here"))
     return fake
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (1, 9, 1), (3, 7, 7), (19, 33, 40), (2, 65, 130)])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_the_launcher_and_the_kernel_compute_the_filter(
-    cupy_on_the_host: SimpleNamespace, size: tuple[int, int, int], shape: str
+    cupy_on_the_host: SimpleNamespace, size: tuple[int, int, int]
 ) -> None:
     images = torch.from_numpy(np.random.default_rng(0).random(size))
     lows, highs = [0.25 * n for n in range(size[0])], [0.25 * n + 5 for n in range(size[0])]
     for dtype, tolerance in TOLERANCE.items():
         for low, high in ((0, 5), (2, 9.5), (4, INF)):
             for complement in (False, True):
-                got = cuda.launch(images.to(dtype), [low], [high], complement, SHAPES[shape], 3)
-                expected = bandpass_reference(images.numpy(), low, high, complement=complement, shape=shape, order=3)
+                got = cuda.launch(images.to(dtype), [Filter(low, high, complement)])
+                expected = bandpass_reference(images.numpy(), Filter(low, high, complement=complement))
                 assert np.abs(got.numpy() - expected).max() < tolerance
-        got = cuda.launch(images.to(dtype), lows, highs, False, SHAPES[shape], 3)
-        expected = bandpass_reference(images.numpy(), np.array(lows), np.array(highs), shape=shape, order=3)
+        got = cuda.launch(images.to(dtype), [Filter(low, high) for low, high in zip(lows, highs, strict=True)])
+        expected = bandpass_reference(images.numpy(), Filter(np.array(lows), np.array(highs)))
         assert np.abs(got.numpy() - expected).max() < tolerance
 
 
@@ -247,15 +238,15 @@ def test_images_beyond_the_count_of_a_plan_go_in_parts(
 ) -> None:
     monkeypatch.setattr(cuda, "MAX_ELEMENTS", 300)
     images = torch.from_numpy(np.random.default_rng(0).random((8, 9, 11)))
-    got = cuda.launch(images, [2.0], [4.0], False, IDEAL, 2)
-    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 2, 4)).max() < TOLERANCE[torch.float64]
-    assert {key.batch for key in cuda._plans} == {3, 2}
+    got = cuda.launch(images, [Filter(2.0, 4.0)])
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(2, 4))).max() < TOLERANCE[torch.float64]
+    assert {key.batch for key in plans._plans} == {3, 2}
 
 
 def test_memory_off_by_one_float_is_aligned_first(cupy_on_the_host: SimpleNamespace) -> None:
     images = torch.rand(5 * 6 * 7 + 1)[1:].view(5, 6, 7)
-    got = cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
-    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), 1, 3)).max() < TOLERANCE[torch.float32]
+    got = cuda.launch(images, [Filter(1.0, 3.0)])
+    assert np.abs(got.numpy() - bandpass_reference(images.numpy(), Filter(1, 3))).max() < TOLERANCE[torch.float32]
 
 
 def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
@@ -264,17 +255,17 @@ def test_plans_are_made_once_kept_while_captured_and_dropped_in_the_end(
     images = torch.rand(2, 6, 7)
     before = Plan.made
     for _ in range(3):
-        cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
+        cuda.launch(images, [Filter(1.0, 3.0)])
     assert Plan.made == before + 2
     with monkeypatch.context() as capture:
         capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-        cuda.launch(images, [1.0], [3.0], False, IDEAL, 2)
+        cuda.launch(images, [Filter(1.0, 3.0)])
         with pytest.raises(UsageError, match="call it once on the same stream before the capture"):
-            cuda.launch(images[:1], [1.0], [3.0], False, IDEAL, 2)
-    for n in range(1, cuda.MAX_PLANS + 5):
-        cuda.launch(torch.rand(1, 4, n), [1.0], [3.0], False, IDEAL, 2)
-    assert len(cuda._plans) == cuda.MAX_PLANS
-    assert any(key.batch == 2 for key in cuda._plans), "the captured plan was dropped"
+            cuda.launch(images[:1], [Filter(1.0, 3.0)])
+    for n in range(1, plans.MAX_PLANS + 5):
+        cuda.launch(torch.rand(1, 4, n), [Filter(1.0, 3.0)])
+    assert len(plans._plans) == plans.MAX_PLANS
+    assert any(key.batch == 2 for key in plans._plans), "the captured plan was dropped"
 
 
 def test_the_stream_is_torchs_by_whichever_way_cupy_offers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,8 +282,8 @@ def test_the_stream_is_torchs_by_whichever_way_cupy_offers(monkeypatch: pytest.M
         )
     )
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Speaking())
-    assert cuda._stream(new, 1) == ("from", 5)
-    assert cuda._stream(old, 1) == ("external", 5, 1)
+    assert plans.stream_of(new, 1) == ("from", 5)
+    assert plans.stream_of(old, 1) == ("external", 5, 1)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=7))
     old.cuda.Stream.from_external = None
-    assert cuda._stream(old, 0) == ("external", 7, 0)
+    assert plans.stream_of(old, 0) == ("external", 7, 0)

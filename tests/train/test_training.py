@@ -22,6 +22,7 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.parser import parse
 from fastrace.errors import BackendMissing, RunError, UsageError
+from fastrace.kernels.bandpass import backend
 from fastrace.train import Options, train
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader
@@ -83,6 +84,7 @@ def test_a_run_holds_what_the_design_says_for_its_owner_alone(trained: Path) -> 
     assert run["arguments"]["target"] == "group"
     assert run["initial_weights"]["kind"] == "random"
     assert run["environment"]["torch"] == torch.__version__
+    assert run["environment"]["bandpass"] == backend("cpu")
     assert run["split"]["counts"]["test"]["A"]["patients"] == 15
     history = pd.read_parquet(trained / "history.parquet")
     assert history["epoch"].tolist() == [1, 2, 3, 4]

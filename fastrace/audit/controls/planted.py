@@ -32,7 +32,7 @@ from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.console.words import number
-from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+from fastrace.kernels.radii import scaled_edge, scaled_squares
 from fastrace.statistics import auc, benjamini_yekutieli, d_prime
 
 STRENGTH = 1.5

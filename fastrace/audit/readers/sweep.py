@@ -43,9 +43,9 @@ from fastrace.audit.readers.rings import (
     SECTORS,
     part_columns,
 )
-from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
-from fastrace.kernels.bandpass import bandpass_sweep
-from fastrace.kernels.bandpass.gain import scaled_edge, scaled_squares
+from fastrace.kernels.bandpass import Filter, bandpass_sweep
+from fastrace.kernels.radii import scaled_edge, scaled_squares
+from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 F32 = NDArray[np.float32]
 Index = np.uintp
@@ -253,7 +253,7 @@ class Sweep:
         # Rings that every filter keeps or rejects together are added up once.
         self._blocks, self._block_of_ring = np.unique(self.keeps, axis=1, return_inverse=True)
         self._block_of_ring = self._block_of_ring.reshape(-1)
-        self._bands = list(itertools.pairwise(ring_edges(size)))
+        self._bands = [Filter(low, high) for low, high in itertools.pairwise(ring_edges(size))]
         height, width = (np.bincount(np.arange(n) * POOLS[-1] // n, minlength=POOLS[-1]) for n in size)
         self._pixels = np.maximum(np.outer(height, width), 1)  # of a cell of the finest grid
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrace.audit.engines import F64
-from fastrace.kernels._threads import NUMBA_CACHE, for_ranges
+from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 
 def rank_aucs(ranks: F64, positive: NDArray[np.bool_]) -> F64:  # [T], [T, C] -> [C]
