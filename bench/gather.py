@@ -42,15 +42,15 @@ def rows(quick: bool = False) -> list[Row]:
     rounds = 5 if quick else 25
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        question = Question(make_dataset(folder / "data", ROWS // 2 if quick else ROWS))
+        batches = Batches(make_dataset(folder / "data", ROWS // 2 if quick else ROWS))
         found: list[Row] = []
         for count in (1, 2) if usable_cpus() > 1 else (1,):
             with threads(count):
-                peers = question.peers(folder, stack) if count == 1 else question.scaling()
+                peers = batches.peers(folder, stack) if count == 1 else batches.scaling()
                 cores = f"{count} thread{'s' if count > 1 else ''}"
                 what = f"gather random {HEIGHT}x{WIDTH} uint8, batch {BATCH}, {cores}"
                 cold = ("fastrace", "numpy memmap loop", "numpy take", "torch.stack")
-                found += question.measure(what, peers, rounds, cold)
+                found += batches.measure(what, peers, rounds, cold)
     return found
 
 
@@ -84,7 +84,7 @@ def make_dataset(
     return Dataset.open(folder)
 
 
-class Question:
+class Batches:
     """Which images the next call is to bring, and what they are."""
 
     def __init__(self, dataset: Dataset) -> None:

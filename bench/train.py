@@ -30,7 +30,7 @@ from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.gather import as_shard, gather
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order
-from fastrace.train.options import Recipe, get_recipe
+from fastrace.train.options import TrainingRecipe, get_recipe
 from fastrace.train.pipeline import Pipeline
 
 STEPS = 4  # of an epoch, for what takes long
@@ -103,7 +103,7 @@ class Feed:
         for positions in self.plan:
             gather(shards, shard[positions], row[positions], out=self.out)
 
-    def inputs(self, recipe: Recipe | None) -> None:
+    def inputs(self, recipe: TrainingRecipe | None) -> None:
         """Up to what degradation and network are given."""
         pipeline = Pipeline(torch.nn.Identity(), CLEAN, seed=0)
         drawn = draw(len(self.cohort.rows), 0, 1)

@@ -12,7 +12,7 @@ from fastrace.cli.common import Size, Voi, workspace
 from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
-    from fastrace.preprocess.plan import Plan
+    from fastrace.preprocess.dry_run import DryRun
     from fastrace.preprocess.run import Summary
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -74,14 +74,14 @@ def preprocess(
     """
     from fastrace import api
     from fastrace.console.progress import TerminalProgress
-    from fastrace.preprocess.plan import plan
+    from fastrace.preprocess.dry_run import dry_run as inspect_archive
     from fastrace.preprocess.recipe import job_for
 
     out = out or workspace(modality) / "data"
     progress = TerminalProgress(every_seconds=10)
     if dry_run:
-        found = plan(job_for(sources, out, modality, **options), progress)
-        click.echo(json.dumps(vars(found)) if as_json else _plan_text(found))
+        found = inspect_archive(job_for(sources, out, modality, **options), progress)
+        click.echo(json.dumps(vars(found)) if as_json else _dry_run_text(found))
         return 0
     summary = api.preprocess(sources, out, modality=modality, progress=progress, **options)
     click.echo(json.dumps(_plain(summary)) if as_json else _summary_text(summary))
@@ -111,7 +111,7 @@ def _summary_text(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _plan_text(found: Plan) -> str:
+def _dry_run_text(found: DryRun) -> str:
     lines = [f"{found.files} files, {found.images} images that would be read"]
     for name, counts in found.by.items():
         lines.append(f"  {name:16}" + ", ".join(f"{value} {count}" for value, count in counts.items()))

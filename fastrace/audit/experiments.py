@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fastrace.audit.frequencies import OCTAVE, STUDY_EDGES, largest_radius, ring_edges
-from fastrace.degrade.grammar import CLEAN, Degradation, number
+from fastrace.degrade.grammar import CLEAN, Degradation, shortest
 from fastrace.degrade.parser import parse
 from fastrace.modality import Published, get_modality
 
@@ -114,17 +114,17 @@ def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
     found = [Experiment("A1", "Unchanged images", "Q1", family="primary", networks=True)]
     for kind, id, title in (("lowpass", "C1a", "Low-pass"), ("highpass", "C1b", "High-pass")):
         for edge in (edge for edge in STUDY_EDGES if edge < top):
-            found.append(_both(id, title, f"{kind}:{number(edge)}", (edge,), curve=True, networks=True))
+            found.append(_both(id, title, f"{kind}:{shortest(edge)}", (edge,), curve=True, networks=True))
     for kind, id, title in (("band", "C1c", "Band-pass"), ("notch", "C1d", "Notch")):
         for low in BAND_EDGES:
             for high in (edge for edge in BAND_EDGES if low < edge < top):
-                found.append(_both(id, title, f"{kind}:{number(low)}:{number(high)}", (low, high)))
+                found.append(_both(id, title, f"{kind}:{shortest(low)}:{shortest(high)}", (low, high)))
     found += scan(size, 1, "C1s", "Third octave")
     found += scan(size, OCTAVE, "C1o", "Octave")
     for side in (side for side in SIDES if side < max(size)):
         found.append(_both("C2a", "Resolution", f"resolution:{side}", x_pixels=side, curve=True, networks=True))
     for sigma in NOISE_SIGMAS:
-        both = _both("C2b", "Gaussian noise", f"noise:gaussian:{number(sigma)}", x_sigma=sigma, networks=True)
+        both = _both("C2b", "Gaussian noise", f"noise:gaussian:{shortest(sigma)}", x_sigma=sigma, networks=True)
         found += [both, replace(both, train=CLEAN)]
     return tuple(
         replace(one, paper=known.paper.get(one.name), released_code=known.released_code.get(one.name)) for one in found
@@ -148,5 +148,5 @@ def part(clean: Experiment, family: str) -> Experiment:
 
 def _octave(low: float, high: float, top: float) -> str:
     if low == 0:
-        return f"lowpass:{number(high)}"
-    return f"highpass:{number(low)}" if high == top else f"band:{number(low)}:{number(high)}"
+        return f"lowpass:{shortest(high)}"
+    return f"highpass:{shortest(low)}" if high == top else f"band:{shortest(low)}:{shortest(high)}"

@@ -35,7 +35,7 @@ BLUR_TRUNCATE = 4.0  # sigmas; what is cut off weighs 6e-5
 GRID = 3
 
 
-def number(value: float) -> str:
+def shortest(value: float) -> str:
     """Shortest form: ``50``, ``0.5``."""
     return str(int(value)) if value == int(value) else repr(float(value))
 
@@ -75,7 +75,7 @@ class Filter:
 
     def _edges(self) -> list[str]:
         edges = {"lowpass": (self.high,), "highpass": (self.low,)}.get(self.kind, (self.low, self.high))
-        return [number(edge) for edge in edges]
+        return [shortest(edge) for edge in edges]
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Blur:
     sigma_pixels: float
 
     def __str__(self) -> str:
-        return f"blur:{number(self.sigma_pixels)}"
+        return f"blur:{shortest(self.sigma_pixels)}"
 
     def describe(self, size: tuple[int, int] | None = None) -> str:
         """In words."""
-        return f"blur sigma {number(self.sigma_pixels)} pixels (Gaussian cut at {BLUR_TRUNCATE:g} sigma)"
+        return f"blur sigma {shortest(self.sigma_pixels)} pixels (Gaussian cut at {BLUR_TRUNCATE:g} sigma)"
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ class Noise:
     amount: float
 
     def __str__(self) -> str:
-        return f"noise:{self.kind}:{number(self.amount)}"
+        return f"noise:{self.kind}:{shortest(self.amount)}"
 
     def describe(self, size: tuple[int, int] | None = None) -> str:
         """In words, with the variance beside sigma."""
-        amount = number(self.amount)
+        amount = shortest(self.amount)
         variance = f"sigma {amount} (variance {self.amount**2:.4g})"
         what = {"gaussian": variance, "speckle": variance, "poisson": f"at dose fraction {amount}"}
         return f"noise {self.kind} {what.get(self.kind, f'on a share {amount} of the pixels')}"
@@ -131,11 +131,11 @@ class Clip:
     level: float
 
     def __str__(self) -> str:
-        return f"clip:{number(self.level)}"
+        return f"clip:{shortest(self.level)}"
 
     def describe(self, size: tuple[int, int] | None = None) -> str:
         """In words."""
-        return f"clip display values above {number(self.level)}"
+        return f"clip display values above {shortest(self.level)}"
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,14 @@ class Patch:
         return f"patch {self.action} tile {self.tile} (row {row + 1}, column {column + 1} of {GRID} x {GRID}), fill 0"
 
 
-Step: TypeAlias = Filter | Blur | Noise | Resolution | Clip | Patch
+Operation: TypeAlias = Filter | Blur | Noise | Resolution | Clip | Patch
 
 
 @dataclass(frozen=True)
 class Degradation:
     """A sequence of steps; ``str`` gives the string that `parser.parse` reads back to an equal value, given the variant."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Operation, ...] = ()
     variant: Variant = "corrected"
 
     def __str__(self) -> str:

@@ -14,11 +14,11 @@ from fastrace.degrade.grammar import (
     Degradation,
     Filter,
     Noise,
+    Operation,
     Patch,
     Resolution,
-    Step,
     Variant,
-    number,
+    shortest,
 )
 from fastrace.errors import UsageError
 
@@ -43,7 +43,7 @@ def parse(text: str, variant: Variant = "corrected") -> Degradation:
     """
     if text.strip() == "none":
         return replace(CLEAN, variant=variant)
-    steps: list[Step] = []
+    steps: list[Operation] = []
     start = 0
     for part in text.split("+"):
         words = _Words(text, part, start)
@@ -124,9 +124,9 @@ class _Words:
             edge = self.number(1, "an edge above 0 in cycles/image, or in lp/mm with that unit behind it")
             return (0.0, edge, per_mm) if self.kind == "lowpass" else (edge, math.inf, per_mm)
         low = self.number(1, "a low edge, 0 or more", zero=True)
-        high = self.number(2, f"a high edge above {number(low)}")
+        high = self.number(2, f"a high edge above {shortest(low)}")
         if high <= low:
-            raise self.fail(2, f"a high edge above the low edge {number(low)}")
+            raise self.fail(2, f"a high edge above the low edge {shortest(low)}")
         return low, high, per_mm
 
     def number(self, index: int, expected: str, most: float = _LARGEST, zero: bool = False) -> float:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from fastrace.train.options import Recipe
+from fastrace.train.options import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def draw(n: int, seed: int, epoch: int) -> np.ndarray:  # [n, 5] float64 in [-1,
     return np.random.default_rng([seed, epoch, 1]).uniform(-1, 1, (n, 5))
 
 
-def changes(recipe: Recipe, drawn: np.ndarray, device: torch.device) -> Changes:
+def changes(recipe: TrainingRecipe, drawn: np.ndarray, device: torch.device) -> Changes:
     """Scale the rows of `draw` that belong to some images."""
     reach = recipe.shift_pixels
     whole = np.clip(np.floor((drawn[:, 1:3] + 1) / 2 * (2 * reach + 1)).astype(np.int64) - reach, -reach, reach)
@@ -55,7 +55,7 @@ def changes(recipe: Recipe, drawn: np.ndarray, device: torch.device) -> Changes:
     )
 
 
-def augment(recipe: Recipe, images: Tensor, change: Changes) -> Tensor:  # [N, H, W] float32
+def augment(recipe: TrainingRecipe, images: Tensor, change: Changes) -> Tensor:  # [N, H, W] float32
     """Mirror, shift, then rotate and zoom about the centre; steps that the recipe leaves out cost nothing."""
     if recipe.flip:
         images = torch.where(change.flip[:, None, None], images.flip(-1), images)

@@ -20,7 +20,7 @@ from fastrace.run_folder import RunFolder
 from fastrace.statistics import class_aucs, rank_patients
 from fastrace.train.augment import changes, draw
 from fastrace.train.batches import Reader, epoch_order
-from fastrace.train.options import Recipe
+from fastrace.train.options import TrainingRecipe
 from fastrace.train.pipeline import Pipeline, class_weights, predict
 
 
@@ -41,7 +41,7 @@ class TrainingState:
 
 
 def fit(
-    pipeline: Pipeline, reader: Reader, recipe: Recipe, folder: RunFolder, progress: Progress, seed: int
+    pipeline: Pipeline, reader: Reader, recipe: TrainingRecipe, folder: RunFolder, progress: Progress, seed: int
 ) -> TrainingState:
     """Train until the recipe's last epoch or until validation no longer improves.
 
@@ -51,7 +51,7 @@ def fit(
         Its model is trained in place and left at the last epoch; the best weights are in the result.
     reader : Reader
         Of the cohort with its parts.
-    recipe : Recipe
+    recipe : TrainingRecipe
     folder : RunFolder
         ``state.pt`` is read if it is there, and written after every epoch.
     progress : Progress
@@ -98,7 +98,7 @@ def fit(
 def _train_epoch(
     pipeline: Pipeline,
     reader: Reader,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     optimizer: torch.optim.Optimizer,
     weights: Tensor,
     done: TrainingState,
@@ -144,7 +144,7 @@ def validate(pipeline: Pipeline, reader: Reader, batch_size: int, progress: Prog
 
 
 def _judge(
-    done: TrainingState, recipe: Recipe, model: nn.Module, epoch: int, auc: float, validation_loss: float
+    done: TrainingState, recipe: TrainingRecipe, model: nn.Module, epoch: int, auc: float, validation_loss: float
 ) -> None:
     """Keep the weights if this epoch is the best, and count the epochs since."""
     done.epoch = epoch
@@ -167,7 +167,7 @@ def _judge(
         done.learning_rate = max(done.learning_rate * recipe.plateau_factor, recipe.least_learning_rate)
 
 
-def _rate(recipe: Recipe, done: TrainingState, epochs_done: float) -> float:
+def _rate(recipe: TrainingRecipe, done: TrainingState, epochs_done: float) -> float:
     if recipe.schedule == "plateau":
         return done.learning_rate
     share = epochs_done / recipe.epochs
@@ -176,7 +176,7 @@ def _rate(recipe: Recipe, done: TrainingState, epochs_done: float) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (share - recipe.warmup) / (1 - recipe.warmup)))
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     # Biases and normalisation weights are not decayed, as usual.

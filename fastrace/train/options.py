@@ -17,7 +17,7 @@ from fastrace.models import SMALL
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How a network is trained.
 
     Attributes
@@ -58,14 +58,14 @@ class Recipe:
     least_learning_rate: float = 1e-5
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, TrainingRecipe] = {
     recipe.name: recipe
     for recipe in (
         # Rotation would interpolate, that is low-pass, training images only: not where the question is the frequency.
-        Recipe("current", "adamw", 1e-3, 0.05, 32, 30, "cosine", "auc", 10, shift_pixels=4),
+        TrainingRecipe("current", "adamw", 1e-3, 0.05, 32, 30, "cosine", "auc", 10, shift_pixels=4),
         # The study's chest models: Adam 1e-3, batch 256, a tenth after 2 epochs down to 1e-5, stop after 4 on the loss. What
         # other modalities had instead of 1e-3 is `Modality.paper_learning_rate`.
-        Recipe("paper", "adam", 1e-3, 0.0, 256, 100, "plateau", "loss", 4, rotate_degrees=15.0, zoom=0.1),
+        TrainingRecipe("paper", "adam", 1e-3, 0.0, 256, 100, "plateau", "loss", 4, rotate_degrees=15.0, zoom=0.1),
     )
 }
 
@@ -83,7 +83,7 @@ def get_recipe(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-) -> Recipe:
+) -> TrainingRecipe:
     """A recipe for a modality and model, with the user's changes.
 
     Raises
@@ -124,7 +124,7 @@ class Options:
         The column of the classes.
     classes : tuple of str
         Values used; empty: all.
-    recipe : Recipe
+    recipe : TrainingRecipe
     model : str
         ``small`` or a timm name.
     init : str
@@ -144,7 +144,7 @@ class Options:
     out: Path
     modality: str
     target: str
-    recipe: Recipe
+    recipe: TrainingRecipe
     model: str
     init: str = "auto"
     classes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from fastrace.degrade.operations import NetworkInput, apply, display
 from fastrace.errors import BackendMissing
 from fastrace.train.augment import Changes, augment
 from fastrace.train.batches import Batch, Reader, in_order
-from fastrace.train.options import Recipe
+from fastrace.train.options import TrainingRecipe
 
 MOMENTS_FROM = 512  # training images; the standard error of the mean is then below 5 % of a standard deviation
 
@@ -54,7 +54,7 @@ class Pipeline:
             self._forward = torch.compile(self._logits)
 
     def logits(
-        self, batch: Batch, *, epoch: int = 0, recipe: Recipe | None = None, change: Changes | None = None
+        self, batch: Batch, *, epoch: int = 0, recipe: TrainingRecipe | None = None, change: Changes | None = None
     ) -> Tensor:
         """Logits [N, K] float32. Epoch 0 and no changes when scoring.
 
@@ -75,7 +75,7 @@ class Pipeline:
         ids: Tensor,
         mm_per_pixel: Tensor,
         epoch: int,
-        recipe: Recipe | None,
+        recipe: TrainingRecipe | None,
         change: Changes | None,
     ) -> Tensor:
         network = NetworkInput(self.mean, self.std, torch.bfloat16 if pixels.is_cuda else torch.float32)
@@ -89,7 +89,7 @@ class Pipeline:
         ids: Tensor,
         mm_per_pixel: Tensor,
         epoch: int = 0,
-        recipe: Recipe | None = None,
+        recipe: TrainingRecipe | None = None,
         change: Changes | None = None,
         network: NetworkInput | None = None,
     ) -> Tensor:  # [N, H, W] float32, or what the network takes

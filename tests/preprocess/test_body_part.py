@@ -18,7 +18,7 @@ from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import MODALITIES, get_modality
 from fastrace.phantom import PhantomSpec, make
 from fastrace.preprocess.body_part import belongs, names_a_part
-from fastrace.preprocess.plan import plan
+from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import Summary, preprocess
 
@@ -156,7 +156,7 @@ def test_the_label_table_says_it_where_the_file_does_not(tmp_path: Path) -> None
 
 
 def test_the_plan_names_what_is_there(archive: Path, tmp_path: Path) -> None:
-    found = plan(job(archive, tmp_path / "out"))
+    found = dry_run(job(archive, tmp_path / "out"))
     assert found.rejected == {"other_body_part": 2}
     assert found.by["body_part"] == {"HAND": 2, "not given": 2, "LEFT HAND": 1, "UNKNOWN": 1}
 

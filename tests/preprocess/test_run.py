@@ -22,7 +22,7 @@ from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import get_modality
-from fastrace.preprocess.plan import plan
+from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.verify import verify
@@ -298,7 +298,7 @@ def test_unwritable_output_is_one_sentence(archive: Path, tmp_path: Path) -> Non
 
 
 def test_the_plan_counts_without_writing(archive: Path, tmp_path: Path) -> None:
-    found = plan(job(archive, tmp_path / "out"))
+    found = dry_run(job(archive, tmp_path / "out"))
     assert (found.files, found.images, found.bytes) == (17, 12, 12 * 16 * 16 * 2)
     assert found.by["view"] == {"AP": 6, "PA": 6} or found.by["view"] == {"PA": 6, "AP": 6}
     assert found.by["voi_source"] == {"window_1": 12}

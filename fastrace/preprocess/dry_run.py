@@ -15,7 +15,7 @@ _TIMED_FILES = 8
 
 
 @dataclass
-class Plan:
+class DryRun:
     """Counts by modality, body part, view, transfer syntax, VOI source and reason of rejection; expected size and time."""
 
     files: int
@@ -26,7 +26,7 @@ class Plan:
     seconds: float = 0.0
 
 
-def plan(job: Job, progress: Progress | None = None) -> Plan:
+def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     """Inspect the first frame of every file, time a sample, write nothing.
 
     Notes
@@ -65,7 +65,7 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     timed = sum(len(work(settings, task)) for task in sample)
     seconds = (time.perf_counter() - started) / max(1, timed) * images / max(1, job.jobs)
     height, width = job.recipe.size
-    return Plan(
+    return DryRun(
         files=len(sources),
         images=images,
         by={name: dict(counter.most_common()) for name, counter in counters.items()},
