@@ -1,17 +1,17 @@
 """This run against an earlier one: `fastrace bench --compare OLD.json`.
 
-Rows belong together when operation and peer are the same. Two runs never meet the same machine: a neighbour, another clock
-or another host changes all times alike. What decides is therefore how fastrace stands to the peers that both runs timed in
+Rows belong together when operation and peer are the same. No two runs have the same conditions: a neighbour, another clock
+or another host changes all times alike. What decides is therefore the ratio of fastrace to the peers that both runs timed in
 the same version: the change is the median over them of new ratio / old ratio (ratio = peer's time / ours), and below 1
 fastrace has become slower. It is a **regression** if it is below 1 / 1.1 (more than 10 % worse) and is no scatter: for the
 steadiest of those peers (the narrowest of both spreads) the new ratio's 80th percentile lies below the old one's 20th.
 
 The raw change of our time (old / new) stands beside it. On the same machine (processor, number of cores) it has to be below
-1 as well: a peer that was slow for a while is no regression of ours (two quick runs, minutes apart, had called one). It
+1 as well: a peer that was slow for a while is no regression of ours (two quick runs, minutes apart, had reported one). It
 decides alone only where there is no common peer, on the same machine, by the same rule on the percentiles of our own times.
 A result of ours that was right and is now wrong or missing is a regression too. What only one of the runs measured is
 counted, and is none. Results of schema 2 are read as well: what has hot caches now has the same name, but was timed after
-whichever peer came before.
+another peer.
 """
 
 from __future__ import annotations

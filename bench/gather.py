@@ -1,7 +1,7 @@
 """Random images of a dataset to one batch: the shards' memory maps against NumPy, torch and array stores; losses are shown.
 
 `fastrace bench gather`. 600 images (300 with --quick) of 1024 x 512 uint8 lie in four shards, as `fastrace preprocess` would
-write them; every call picks other images than the one before, so none finds its own in the processor's caches. The files have
+write them; every call picks other images than the one before, so none of them lies in the processor's caches. The files have
 been read once: what is measured is the way from the system's file cache to the batch, not the disk. ms is per image.
 
 With the caches hot the same peer has just written the same batch: half of the third level is that batch, still to be
@@ -85,7 +85,7 @@ def make_dataset(
 
 
 class Batches:
-    """Which images the next call is to bring, and what they are."""
+    """The images of each call, drawn at random, and the peers that read them."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -107,7 +107,7 @@ class Batches:
         return self.shard, self.row
 
     def measure(self, operation: str, peers: list[Peer], rounds: int, cold: tuple[str, ...]) -> list[Row]:
-        """Each result is compared with the images that its call was asked for."""
+        """Each result is compared with the images that its call had to read."""
 
         def error(result: Any) -> Error:
             images = np.stack([self.maps[s][r] for s, r in zip(self.shard, self.row, strict=True)])
@@ -121,14 +121,14 @@ class Batches:
         return gather(self.shards, *self.next(), out=self.out)
 
     def numpy_loop(self) -> torch.Tensor:
-        """What most people write."""
+        """The usual loop."""
         out = self.out.numpy()
         for i, (shard, row) in enumerate(zip(*self.next(), strict=True)):
             out[i] = self.maps[shard][row]
         return self.out
 
     def scaling(self) -> list[Peer]:
-        """On two threads: ourselves on one, and who has threads."""
+        """On two threads: ours on one thread, and peers without threads of their own."""
 
         def one_thread() -> torch.Tensor:
             before = torch.get_num_threads()
@@ -182,7 +182,7 @@ class Batches:
             Peer("litdata", self.litdata(folder, places), ("litdata",), limit=0.0),
         ]
 
-    # The stores below are written at the first call, which is not timed; an import that fails there says "not installed".
+    # The stores below are written at the first call, which is not timed; an import that fails there gives "not installed".
 
     def safetensors(self, folder: Path, stack: ExitStack) -> Callable[[], torch.Tensor]:
         """One file a shard, images read by slicing."""
@@ -228,7 +228,7 @@ class Batches:
         return call
 
     def tensorstore(self, folder: Path, places: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-        """One uncompressed chunk an image; one thread copies, as asked of all."""
+        """One uncompressed chunk an image; one thread copies, as for all peers."""
         opened: list[Any] = []
 
         def call() -> np.ndarray:
@@ -267,7 +267,7 @@ class Batches:
         return call
 
     def litdata(self, folder: Path, places: Callable[[], np.ndarray]) -> Callable[[], torch.Tensor]:
-        """Its streaming dataset, indexed at random; images are bytes, so that no codec takes part.
+        """Its streaming dataset, indexed at random; images are bytes, so that no codec is used.
 
         One chunk holds them all: it maps one at a time, and changing it takes longer than the copy.
         """

@@ -1,8 +1,8 @@
 """Everything that needs a GPU, in one command: `python -m fastrace.bench.gpu [--quick] [--no-sanitizer] [--write]`.
 
 1. the machine; 2. the tests of tests/gpu; 3. compute-sanitizer (memcheck, racecheck) over tests/gpu/test_gpu_sanitizer.py;
-4. timings of the kernels, of whole degradations and of what people use instead; 5. with ``--write``, the committed record
-bench/results/<gpu>.json and .md, from nothing but what was measured in this run.
+4. timings of the kernels, of whole degradations and of other libraries; 5. with ``--write``, the committed record
+bench/results/<gpu>.json and .md, from the measurements of this run alone.
 
 Needs torch with CUDA, its triton, CuPy (`pip install 'fastrace[cuda,test]'`). Written for Python 3.12, torch 2.11,
 triton 3.6, CuPy 14.2 and what is newer.
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def refusal(write: bool) -> str | None:
-    """Say in one sentence why this cannot run here, or None."""
+    """Return in one sentence why this cannot run here, or None."""
     if not torch.cuda.is_available():
         return (
             f"bench.gpu measures kernels on an NVIDIA GPU, and torch {torch.__version__} finds none here; "
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:  # pragma: no cover (GPU)
 
 
 def timings(count: int, rounds: int, copy: float, flush: torch.Tensor) -> list[Row]:  # pragma: no cover (GPU)
-    """Measure every operation; what does not fit into the memory says so."""
+    """Measure every operation; one that does not fit into the memory has a problem in its row."""
     rows: list[Row] = []
     for name, make in cases(torch.device("cuda"), count):
         click.echo(f"{name}, batch {count} ...", err=True)
@@ -127,12 +127,12 @@ def timings(count: int, rounds: int, copy: float, flush: torch.Tensor) -> list[R
 
 
 def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
-    """What was measured on."""
+    """The machine of the measurement."""
     from fastrace.kernels.bandpass import backend
 
     properties = torch.cuda.get_device_properties(0)
     query = "driver_version,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current,mig.mode.current"
-    asked = output("nvidia-smi", "-i", "0", f"--query-gpu={query}", "--format=csv,noheader")
+    answer = output("nvidia-smi", "-i", "0", f"--query-gpu={query}", "--format=csv,noheader")
     git = output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     changed = output("git", "-C", str(ROOT), "status", "--porcelain")
     return {
@@ -141,7 +141,7 @@ def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
         "multiprocessors": properties.multi_processor_count,
         "memory_bytes": properties.total_memory,
         "l2_bytes": l2_bytes(),
-        **dict(zip(query.split(","), (asked or "").split(", "), strict=False)),
+        **dict(zip(query.split(","), (answer or "").split(", "), strict=False)),
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
         **{name: version(*names) for name, names in PACKAGES.items()},
@@ -154,7 +154,7 @@ def machine() -> dict[str, Any]:  # pragma: no cover (GPU)
 
 
 def l2_bytes() -> int:  # pragma: no cover (GPU)
-    """Size of the L2, 0 where torch does not say."""
+    """Size of the L2, 0 where torch does not give it."""
     return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0))
 
 
@@ -179,11 +179,11 @@ def tests() -> Row:
         text=True,
         check=False,
     )
-    return judged("tests/gpu", done.returncode, done.stdout + done.stderr)
+    return check_row("tests/gpu", done.returncode, done.stdout + done.stderr)
 
 
 def sanitizer() -> list[Row]:
-    """Run compute-sanitizer over the small tests; "not found" is an outcome, and said."""
+    """Run compute-sanitizer over the small tests; "not found" is an outcome, and in the record."""
     tool = find_sanitizer()
     file = ROOT / "tests" / "gpu" / "test_gpu_sanitizer.py"
     rows = []
@@ -197,12 +197,12 @@ def sanitizer() -> list[Row]:
         command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "-m", "gpu", str(file)]
         environment = {**os.environ, **UNCACHED}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        rows.append(judged(name, done.returncode, done.stdout + done.stderr))
+        rows.append(check_row(name, done.returncode, done.stdout + done.stderr))
     return rows
 
 
-def judged(name: str, code: int, printed: str) -> Row:
-    """Turn an exit code into a row, with the last line that says something; a run without tests has failed."""
+def check_row(name: str, code: int, printed: str) -> Row:
+    """Turn an exit code into a row, with the last lines that hold a result; a run without tests has failed."""
     lines = [
         line
         for line in printed.splitlines()
@@ -245,11 +245,11 @@ def lost(rows: Sequence[Row]) -> bool:
 
 
 def unfit(document: dict[str, Any]) -> str | None:
-    """Say why a run must not become the committed record, or None."""
+    """Return why a run must not become the committed record, or None."""
     if not any(check["name"] == "tests/gpu" and check["outcome"] == "passed" for check in document["checks"]):
         return "not written: the tests of tests/gpu have not passed in this run"
     if document["machine"]["uncommitted_changes"]:
-        return "not written: there are uncommitted changes, so that no commit stands for these numbers"
+        return "not written: there are uncommitted changes, so that no commit belongs to these numbers"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The operations that `python -m fastrace.bench.gpu` times, and the ways to do them that people have.
+"""The operations that `python -m fastrace.bench.gpu` times, and the other ways to do them.
 
 Every peer computes from the same images on the device. torch's band-pass multiplies by a mask made beforehand, which ours
 computes in each call. Peers whose noise is another stream have no error to compare.

@@ -113,7 +113,7 @@ def timed(
 
 
 def launches(call: Callable[[], object]) -> int | None:  # pragma: no cover (GPU)
-    """Kernels, copies and fills that a call puts on the device; None where the profiler cannot say."""
+    """Kernels, copies and fills that a call puts on the device; None where the profiler gives none."""
     try:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             call()
@@ -190,14 +190,14 @@ def measure(case: Case, rounds: int, copy: float, flush: torch.Tensor) -> list[R
 
 
 def wrong(error: float | None, limit: float) -> str | None:
-    """Say that a result is wrong, or None. NaN is wrong."""
+    """Return that a result is wrong, or None. NaN is wrong."""
     if error is None or error <= limit:
         return None
     return f"wrong: off by {error:.3g} from float64, allowed {limit:.3g}"
 
 
 def compared(rows: list[Row]) -> list[Row]:
-    """Give each timed row its `ratio` to the first: its time over ours, with a cold L2; below 1 we lose."""
+    """Give each timed row its `ratio` to the first: its time over ours, with a cold L2; below 1 ours is slower."""
     ours = rows[0].get("cold")
     for row in rows:
         cold = row.get("cold")

@@ -1,9 +1,9 @@
 """Benchmarks in a process of their own: a peer that crashes ends that process, is named, and the rest is measured without it.
 
-The peers of one operation take their turns in one process, as before; only whoever reads the rows is another. Before each
-call the child writes into shared memory who is running and until when it is waited for, which costs 0.8 microseconds. When
-it dies, or the parent ends it because the call has not returned by then, the parent knows what is done and who it was, and
-starts the benchmark again without him; what is done is not measured again.
+The peers of one operation take their turns in one process, as before; the rows are read by another. Before each call
+the child writes into shared memory which peer runs and until when it may run, which costs 0.8 microseconds. When the child
+ends, or the parent ends it because the call has not returned by then, the parent has the rows so far and the peer's name, and
+starts the benchmark again without that peer; operations that are done are not measured again.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from fastrace.bench.session import Session, Settings
 _PR_SET_PDEATHSIG = 1
 _LABEL = 1024  # bytes: operation, a newline, peer
 _LOOK = 0.5  # s between two looks at whether a call still runs
-_GRACE = 10.0  # s to end in when asked to
+_GRACE = 10.0  # s between terminate and kill
 
 Found = dict[str, tuple[list[Row], float]]
 
 
 def run_apart(
-    modules: Sequence[str], settings: Settings, say: Callable[[str], None]
+    modules: Sequence[str], settings: Settings, log: Callable[[str], None]
 ) -> tuple[Found, dict[str, dict[str, float]] | None]:
     """Measure in another process.
 
@@ -45,7 +45,7 @@ def run_apart(
     modules : sequence of str
         Modules that have ``rows(quick)``, by their full names.
     settings : Settings
-    say : callable
+    log : callable
         Takes a line about the progress.
 
     Returns
@@ -62,10 +62,10 @@ def run_apart(
         with _Child(waiting, settings, ended, frozenset(done), roof=ceiling is None) as child:
             for kind, content in child:
                 if kind == "roofs":
-                    ceiling, started = content, time.perf_counter()  # the imports are nobody's
+                    ceiling, started = content, time.perf_counter()  # imports belong to no module
                 elif kind == "begin":
                     name = content.rpartition(".")[2]
-                    say(f"{name}, {len(found) + 1} of {len(modules)}")
+                    log(f"{name}, {len(found) + 1} of {len(modules)}")
                 elif kind == "rows":
                     done[content[0]["operation"]] = content
                 elif kind == "end":
@@ -82,7 +82,7 @@ def run_apart(
             continue
         module = next(module for module in modules if module not in found)
         if operation and (operation, peer) not in ended:
-            say(f"{operation}: {peer} {problem}; going on without it")
+            log(f"{operation}: {peer} {problem}; going on without it")
             ended[operation, peer] = problem
         else:  # outside of every call: the benchmark cannot be run
             rows = [row for rows in done.values() for row in rows]
@@ -102,7 +102,7 @@ def _failure(benchmark: str, problem: str) -> Row:
 
 
 class _Child:
-    """The other process: iterate over what it says; afterwards `problem` and `running` say how it ended."""
+    """The other process: iterate over its messages; afterwards `problem` and `running` hold how it ended."""
 
     def __init__(
         self,
@@ -112,9 +112,7 @@ class _Child:
         done: frozenset[str],
         roof: bool,
     ) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would inherit the threads of the libraries, but not alive
+        context = multiprocessing.get_context("spawn")  # after a fork the libraries' threads would not run
         self._label = context.RawArray(ctypes.c_char, _LABEL)
         self._limit = context.RawArray(ctypes.c_double, 2)  # when the call has to be back, and how long that was
         self._pipe, other = context.Pipe(duplex=False)
@@ -122,7 +120,9 @@ class _Child:
             ignore_cleanup_errors=True
         )  # all that it writes, also if it is killed
         self.problem: str | None = None
-        self._stuck: tuple[str, str] | None = None  # who was given up; it may come back until it is ended
+        self._stuck: tuple[str, str] | None = (
+            None  # the call that was given up; it may return until the process is ended
+        )
         shared = (self._label, self._limit)
         arguments = (other, shared, self._folder.name, list(modules), settings, ended, done, roof, os.getpid())
         self._process = context.Process(target=_serve, args=arguments)
@@ -140,7 +140,7 @@ class _Child:
             self._process.kill()
             self._process.join()
         assert self._process.pid
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # no process is left
             os.killpg(self._process.pid, signal.SIGKILL)  # workers of a peer that was ended in the middle
         self._folder.cleanup()
 
@@ -192,7 +192,7 @@ def _serve(
     roof: bool,
     parent: int,
 ) -> None:
-    """The child's life: Ctrl-C is the parent's, nothing is written to its standard output, no life without it."""
+    """Run the child: it ignores Ctrl-C, writes nothing to standard output, and ends with its parent."""
     os.setpgid(0, 0)  # with all workers of peers, so that they can be ended together
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -207,7 +207,10 @@ def _serve(
     label, limit = shared
 
     def mark(operation: str, peer: str, patience: float) -> None:
-        limit[:] = time.monotonic() + patience, patience  # before the name: nobody is given the time of the one before
+        limit[:] = (
+            time.monotonic() + patience,
+            patience,
+        )  # before the name: a peer never has the limit of the one before
         label.value = f"{operation}\n{peer}".encode()[: _LABEL - 1] if operation else b""
 
     def emit(rows: list[Row]) -> None:
@@ -221,5 +224,5 @@ def _serve(
             pipe.send(("begin", module))
             pipe.send(("end", (module, importlib.import_module(module).rows(quick=settings.quick))))
             current.done = frozenset()
-    except Exception as failure:  # of ours: named in the table, the exit code says it
+    except Exception as failure:  # of ours: named in the table, and in the exit code
         pipe.send(("failed", failed(failure)))

@@ -126,14 +126,14 @@ def _container() -> dict[str, str]:
 
 
 def _commit() -> dict[str, Any] | None:
-    """The commit of a checkout and whether files that git knows were changed since; None in an installed wheel."""
+    """The commit of a checkout and whether tracked files were changed since; None in an installed wheel."""
     if not (ROOT / ".git").exists():
         return None
 
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):  # no git, or a checkout that it does not trust
+        except (OSError, subprocess.CalledProcessError):  # no git, or a checkout of another owner
             return None
         return done.stdout.strip()
 

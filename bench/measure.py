@@ -17,10 +17,10 @@ import numpy as np
 from fastrace.bench import session
 from fastrace.bench.machine import load, version
 from fastrace.bench.meter import peak_memory
-from fastrace.bench.row import COLD, Error, Row, digits, failed, figures, restless, rounded
+from fastrace.bench.row import COLD, Error, Row, digits, failed, figures, rounded, why_noisy
 from fastrace.bench.timing import Caches, interleave
 
-SLOW = 20  # `--peers fast` leaves out who takes this many times as long as we do
+SLOW = 20  # `--peers fast` leaves out peers that take this many times as long as ours
 PATIENCE = 120.0  # seconds that one call may take; the slowest, a loop of the released code, takes 10
 COLD_ROUNDS = 15  # at most
 # How the operations begin whose cold rows are part of a quick run too.
@@ -79,13 +79,13 @@ def measure(
     peers : sequence of Peer
         The first is ours; if it fails, its exception is raised, for there is nothing to compare with.
     error : callable
-        Result of a call -> its error against the float64 reference. inf stands for "not comparable".
+        Result of a call -> its error against the float64 reference. inf: not comparable.
     rounds, tries, clock, caches
         As for `interleave`.
     per : int
         Images in one call; times are per image.
     work : (float, float) or None
-        Bytes that must be moved and floating-point operations that must be done per image, whoever does it: inputs read once
+        Bytes that must be moved and floating-point operations that must be done per image, by any peer: inputs read once
         and results written once, and the operations of the textbook's algorithm. They place the operation under the roof.
     lsb : float or None
         One step of the result where it is of integers, in the unit of the error: 1/255 for an error in display units.
@@ -102,8 +102,8 @@ def measure(
     shared = session.SESSION
     settings, ours = shared.settings, peers[0]
     operation += COLD if caches == "cold" else ""
-    wanted = [peer for peer in peers if peer is ours or not settings.leaves_out(peer.name)]
-    if operation in shared.done or (len(peers) > 1 and len(wanted) == 1):
+    chosen = [peer for peer in peers if peer is ours or not settings.leaves_out(peer.name)]
+    if operation in shared.done or (len(peers) > 1 and len(chosen) == 1):
         return []
     absent: set[str] = set()
     problems = {
@@ -114,8 +114,8 @@ def measure(
     peaks: dict[str, float | None] = {}
     warm: dict[str, float] = {}
     if ours.name in problems:  # there is nothing to compare with
-        wanted = []
-    for peer in wanted:
+        chosen = []
+    for peer in chosen:
         if peer.name in problems:
             continue
         shared.mark(operation, peer.name, patience)
@@ -160,16 +160,16 @@ def measure(
         return call
 
     seconds: dict[str, np.ndarray] = {}
-    if wanted and not settings.check_only:
-        calls = {peer.name: guarded(peer) for peer in wanted if peer.name not in absent | out}
+    if chosen and not settings.check_only:
+        calls = {peer.name: guarded(peer) for peer in chosen if peer.name not in absent | out}
         slow = [name for name in calls if warm[name] > SLOW * warm[ours.name]]
         rounds = min(rounds, settings.rounds or rounds)
         seconds = interleave(calls, rounds, tries=tries, clock=clock, caches=caches, slow=slow)
     shared.mark("", "", 0)
     samples = {
-        p.name: rounded(seconds[p.name] / per / p.part) for p in wanted if p.name in seconds and p.name not in out
+        p.name: rounded(seconds[p.name] / per / p.part) for p in chosen if p.name in seconds and p.name not in out
     }
-    why = restless(samples[ours.name], shared.meter.read()) if samples else []
+    why = why_noisy(samples[ours.name], shared.meter.read()) if samples else []
     rows = [
         {
             "operation": operation,
@@ -189,7 +189,7 @@ def measure(
             "bytes": work[0] if work else None,
             "flops": work[1] if work else None,
         }
-        for peer in wanted or peers[:1]
+        for peer in chosen or peers[:1]
     ]
     shared.emit(rows)
     return rows
@@ -218,7 +218,7 @@ def hot_and_cold(
 
 
 def _threads() -> int:
-    """Threads that a call may use, by what torch was told; 1 where nobody has imported it, which takes two seconds."""
+    """Threads that a call may use, by torch's setting; 1 where torch is not imported, which takes two seconds."""
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch else 1
 

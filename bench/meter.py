@@ -16,7 +16,7 @@ from fastrace.bench.machine import text_of
 class Meter:
     """How much of the processors others used, and the hypervisor took, since it was last read."""
 
-    SHORTEST = 0.5  # s; the counters tick every 10 ms, so that less says little and is joined with what follows
+    SHORTEST = 0.5  # s; the counters tick every 10 ms, so that a shorter time means little and is joined with the next
 
     def __init__(self) -> None:
         self._mark = self._counters()

@@ -69,7 +69,7 @@ def _kind(kind: str, rounds: int) -> list[Row]:
     def error(result: torch.Tensor) -> Error:
         ours = result[:1].numpy().astype(np.float64)
         if kind == "poisson":
-            # A count off by one is no rounding error; as long as such pixels are as few as stated, the others tell.
+            # A count off by one is no rounding error; as long as such pixels are as few as stated, the others are compared.
             flips = np.abs(ours - exact) > 0.5 / scale
             if flips.mean() <= COUNT_FLIPS:
                 ours[flips] = exact[flips]

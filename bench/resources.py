@@ -39,7 +39,7 @@ MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
 _STORED = [f"{result}_{kind}" for result in ("float16", "bfloat16", "float32") for kind in jit.KINDS.values()]
-# File -> kernels in it. The callbacks are compiled as kernels of their own: inside cuFFT nobody can read their registers.
+# File -> kernels in it. The callbacks are compiled as kernels of their own: inside cuFFT their registers cannot be read.
 CUDA_SOURCES: dict[str, tuple[str, ...]] = {
     "bandpass.cu": ("bandpass_mask_f32", "bandpass_mask_f64"),
     "callbacks.cu": (
@@ -102,9 +102,9 @@ def triton_row(module: str, number: int, target: str) -> Row:
     options = {"enable_fp_fusion": True, **case["options"]}  # the default differs between versions of triton
     try:
         compiled = triton.compile(source, target=gpu, options=options)
-    except Exception as error:  # any backend's: the table says why a target cannot hold a kernel
-        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
-        return {"kernel": case["name"], "target": target, "reason": f"{type(error).__name__}: {said[-1]}"}
+    except Exception as error:  # any backend's: the table states why a target cannot hold a kernel
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+        return {"kernel": case["name"], "target": target, "reason": f"{type(error).__name__}: {lines[-1]}"}
     row: Row = {"kernel": case["name"], "target": target, "warps": compiled.metadata.num_warps}
     if nvidia:
         row |= read_cubin(compiled.asm["cubin"], assemble(compiled.asm["ptx"]))
@@ -240,7 +240,7 @@ def compile_nvrtc(text: str, name: str, target: str) -> tuple[bytes, str]:
     """Return the machine code of a source and the log; raise RuntimeError with the log if it does not compile."""
     from cuda.bindings import nvrtc
 
-    # -ftz: CuPy adds it to whatever it is given.
+    # -ftz: CuPy adds it to the given options.
     options = [b"-std=c++17", b"-ftz=true", f"--gpu-architecture={target}".encode(), b"--ptxas-options=-v"]
     _, program = nvrtc.nvrtcCreateProgram(text.encode(), name.encode(), 0, [], [])
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)

@@ -1,9 +1,9 @@
 """What was achieved against what is possible, as one SVG: a roofline (Williams et al., CACM 2009), and the ratios as bars.
 
 An operation has a place on the horizontal axis, its arithmetic intensity: floating-point operations of the textbook's
-algorithm for each byte that has to be moved (inputs read once, results written once). All who do it stand above one another
-there; their height is the speed at which that work got done. The roof is what this machine did in the same run: copying
-between two large buffers, and a matrix product. A speed above the roof of a copy is no error: the data were in the cache.
+algorithm for each byte that has to be moved (inputs read once, results written once). All peers of an operation have that place;
+their height is the speed at which that work was done. The roof is what this machine reached in the same run: copying between
+two large buffers, and a matrix product. A speed above the roof of a copy is no error: the data were in the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastrace.report.svg import Canvas, Scale, fit, spread, tag, text_width
 WIDTH, MARGIN = 960.0, 64.0
 PLOT_TOP, PLOT_BOTTOM, LEGEND = 74.0, 430.0, 484.0
 ROW, HEADING, GAP = 17.0, 19.0, 11.0
-# Words in a peer's name -> whose it is: its mark and colour (Okabe and Ito's, which colour-blind readers tell apart).
+# Words in a peer's name -> whose it is: its mark and colour (Okabe and Ito's, which colour-blind readers distinguish).
 LIBRARIES = {
     "fastrace": ("dot", "#0b3d91"),
     "released code": ("cross", "#555555"),

@@ -15,7 +15,7 @@ from fastrace.execute.cpus import usable_cpus
 # ms, ratio (its time / ours), spread (p20 and p80 of the ratio), samples (ms of each round): None without a time;
 # max_error, rms_error (against the float64 reference; None where there is none), lsb (one step of an integer result, in the
 # unit of the errors; None where the result is none), problem (a sentence, or None);
-# noisy (our own time, or the machine, was restless) and why (sentences), load, threads;
+# noisy (our own time, or the machine) and why (sentences), load, threads;
 # first_ms (the first call: imports and compilation), peak_mb (memory that a later call needs, its result included);
 # bytes, flops (what the operation has to move and compute at least, per image; None where it is not stated).
 Row = dict[str, Any]
@@ -43,11 +43,11 @@ def difference(result: Any, exact: np.ndarray) -> Error:
     values, nothing_alike = np.asarray(result), Error(np.inf, np.inf)
     if values.shape != exact.shape:
         return nothing_alike
-    apart = np.abs(values - exact).astype(np.float64, copy=False).reshape(-1)
-    largest = float(apart.max(initial=0))
+    differences = np.abs(values - exact).astype(np.float64, copy=False).reshape(-1)
+    largest = float(differences.max(initial=0))
     if not np.isfinite(largest):
         return nothing_alike
-    return Error(largest, float(np.sqrt(apart @ apart / max(apart.size, 1))))
+    return Error(largest, float(np.sqrt(differences @ differences / max(differences.size, 1))))
 
 
 def figures(samples: Sequence[float] | None, ours: Sequence[float] | None) -> Row:
@@ -63,8 +63,8 @@ def figures(samples: Sequence[float] | None, ours: Sequence[float] | None) -> Ro
     }
 
 
-def restless(samples: Sequence[float], machine: tuple[float, float] | None) -> list[str]:
-    """Why the times of an operation are not to be trusted to the last per cent: nothing, or a sentence for each reason.
+def why_noisy(samples: Sequence[float], machine: tuple[float, float] | None) -> list[str]:
+    """Why the times of an operation are noisy: nothing, or a sentence for each reason.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def restless(samples: Sequence[float], machine: tuple[float, float] | None) -> l
         Our own times.
     machine : (float, float) or None
         Cores that others used meanwhile, and the share of the time that was stolen. Where they are not known, the load of the
-        last minute stands for them, which counts us too.
+        last minute is used, which includes our own.
     """
     low, high = np.percentile(samples, (20, 80))
     found = [f"our own times spread by {high / low:.2f} (p80/p20)"] if high > NOISY_SPREAD * low else []
@@ -94,6 +94,6 @@ def digits(value: float | None, count: int) -> float | None:
 
 
 def failed(failure: Exception) -> str:
-    """The problem of a row whose call raised: the exception's kind and the first line of what it says."""
+    """The problem of a row whose call raised: the exception's kind and the first line of its message."""
     message = (str(failure).splitlines() or [""])[0][:100]
     return f"failed: {type(failure).__name__}: {message}".rstrip(": ")

@@ -22,7 +22,7 @@ RESULT = ROOT / "bench" / "results" / "cpu.json"
 SCHEMA = 3
 
 
-def run(names: Sequence[str], settings: Settings, say: Callable[[str], None], repeat: int = 1) -> dict[str, Any]:
+def run(names: Sequence[str], settings: Settings, log: Callable[[str], None], repeat: int = 1) -> dict[str, Any]:
     """Measure.
 
     Parameters
@@ -31,7 +31,7 @@ def run(names: Sequence[str], settings: Settings, say: Callable[[str], None], re
         Groups or single benchmarks, from `GROUPS` and `NAMES`; empty means all of them, or with ``quick`` those that fit
         into a minute.
     settings : Settings
-    say : callable
+    log : callable
         Takes a line about the progress.
     repeat : int
         How often everything is run; the samples of all runs count, and each row has the ratio of each run.
@@ -49,23 +49,23 @@ def run(names: Sequence[str], settings: Settings, say: Callable[[str], None], re
         )
     if not names and settings.quick:
         chosen = QUICK_NAMES
-        say(f"--quick leaves out {', '.join(name for name in NAMES if name not in chosen)}; name what you want to run")
+        log(f"--quick leaves out {', '.join(name for name in NAMES if name not in chosen)}; name what you want to run")
     machine, cores = environment(settings.quick), usable_cpus()
     machine |= {"peers": settings.peers, "check_only": settings.check_only, "runs": repeat}
     if machine["load"] >= 1:
-        say(
-            f"this machine is busy (load {machine['load']:.2f} on {cores} cores): times will be too long and restless; "
-            "ratios, taken in turns, less so"
+        log(
+            f"this machine is busy (load {machine['load']:.2f} on {cores} cores): times will be too long and noisy; "
+            "ratios, taken in turns, are less so"
         )
-    runs = [_run(chosen or NAMES, settings, say) for _ in range(repeat)]
+    runs = [_run(chosen or NAMES, settings, log) for _ in range(repeat)]
     document = merged(runs)
     if not document["rows"]:
         raise UsageError(f"--peers {settings.peers}: no peer has such a name; leave it out to see all names")
     return {"schema": SCHEMA, "environment": machine | {"seconds": document.pop("seconds")}, **document}
 
 
-def _run(chosen: Sequence[str], settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
-    found, ceiling = run_apart([f"fastrace.bench.{name}" for name in chosen], settings, say)
+def _run(chosen: Sequence[str], settings: Settings, log: Callable[[str], None]) -> dict[str, Any]:
+    found, ceiling = run_apart([f"fastrace.bench.{name}" for name in chosen], settings, log)
     rows, seconds = [], {}
     for module, (several, taken) in found.items():
         name = module.rpartition(".")[2]
@@ -104,7 +104,7 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 **{key: _largest(there, key) for key in ("max_error", "rms_error", "peak_mb")},
                 "problem": next((row["problem"] for row in there if row["problem"]), None),
                 "noisy": len(why) * 2 > len(runs),
-                "why": [f"run {number}: {'; '.join(said)}" for number, said in why.items()]
+                "why": [f"run {number}: {'; '.join(reasons)}" for number, reasons in why.items()]
                 if len(runs) > 1
                 else there[0]["why"],
                 "ratios": [row["ratio"] if row else None for row in found],
@@ -126,7 +126,7 @@ def _best_roofs(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[
 
 
 def ours_wrong(document: dict[str, Any]) -> list[str]:
-    """Our own results that miss their tolerance or did not come: there is nothing to be fast about."""
+    """Our own results that miss their tolerance or are missing."""
     return [f"{r['operation']}: {r['problem']}" for r in document["rows"] if r["problem"] and is_ours(r)]
 
 

@@ -1,6 +1,6 @@
-"""What the benchmarks of one process share: the settings of the command line, and who listens.
+"""What the benchmarks of one process share: the settings of the command line, and where rows and marks go.
 
-`SESSION` is the same for all benchmarks of a process, and is therefore not handed through each of them.
+`SESSION` is the same for all benchmarks of a process, and is therefore not passed through each of them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Settings:
 
     def leaves_out(self, name: str) -> bool:
         """Whether a peer of that name was not requested."""
-        wanted = [part.strip().lower() for part in self.peers.split(",")]
-        return self.peers not in ("all", "fast") and not any(part in name.lower() for part in wanted)
+        parts = [part.strip().lower() for part in self.peers.split(",")]
+        return self.peers not in ("all", "fast") and not any(part in name.lower() for part in parts)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Session:
     done : frozenset
         Operations that an earlier process measured.
     meter : Meter
-        Says what others used meanwhile.
+        Measures what others used meanwhile.
     """
 
     settings: Settings = field(default_factory=Settings)

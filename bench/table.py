@@ -1,4 +1,4 @@
-"""The rows as a table: terminal, README, bench/results, other programs. A ratio below 1 is a loss, and says so."""
+"""The rows as a table: terminal, README, bench/results, other programs. A ratio below 1 is a loss, and is marked."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ TARGETS = (
     *(Target(operation, "released code", 6) for operation in SMALL),
     *(Target(operation, "scipy", 1) for operation in (*SMALL, *LARGE)),
     Target("one image, 20 cut-offs, 224x224 float32, 1 core", "scipy", 2),
-    # Training writes into the same batches again and again (hot), or lets a model run in between (cold): both are asked for.
+    # Training writes into the same batches again and again (hot), or lets a model run in between (cold): both are targets.
     *(Target(GATHER.format("1 thread") + caches, "numpy memmap loop", 1) for caches in ("", COLD)),
     *(Target(GATHER.format("2 threads") + caches, "fastrace, 1 thread", 1.1) for caches in ("", COLD)),
     Target("training: feeding 1024x512 uint8, batch 32, 1 thread", "fastrace gather alone", 0.9),
@@ -66,7 +66,7 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a target fared: ratio of each run that measured it; the row of the peer that counts, None if there is none."""
+    """The outcome of a target: ratio of each run that measured it; the row of the peer that counts, None if there is none."""
 
     target: Target
     ratios: tuple[float, ...]

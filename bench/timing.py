@@ -1,14 +1,14 @@
 """Interleaved timing: every peer takes its turn in each round, so a drift of the machine affects all alike.
 
-What a call finds in the caches would be what the peer before it left there, which is nobody's usual state and unfair to
-whoever follows one that writes much. Where it matters, each timed call is therefore prepared, untimed (`caches`):
+What a call finds in the caches would be what the peer before it left there, which is no usual state, and unfair to a
+peer that follows one that writes much. Where it matters, each timed call is therefore prepared, untimed (`caches`):
 
-- **hot**: the same call came immediately before, as in a loop. Peers that take more than 20 times as long as we do are
-  spared it: fetching the operation's data from memory takes about as long as we do, a twentieth of their time.
-- **cold**: other data fill the caches of all cores (`caches.evict`). The second thread of a library has gone to sleep
-  meanwhile, as it does between the calls of a program that also does something else; waking it is part of a cold time.
+- **hot**: the same call came immediately before, as in a loop. Peers that take more than 20 times as long as ours are
+  called once: fetching the operation's data from memory takes about as long as our call, a twentieth of theirs.
+- **cold**: other data fill the caches of all cores (`caches.evict`). The second thread of a library sleeps by
+  then, as it does between the calls of a program that also does something else; waking it is part of a cold time.
 
-Where neither is asked for (decoding, statistics, whole commands), a call takes so long that it does not matter.
+Where neither is requested (decoding, statistics, whole commands), a call takes so long that it does not matter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def interleave(
     caches: Caches = None,
     slow: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Seconds of each call in each round (the best of `tries`); whoever needs a warm-up has had it.
+    """Seconds of each call in each round (the best of `tries`); warm-up is the caller's.
 
     With hot caches an untimed call comes before the first try, except to those that are `slow`; with cold ones the caches are
     emptied before each try.
@@ -44,7 +44,7 @@ def interleave(
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for turn in range(rounds):
-        first = turn % len(names)  # whoever follows a peer that fills the caches is not always the same
+        first = turn % len(names)  # the peer after one that fills the caches is not always the same
         for name in names[first:] + names[:first]:
             seconds = []
             if caches == "hot" and name not in slow:
@@ -89,5 +89,5 @@ def _optional(name: str) -> ModuleType | None:
     """The module, or None where it cannot be imported."""
     try:
         return importlib.import_module(name)
-    except Exception:  # one that is there and broken must not end the run; calling it shows what it says
+    except Exception:  # one that is there and broken must not end the run; calling it gives its message
         return None

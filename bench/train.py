@@ -1,8 +1,8 @@
-"""Training's input against the bare gather: how much of its rate reaches a model that does nothing.
+"""Training's input against the bare gather: the share of its rate that remains where the model does nothing.
 
 `fastrace bench train`. The batches are those of an epoch (shuffled, 32 of 1024 x 512 uint8), read ahead by training's own thread.
 What a step does to them before the network (to float32, shifts) follows in rows of its own: on a CPU it writes several times
-the bytes that the gather writes, so its rate is no statement about reading. Peers read the same images as training scripts
+the bytes that the gather writes, so its rate does not describe reading. Peers read the same images as training scripts
 usually do, with PyTorch's DataLoader. The files have been read once. ms is per image.
 """
 

@@ -1,4 +1,4 @@
-"""window against what people use: `fastrace bench window`. Ratios above 1 are ours, and losses are printed.
+"""window against other libraries: `fastrace bench window`. Ratios above 1: ours is faster; losses are printed.
 
 The image is a synthetic mammogram, 3328 x 2560 uint16 with 12 bits, windowed to uint8. Peers take turns within each round,
 with one thread and with as many as there are cores. One thread is timed by the processor time that it used, which a busy

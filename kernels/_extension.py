@@ -3,10 +3,10 @@
 Order: the library installed with the package (`_C.abi3.so`), one compiled earlier and cached, one compiled now. The last
 happens in a fresh environment, where pip builds fastrace before it installs torch; it takes a few seconds, once.
 
-Compiling is one call of the compiler per source, without torch.utils.cpp_extension and ninja: that would want
-Python's headers (not on a machine with python3-venv and g++ only), load the library from the place it is about to leave,
+Compiling is one call of the compiler per source, without torch.utils.cpp_extension and ninja: that would need
+Python's headers (not on a machine with python3-venv and g++ only), load the library from a place that it leaves,
 and in torch before 2.15 wait for ever on the lock file of a killed build. Here the lock is the operating system's, which
-forgets a dead process; the work happens in a folder of its own; and a rename makes the result visible at once or not at
+ends with its process; the work happens in a folder of its own; and a rename makes the result visible at once or not at
 all. Processes that start together wait for the one that builds.
 
 `setup.py` reads `SOURCES`, `FLAGS` and `marker` from this file, so it imports nothing but the standard library.
@@ -74,12 +74,12 @@ def marker() -> str:
 
 
 def load() -> Path:
-    """Load the C++ kernels into torch, once per process, and say from where.
+    """Load the C++ kernels into torch, once per process, and return from where.
 
     Raises
     ------
     BackendMissing
-        Where they are not installed and cannot be compiled; one sentence says what to install.
+        Where they are not installed and cannot be compiled; one sentence names what to install.
     """
     global _loaded
     with _once:
@@ -142,7 +142,9 @@ def _build_and_load(path: Path) -> Path:
     with work as folder, _locked(path.with_suffix(".lock")):
         if not _complete(path):
             _compile(compiler, Path(folder)).replace(path)
-        for stale in path.parent.glob(f"{path.stem}.*.build"):  # of builds that were killed: no one else holds the lock
+        for stale in path.parent.glob(
+            f"{path.stem}.*.build"
+        ):  # of builds that were killed: this process holds the lock
             if stale != Path(folder) and _old(stale):
                 shutil.rmtree(stale, ignore_errors=True)
         torch.ops.load_library(str(path))
@@ -150,7 +152,7 @@ def _build_and_load(path: Path) -> Path:
 
 
 def _old(folder: Path) -> bool:
-    """Whether a build folder is older than any build takes; a younger one may belong to a process that waits."""
+    """Whether a build folder is older than any build takes; a younger one may belong to another process."""
     import time
 
     try:

@@ -6,12 +6,12 @@ An image is copied bit for bit, so there is no tolerance. The interpreter lock i
 costs the training loop nothing.
 
 A shard is memory that the operating system fills from its file when it is touched. A file that is cut short while it is mapped
-ends the process (SIGBUS) at the first touch of what is gone; no check in here could be sure to come before that. Whoever maps
+ends the process (SIGBUS) at the first touch of what is gone; a check in here could come too late. The code that maps
 files compares their size with the map (`fastrace.dataset` does so for each batch). A file that is deleted or replaced by
 renaming stays whole as long as it is mapped.
 
-Reading order: the function, the reference, the operation that torch knows; `csrc/gather.cpp` is the CPU kernel. There is none
-for a GPU: batches are gathered into pinned memory and copied, or the whole dataset lies on the device and a batch is
+Reading order: the function, the reference, the operation in torch; `csrc/gather.cpp` is the CPU kernel. There is none for
+a GPU: batches are gathered into pinned memory and copied, or the whole dataset lies on the device and a batch is
 one `index_select` (`fastrace.train.batches`).
 """
 
@@ -72,7 +72,7 @@ def gather(
     numbers, places = _integers(shard, "shard"), _integers(row, "row")
     if out is None:
         out = torch.empty((len(numbers), *opened[0].shape[1:]), dtype=opened[0].dtype)
-    # Not by the operation written in Python, where nobody traces: that takes 10 us more.
+    # Not by the operation written in Python, where nothing traces: that takes 10 us more.
     plain = type(out) is Tensor and not torch.compiler.is_compiling()
     try:
         (_gather_now if plain else torch.ops.fastrace.gather)(opened, numbers, places, out)
@@ -90,7 +90,7 @@ def as_shard(array: NDArray[np.generic]) -> Tensor:
     Raises
     ------
     UsageError
-        An array whose dtype (another byte order, for one) or strides torch does not know.
+        An array whose dtype (another byte order, for one) or strides torch does not have.
     """
     seen = _Readable(array) if not array.flags.writeable else None
     try:
@@ -100,7 +100,7 @@ def as_shard(array: NDArray[np.generic]) -> Tensor:
 
 
 class _Readable:
-    """An array's memory under the claim that it may be written to. NumPy keeps this object, and with it the array."""
+    """An array's memory declared as writable. NumPy keeps this object, and with it the array."""
 
     def __init__(self, array: NDArray[np.generic]) -> None:
         self._array = array
@@ -142,18 +142,16 @@ def _explain(shards: Sequence[Tensor], shard: Tensor, row: Tensor, out: Tensor) 
         raise UsageError(f"gather: out is {_describe(out)}, not {[n, *size]} {first.dtype} on the CPU, contiguous")
     for i, (number, place) in enumerate(zip(shard.tolist(), row.tolist(), strict=True)):
         if not 0 <= number < len(shards):
-            raise IndexError(f"gather: image {i} asks for shard {number}; there are {len(shards)}")
+            raise IndexError(f"gather: image {i} is of shard {number}; there are {len(shards)}")
         if not 0 <= place < len(shards[number]):
-            raise IndexError(
-                f"gather: image {i} asks for row {place} of shard {number}, which has {len(shards[number])}"
-            )
+            raise IndexError(f"gather: image {i} is row {place} of shard {number}, which has {len(shards[number])}")
 
 
 # ---- reference -------------------------------------------------------------------------------------------------------
 
 
 def gather_reference(shards: Sequence[NDArray[np.generic]], shard: ArrayLike, row: ArrayLike) -> NDArray[np.generic]:
-    """Image by image, as one writes it with NumPy."""
+    """Image by image, in NumPy."""
     numbers, places = np.asarray(shard, dtype=np.int64), np.asarray(row, dtype=np.int64)
     out = np.empty((len(numbers), *shards[0].shape[1:]), dtype=shards[0].dtype)
     for i, (number, place) in enumerate(zip(numbers, places, strict=True)):

@@ -1,6 +1,6 @@
 """What a radius is, and which radii a filter keeps: squared radii and cut-offs as exact integers; in NumPy, without torch.
 
-The band-pass kernels are held against it, and whoever else speaks of radii in a spectrum (rings, planted bands) uses it, so that
+The band-pass kernels are tested against it, and all other code with radii in a spectrum (rings, planted bands) uses it, so that
 all of them put a coefficient on the same side of an edge. `Filter` is what the degradation language makes of ``band:10:50`` and
 what every kernel takes.
 """
@@ -93,7 +93,7 @@ def scaled_squares(height: int, width: int) -> NDArray[np.int64]:
 def scaled_edge(radius_cycles: float, height: int, width: int) -> int:
     """Return the smallest integer that is not below ``radius^2 min(H, W)^2``, or `NO_EDGE`.
 
-    For an integer q, ``q < t^2 P^2`` and ``q < ceil(t^2 P^2)`` say the same. Fractions, because the square of a float is
+    For an integer q, ``q < t^2 P^2`` and ``q < ceil(t^2 P^2)`` are the same. Fractions, because the square of a float is
     no float: 3-4-5 triangles lie exactly on integer radii and decide whether an edge is right.
     """
     if math.isinf(radius_cycles):

@@ -20,7 +20,7 @@ and with any number of threads. Shares are uneven by at most size / 2^32.
 Tolerance: pairs are counted in whole numbers, and a division rounds once; kernel and reference differ by the rounding of the
 reference's sums, 1e-12 at most. More than 2^52 weighted pairs are refused.
 
-Reading order: the functions, the reference, the operations that torch knows; `csrc/ranking.cpp` is the CPU kernel. There is
+Reading order: the functions, the reference, the operations registered with torch; `csrc/ranking.cpp` is the CPU kernel. There is
 none for a GPU: the work takes milliseconds.
 """
 

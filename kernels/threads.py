@@ -47,5 +47,5 @@ def _can_cache() -> bool:
 
 
 # Whether numba finds a folder that it may write compiled kernels to. In a read-only installation without a home folder
-# (a container, say) it finds none and would refuse to be imported; there each process compiles anew, in some seconds.
+# (a container, for example) it finds none and could not be imported; there each process compiles anew, in some seconds.
 NUMBA_CACHE = _can_cache()

@@ -193,7 +193,7 @@ def dataset_of_groups(
     labels : mapping
         Further label columns, one value per patient.
     rejected : mapping
-        Reason -> files that preprocessing is said to have rejected.
+        Reason -> files that preprocessing has rejected, by its record.
     """
     rng = np.random.default_rng(seed)
     names = [name for name, n in groups.items() for _ in range(n)] if isinstance(groups, Mapping) else list(groups)

@@ -1,7 +1,7 @@
-"""How often intervals hold the truth: simulated patients whose true AUC is known.
+"""How often intervals contain the true AUC: simulated patients whose true AUC is known.
 
 Scores are normal: own = sqrt(r) z for a patient and sqrt(1 - r) z for each image, so r is the correlation of the images of
-one patient; positives are shifted by as much as gives the AUC asked for. That is the AUC of patients, whose score is the mean
+one patient; positives are shifted by as much as gives the requested AUC. That is the AUC of patients, whose score is the mean
 of their images: the shift is sqrt(v+ + v-) * Phi^-1(AUC), v the variance of that mean. Between single images the same shift
 separates less, and the image-level interval is held against that smaller AUC.
 
@@ -26,9 +26,9 @@ from fastrace.statistics import (
     class_aucs,
     influence,
     permutation_p,
+    permuted_aucs,
     rank_images,
     rank_patients,
-    shuffled_aucs,
 )
 from fastrace.statistics.bootstrap import bootstrap_limits, replicated_aucs
 from fastrace.statistics.estimate import logit_interval
@@ -101,7 +101,7 @@ EDGES = tuple(
 
 
 def cover(cell: Cell, simulations: int, seed: int, resampled: bool = False) -> dict[str, float]:
-    """Share of intervals that hold the truth.
+    """Share of intervals that contain the true AUC.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def cover_cross_fitted(per_class: int, auc: float, simulations: int, seed: int) 
 
 
 def false_findings(per_class: int, simulations: int, seed: int, split: bool) -> list[float]:
-    """Without any signal: how often p < .05 and p < .01 when labels are shuffled under scores that stay.
+    """Without any signal: how often p < .05 and p < .01 when labels are shuffled and scores stay as they are.
 
     Cross-fitted scores, or (`split`) scores of one model that was fitted on other patients.
     """
@@ -214,7 +214,7 @@ def false_findings(per_class: int, simulations: int, seed: int, split: bool) -> 
             ranking = rank_patients(rng.standard_normal((len(labels), 1)), labels, np.arange(len(labels)))
         else:
             ranking = cross_fitted(rng, per_class, 0.5)[0]
-        p.append(permutation_p(class_aucs(ranking).macro.value, shuffled_aucs(ranking, SHUFFLES, turn)))
+        p.append(permutation_p(class_aucs(ranking).macro.value, permuted_aucs(ranking, SHUFFLES, turn)))
     return [float(np.mean(np.array(p) < bound)) for bound in (0.05, 0.01)]
 
 
@@ -237,10 +237,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--simulations", type=int, default=SIMULATIONS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args(arguments)
-    text = document(asked.simulations, asked.seed, lambda line: sys.stderr.write(f"{line}\n"))
+    options = parser.parse_args(arguments)
+    text = document(options.simulations, options.seed, lambda line: sys.stderr.write(f"{line}\n"))
     sys.stdout.write(text)
-    if asked.write:
+    if options.write:
         DOCUMENT.write_text(text)
 
 

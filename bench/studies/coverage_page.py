@@ -30,7 +30,7 @@ def number(share: float | None) -> str:
     return text if LOW <= share <= HIGH else f"**{text} {'low' if share < LOW else 'high'}**"
 
 
-def document(simulations: int, seed: int, say: Callable[[str], object]) -> str:
+def document(simulations: int, seed: int, log: Callable[[str], object]) -> str:
     """All tables, as Markdown."""
     grid, edges = [], []
     for turn, cell in enumerate(GRID):
@@ -39,29 +39,29 @@ def document(simulations: int, seed: int, say: Callable[[str], object]) -> str:
         shown = [number(found.get(name)) for name in ("patient", "image", "percentile", "BCa")]
         facts = [str(cell.positives), f"{cell.auc:g}", str(cell.images), f"{cell.correlation:g}"]
         grid.append((cell, found, [*facts, *shown, _mark(found["approximate"])]))
-        say(f"grid {turn + 1} of {len(GRID)}: {' '.join(facts)}: {found}")
+        log(f"grid {turn + 1} of {len(GRID)}: {' '.join(facts)}: {found}")
     for turn, cell in enumerate(EDGES):
         found = cover(cell, simulations, seed)
         facts = [f"{cell.positives} / {cell.negatives}", f"{cell.auc:g}", f"{cell.spread:g}"]
         mark = "not enough evidence" if cell.positives < 30 else _mark(found["approximate"])
         edges.append((cell, found, [*facts, number(found["plain"]), number(found["patient"]), mark]))
-        say(f"edge {turn + 1} of {len(EDGES)}: {' '.join(facts)}: {found}")
+        log(f"edge {turn + 1} of {len(EDGES)}: {' '.join(facts)}: {found}")
     macros = []
     for sizes, auc in MACROS:
         hit, marked = cover_macro(sizes, auc, simulations, seed)
         macros.append([" / ".join(map(str, sizes)), f"{auc:g}", number(hit), _mark(marked)])
-        say(f"macro {sizes} {auc}: {hit}")
+        log(f"macro {sizes} {auc}: {hit}")
     crossed = []
     for n, auc in CROSS_FITTED:
         hit, marked = cover_cross_fitted(n, auc, simulations, seed)
         crossed.append([str(n), f"{auc:g}", number(hit), _mark(marked)])
-        say(f"cross-fitted {n} {auc}: {hit}")
+        log(f"cross-fitted {n} {auc}: {hit}")
     false = []
     for n in (50, 100, 500):
         for split, name in ((True, "another set of patients"), (False, "cross-fitting, 5 folds")):
             shares = false_findings(n, simulations, seed, split)
             false.append([str(n), name, *(f"{100 * share:.1f}" for share in shares)])
-            say(f"no signal, {n}, {name}: {shares}")
+            log(f"no signal, {n}, {name}: {shares}")
     outside = {
         name: [found[name] for _, found, _ in grid if name in found and not LOW <= found[name] <= HIGH]
         for name in ("patient", "image", "percentile", "BCa")
@@ -102,16 +102,16 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-TEXT = """# How often the intervals hold the truth
+TEXT = """# How often the intervals contain the true AUC
 
 `python -m fastrace.bench.studies.coverage --write` made this page: {simulations} simulations a cell, seed {seed}, nominal
 coverage 95 %. The standard error of a cell is {error} points. Cells outside 93-97 % are in bold.
-`bench/studies/coverage.py` says how patients are simulated.
+`bench/studies/coverage.py` describes how patients are simulated.
 
 ## The default interval and its alternatives
 
 *patient*: the default, one row per patient (the mean of the images), logit DeLong with a pseudo-patient on either side.
-*image*: one row per image, patients as clusters, held against the AUC between single images. *percentile* and *BCa*: bootstrap
+*image*: one row per image, patients as clusters, compared with the AUC between single images. *percentile* and *BCa*: bootstrap
 of patients, {replicates} replicates; only where images = 1 or 4, because the patient-level cells of one size and AUC are the same
 experiment (an AUC does not change with the scale of the scores) and differ by chance alone. *marked*: how often the
 interval carries the mark "approximate".
@@ -120,7 +120,7 @@ Outside 93-97 %: {summary}.
 
 {grid}
 
-## Where it stops to hold
+## Where coverage ends
 
 One row per patient. *spread* is the standard deviation of the positives, that of the negatives being 1. *plain logit* has no
 pseudo-patients. The default interval is marked "approximate" where the smaller class has fewer than {limit} patients on the
@@ -139,12 +139,12 @@ Macro mean of three one-vs-rest AUCs, the primary endpoint.
 
 Five folds, 20 features, the difference of class means as the model, scores pooled over folds. The truth is the AUC of
 the five fitted models in new patients, since intervals are conditional on the models; *best AUC* is what the best possible
-model would reach. Cross-fitted models are made from one another's test patients, so their errors repeat each other: where the
-signal is weak the interval is too narrow. Rankings that say `cross_fitted` are marked "approximate".
+model would reach. Cross-fitted models are made from one another's test patients, so their errors are correlated: where the
+signal is weak the interval is too narrow. Rankings with `cross_fitted` are marked "approximate".
 
 {crossed}
 
-Below, no feature carries a signal, and p comes from shuffling the labels under scores that stay as they are. That is right for a
+Below, no feature carries a signal, and p comes from shuffling the labels while scores stay as they are. That is right for a
 model made on other patients; cross-fitted models have to be fitted anew for every shuffle.
 
 {false}

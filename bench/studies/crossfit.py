@@ -1,4 +1,4 @@
-"""Do the widened intervals of cross-fitted probes hold the truth? And is the permutation p uniform under the null?
+"""Coverage of the widened intervals of cross-fitted probes, and whether the permutation p is uniform under the null.
 
 `python -m fastrace.bench.studies.crossfit [--simulations 300] [--write]`. Patients of two equal groups have D normal features,
 one of which discriminates the groups with the stated AUC. The truth of a fitted rule is known from its weights; of five folds
@@ -72,7 +72,7 @@ def _truth(features: np.ndarray, labels: np.ndarray, group: np.ndarray, partitio
 
 
 def null_p(simulations: int, seed: int) -> list[tuple[str, int, int, tuple[int, int]]]:
-    """How often p is below .05 and .01 where there is nothing, with the 99 % binomial region."""
+    """How often p is below .05 and .01 without a signal, with the 99 % binomial region."""
     rng = np.random.default_rng((seed, 1))
     p = []
     for number in range(simulations):

@@ -125,7 +125,7 @@ def table(every: list[Found]) -> str:
         f"`python -m fastrace.bench.studies.phantoms --write`: {PATIENTS} patients, one computed mammogram each, two groups,",
         f"{SIZE[0]}x{SIZE[1]}; bands drawn from the seed (low edge 8-24 cycles/image, about one octave), strengths the kind's",
         "default. Found: p < .01 after correction. Band: the rule of the report; overlap is intersection over union with the",
-        "planted band. Archives with a leak were asked the primary question and the scans alone: the correction for many",
+        "planted band. Archives with a leak had the primary question and the scans alone: the correction for many",
         "questions is milder there than in a full audit, which the archives without a leak had.",
         "",
     ]

@@ -37,7 +37,7 @@ MEASURED = ("lowpass:10", "highpass:50")
 
 
 def dataset(folder: Path, patients: int = PATIENTS) -> None:
-    """Write the images as a dataset, without a detour through DICOM."""
+    """Write the images as a dataset, without DICOM files."""
     folder.mkdir(parents=True)
     made = images(PhantomSpec(patients=patients, images_per_patient=2, size=(SIDE, SIDE), seed=1))
     np.save(folder / "images-00000.npy", np.round(made.images * 65535).astype(np.uint16))

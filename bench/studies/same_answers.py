@@ -1,4 +1,4 @@
-"""Do two versions of fastrace give the same answers? Runs a version from end to end, and compares what two of them left.
+"""Compares the answers of two versions of fastrace: runs a version from end to end, then compares the results of two.
 
     PYTHONPATH=OLD_CHECKOUT python bench/studies/same_answers.py run OLD
     PYTHONPATH=NEW_CHECKOUT python bench/studies/same_answers.py run NEW
@@ -6,7 +6,7 @@
 
 A run makes phantoms, a dataset of them, two trainings, an evaluation and an audit, the same of the chest radiographs of the test
 data, and the demo; all with fixed seeds and one salt. Compared are the bytes of datasets, every number of ``metrics.json``,
-evaluations, ``audit.json`` and the CSV tables; words that differ are counted apart; not compared are times, versions and dates.
+evaluations, ``audit.json`` and the CSV tables; differing texts are counted alone; times, versions and dates are not compared.
 Cells are found by their id, wherever the document keeps them. For work that must change no answer; ten minutes on two cores.
 """
 
@@ -126,10 +126,10 @@ def _read(cell: str) -> Any:
 
 def files(folder: Path) -> list[Path]:
     """What is compared, relative to the folder: results, and the datasets byte for byte."""
-    wanted = [*folder.rglob("audit.json"), *folder.rglob("metrics.json"), *folder.rglob("tables/*.csv")]
-    wanted += [*folder.glob("*.json"), *folder.rglob("images-*.npy"), *folder.rglob("index.parquet")]
-    wanted += folder.rglob("dataset.json")
-    return sorted(file.relative_to(folder) for file in set(wanted))
+    found = [*folder.rglob("audit.json"), *folder.rglob("metrics.json"), *folder.rglob("tables/*.csv")]
+    found += [*folder.glob("*.json"), *folder.rglob("images-*.npy"), *folder.rglob("index.parquet")]
+    found += folder.rglob("dataset.json")
+    return sorted(file.relative_to(folder) for file in set(found))
 
 
 def compare(old: Path, new: Path) -> int:

@@ -14,7 +14,7 @@ The same string is used on the command line, in run folders and in reports::
 
 Regions (``roi:``) need masks and are not built.
 
-A degradation also carries its variant: ``corrected`` does what the study's text says, ``released-code`` what its code did
+A degradation also carries its variant: ``corrected`` does what the study's text states, ``released-code`` what its code did
 (`released`), which takes one filter in cycles per image, then one patch, then one clip.
 """
 
@@ -47,7 +47,7 @@ class Filter:
     Attributes
     ----------
     radial : radii.Filter
-        What the kernels take: made once, here. Its cut-offs are in lp/mm where `per_mm` says so.
+        What the kernels take: made once, here. Its cut-offs are in lp/mm where `per_mm` is true.
     """
 
     kind: Literal["lowpass", "highpass", "band", "notch"]

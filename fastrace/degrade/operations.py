@@ -2,7 +2,7 @@
 
 Everything acts on display values in [0, 1], before the normalisation of the network, image by image. Results are not clipped
 to [0, 1]: a high-pass has mean zero. The study's released code departed from its text in several of these (a blur across
-patients, tiles that miss two rows, a filter after normalisation); what is here is what the text says, `released` what it did.
+patients, tiles that miss two rows, a filter after normalisation); here is what the text states, in `released` what the code did.
 
 One call takes stored integers to the input of a network. Its passes over memory, in bytes read + written for each pixel from
 uint16 to bfloat16 (float32: no cast, 4 written), as `tests/test_degrade_compiled.py` counts them: eager operation by operation,
@@ -20,7 +20,7 @@ normalise and cast                4 + 4, 4 + 4, 4 + 2       4 + 2
 nothing but clip, patch and ends  the sum of those          2 + 2: one kernel for all
 ================================  ========================  ================================================================
 
-On CUDA, where nobody differentiates, a filter does what stands around it while it loads and stores
+On CUDA, where no gradient is needed, a filter does the operations around it while it loads and stores
 (`kernels.bandpass.callbacks`): a scale right before it, a clip right behind it, normalise and cast if nothing else follows.
 That part takes 2 + 2, and 28 with its own passes over the spectrum (52 where cuFFT takes no callbacks), instead of 44 (52)
 compiled; Inductor sees neither. Noise right behind a filter is part of that store in an eager call alone, 2 + 2 instead of
@@ -167,20 +167,20 @@ def apply(
 
 
 def _fuses(images: Tensor) -> bool:
-    """Whether a filter takes what stands around it into its own loads and stores: on a GPU, where nobody differentiates."""
+    """Whether a filter takes the operations around it into its own loads and stores: on a GPU, without gradients."""
     return images.is_cuda and not (images.requires_grad and torch.is_grad_enabled())
 
 
 def _in_the_store(
     degradation: Degradation, at: int, seed: int, epoch: int
-) -> tuple[callbacks.Noise | None, float, int]:
+) -> tuple[callbacks.NoiseSpec | None, float, int]:
     """Return what the store of a filter does, noise and the level of clips, and the number of the step after these."""
     drawn, level = None, math.inf
     for step in degradation.steps[at:]:
         if isinstance(step, Clip):
             level = min(level, step.level)
         elif isinstance(step, Noise) and drawn is None and level == math.inf and not torch.compiler.is_compiling():
-            drawn = callbacks.Noise(step.kind, step.amount, seed, noise_stream(at, epoch, 0))
+            drawn = callbacks.NoiseSpec(step.kind, step.amount, seed, noise_stream(at, epoch, 0))
         else:
             break
         at += 1

@@ -1,4 +1,4 @@
-"""The degradation language, read: `grammar` says what each form means."""
+"""Reads the degradation language; `grammar` defines what each form means."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse(text: str, variant: Variant = "corrected") -> Degradation:
     text : str
         See `grammar`. Numbers print back in their shortest form (``50.0`` as ``50``).
     variant : "corrected" | "released-code"
-        What it cannot do is refused by `Degradation.check`, which knows the images.
+        `Degradation.check`, which has the size of the images, refuses what the variant cannot do.
 
     Raises
     ------
@@ -89,7 +89,7 @@ _USAGE = {
 
 @dataclass
 class _Words:
-    """One step being read: its words, and where each stands in the whole text."""
+    """One operation being read: its words, and the position of each in the whole text."""
 
     text: str
     part: str

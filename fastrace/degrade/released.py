@@ -1,12 +1,12 @@
-"""What the study's released code does to an image, for ``--variant released-code``; the text is `operations`' business.
+"""What the study's released code does to an image, for ``--variant released-code``; the study's text is in `operations`.
 
 =====================  =================================================  =============================================
 .                      corrected                                          released code
 =====================  =================================================  =============================================
 values filtered        display values in [0, 1]                           ``(x - 0.485) / 0.229``: ImageNet's red channel
 mean after high-pass   0: a black image                                   0: grey 0.485
-clip                   when asked, where it stands, display values        always, last, normalised: 1.0 (display 0.714)
-                                                                          unless asked otherwise
+clip                   on request, in its place, display values           always, last, normalised: 1.0 (display 0.714)
+                                                                          unless another is given
 tiles                  cover the image                                    whole pixels: 74 of 224, two rows never touched
 removed tile           0: black                                           0: grey 0.485
 kept tile              stays in place, the rest 0                         enlarged to the whole image, bilinear
@@ -41,7 +41,7 @@ CLIP = 1.0
 def apply_released(
     degradation: Degradation, images: Tensor
 ) -> Tensor:  # [N, n, n] float32 display values -> normalised
-    """Degrade a batch as the released code did; `Degradation.check` has said what it can do.
+    """Degrade a batch as the released code did; `Degradation.check` has refused what it cannot do.
 
     Returns
     -------

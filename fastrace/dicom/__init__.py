@@ -2,7 +2,7 @@
 
 Reading order: `frame` (what a caller uses), `select` and `display` (what is shown), `pixels` and `codecs` (the words),
 `source` (the bytes), `header` (what else leaves a file). Importing this puts the imagecodecs decoders before pydicom's
-own, so that ``Dataset.pixel_array`` profits too.
+own, so that ``Dataset.pixel_array`` uses them too.
 """
 
 from fastrace.dicom import codecs

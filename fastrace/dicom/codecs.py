@@ -1,7 +1,7 @@
-"""Compressed frames -> samples, by imagecodecs; and the same as a plugin of pydicom, so that ``ds.pixel_array`` profits.
+"""Compressed frames -> samples, by imagecodecs; and the same as a plugin of pydicom, which ``ds.pixel_array`` then uses.
 
 Which function decodes which transfer syntax was measured (bench/decode.py; 3328 x 2560, 12 bit, one core) and then
-checked on damaged streams, because a decoder that takes its process with it costs more than one that is slow:
+checked on damaged streams, because a decoder that crashes its process costs more than one that is slow:
 
 =============== ================ ======= =======================================================================
 family          function         ms      why not the others
@@ -74,7 +74,7 @@ DECODER_DEPENDENCIES: dict[uid.UID, tuple[str, ...]] = dict.fromkeys(
     (*JPEG, *JPEG_LS, *JPEG_2000, *HTJ2K, *RLE), ("numpy", "imagecodecs>=2024.6.1")
 )
 
-# pydicom's own, in the order in which they stand behind this one; GDCM last and only in `Dataset.pixel_array`.
+# pydicom's own, in the order in which they follow this one; GDCM last and only in `Dataset.pixel_array`.
 _PYDICOM_PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
 _PYDICOM_MODULES = {"pydicom": "rle"}
 
@@ -98,7 +98,7 @@ def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_al
     rows, columns : int
         Expected size.
     bytes_allocated : int
-        1 or 2; used by RLE, which does not say it itself.
+        1 or 2; used by RLE, whose stream does not hold it.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_al
     Raises
     ------
     ValueError
-        If it does not decode to that size; the message says what went wrong.
+        If it does not decode to that size; the message states what went wrong.
     """
     try:
         if syntax in RLE:
@@ -127,7 +127,7 @@ def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_al
 
 
 def check_codestream(syntax: str, stream: bytes, rows: int, columns: int) -> Codestream | None:
-    """Read what a codestream says of itself and compare it with the header, before a decoder allocates for it.
+    """Read the frame header of a codestream and compare it with the header, before a decoder allocates for it.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def decode_with_pydicom(syntax: str, stream: bytes, description: dict[str, Any])
     Raises
     ------
     ValueError
-        If there is none, or none decodes it; the message says which are installed.
+        If there is none, or none decodes it; the message lists those installed.
     """
     from pydicom.encaps import encapsulate
 

@@ -1,7 +1,7 @@
-"""What a compressed frame says about itself, read before any decoder sees it.
+"""The frame header of a compressed frame, read before any decoder is called.
 
-A hostile or damaged codestream can claim 65535 x 65535 samples inside a file that says 512 x 512; decoders believe it
-and allocate. So size, precision and sign come from here first: SOF of JPEG and JPEG-LS (ITU-T T.81 B.2.2, T.87 C.2.2),
+A hostile or damaged codestream can claim 65535 x 65535 samples inside a file whose header states 512 x 512; decoders
+allocate that much. So size, precision and sign come from here first: SOF of JPEG and JPEG-LS (ITU-T T.81 B.2.2, T.87 C.2.2),
 SIZ of JPEG 2000 and HTJ2K (T.800 A.5.1). Nothing is decoded here.
 """
 
@@ -27,7 +27,7 @@ class Codestream:
     precision : int
         Bits per sample.
     signed : bool
-        True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS cannot say.
+        True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS do not hold it.
     complete : bool
         Whether the end-of-image marker is there. libjpeg fills what is missing with grey and CharLS may not return.
     """
@@ -41,13 +41,13 @@ class Codestream:
 
 
 def read_codestream(stream: bytes) -> Codestream | None:
-    """Return what the stream says of itself, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
+    """Return its frame header, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
     try:
         if stream[:2] == b"\xff\xd8":
             return _read_jpeg(stream)
         if stream[:4] == b"\xff\x4f\xff\x51":
             return _read_siz(stream, 0)
-        if stream[4:8] == b"jP  ":  # a JP2 file instead of the bare codestream that PS3.5 A.4.4 asks for
+        if stream[4:8] == b"jP  ":  # a JP2 file instead of the bare codestream that PS3.5 A.4.4 requires
             start = stream.find(b"\xff\x4f\xff\x51", 0, 65536)
             return _read_siz(stream, start) if start >= 0 else None
     except struct.error:  # ended inside a header

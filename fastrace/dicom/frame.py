@@ -2,7 +2,7 @@
 
 The content decides what a file is, never its name: DICOM with its preamble, DICOM without one whose first elements make
 sense, PNG, JPEG or TIFF. Opening parses the header and finds everything that is wrong with it; pixels are read and
-decoded when a frame is asked for, one frame at a time, so memory is one frame whatever the file. Every failure is one
+decoded when a frame is requested, one frame at a time, so memory is one frame whatever the file. Every failure is one
 `RejectedInput` with a reason and one line that names the attribute; no path and no identifying value is in it.
 """
 

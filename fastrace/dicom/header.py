@@ -48,7 +48,7 @@ _OLDEST_YEARS = 130.0
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of one image besides its pixels; None where the file does not say it in a conforming way.
+    """What is known of one image besides its pixels; None where the file does not hold it in a conforming form.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Header:
     spacing_source : str or None
         "imager/magnification" (in the body), "imager (at the detector)" or "pixel_spacing" (CT, MR, calibrated).
     ethnic_group_present : bool
-        Whether Ethnic Group (0010,2160) holds anything; what it says is not read.
+        Whether Ethnic Group (0010,2160) holds anything; its value is not read.
     """
 
     patient_id: str | None = None
@@ -166,7 +166,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     )
 
 
-# Whose words must not come back in a field that is typed by hand on many consoles.
+# Attributes whose words must not be repeated in a field that is typed by hand on many consoles.
 _PERSONAL = (
     "PatientName",
     "PatientID",
@@ -271,7 +271,7 @@ def _spacing(ds: Dataset, modality: str | None, frame: int) -> tuple[tuple[float
         if factor is None:
             return imager, "imager (at the detector)"
         return (imager[0] / factor, imager[1] / factor), "imager/magnification"
-    # In a projection Pixel Spacing means something only where a calibration says what (PS3.3 10.7.1.3).
+    # In a projection Pixel Spacing has a meaning only where a calibration type is given (PS3.3 10.7.1.3).
     if modality in ("CT", "MR") or _term(ds, "PixelSpacingCalibrationType"):
         spacing = _pair(macro(ds, frame, "PixelMeasuresSequence"), "PixelSpacing")
         return spacing, "pixel_spacing" if spacing else None

@@ -1,4 +1,4 @@
-"""Stored words of a frame: what the header says of them, checked before anything is allocated, and the words themselves.
+"""Stored words of a frame: what the header states about them, checked before anything is allocated, and the words themselves.
 
 PS3.3 C.7.6.3 (Image Pixel) and PS3.5 8. A word is one uint8 or uint16 as allocated; which of its bits are the value, and
 whether that is signed, is a `Words`. Words are handed on untouched: masking and sign extension happen in the window
@@ -151,7 +151,7 @@ def compressed_frame(
     Returns
     -------
     (numpy.ndarray, Words, list of str)
-        Words [rows, columns], which of their bits are the value (a codestream may know better than the header), notes.
+        Words [rows, columns], which of their bits are the value (a codestream may state them better than the header), notes.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """PNG, JPEG and TIFF: the forms in which the public sets come (MIMIC-CXR-JPG, CheXpert, EMBED).
 
 A raster file has no modality units and no VOI of its own, so it is shown as it is: 0 is black, the largest value of its
-bits white (or the reverse where a TIFF says WhiteIsZero). Colour is accepted only where the three channels are equal,
+bits white (or the reverse where a TIFF holds WhiteIsZero). Colour is accepted only where the three channels are equal,
 alpha only where it is opaque. Sizes are read from the file's own header and checked before anything is decoded.
 """
 
@@ -25,7 +25,7 @@ _PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What the header of a raster file says.
+    """What the header of a raster file holds.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RasterInfo:
 
 
 def is_raster(head: bytes) -> bool:
-    """Tell by the first bytes whether a file is PNG, JPEG or TIFF."""
+    """Decide by the first bytes whether a file is PNG, JPEG or TIFF."""
     return head.startswith((_PNG_MAGIC, _JPEG_MAGIC, *TIFF_MAGIC))
 
 
@@ -77,7 +77,7 @@ def read_info(content: bytes, max_pixels: int) -> RasterInfo:
 
 
 def select_display(info: RasterInfo, choice: VoiChoice) -> Display:
-    """Return the identity display, or what ``--voi`` asks for, in stored values.
+    """Return the identity display, or that of ``--voi``, in stored values.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _single_channel(decoded: np.ndarray, kind: str) -> np.ndarray:
     channels = [decoded[:, :, i] for i in range(decoded.shape[2])]
     opaque = np.iinfo(decoded.dtype).max if decoded.dtype.kind == "u" else 0
     if len(channels) in (2, 4) and not (channels.pop() == opaque).all():
-        raise RejectedInput("color", f"{kind} with transparent pixels: what lies behind them is not said")
+        raise RejectedInput("color", f"{kind} with transparent pixels: what lies behind them is not known")
     if any(not np.array_equal(channels[0], other) for other in channels[1:]):
         raise RejectedInput("color", f"{kind} in colour, expected grey (three equal channels are accepted)")
     return np.ascontiguousarray(channels[0])

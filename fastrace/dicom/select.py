@@ -198,7 +198,7 @@ def _lut(item: Dataset, sequence: str, signed: bool) -> Lut | None:
         if len(descriptor) != 3 or data is None:
             raise ValueError(f"{len(descriptor)} of 3 values, LUT Data {'missing' if data is None else 'present'}")
         count = descriptor[0] or 1 << 16  # 65536 does not fit the two bytes (C.11.1.1)
-        # The second value has the sign of its input; files write -1024 as 64512 where the VR says unsigned.
+        # The second value has the sign of its input; files write -1024 as 64512 where the VR is unsigned.
         first = descriptor[1] - (1 << 16) if signed and descriptor[1] >= 1 << 15 else descriptor[1]
         entries = _entries(item, data, count)
     except (ValueError, TypeError, OverflowError, struct.error) as error:
@@ -207,7 +207,7 @@ def _lut(item: Dataset, sequence: str, signed: bool) -> Lut | None:
         ) from error
     bits = descriptor[2]
     if not 8 <= bits <= 16 or int(entries.max()) >> bits:
-        bits = max(8, int(entries.max()).bit_length())  # the third value is wrong; the entries say what they need
+        bits = max(8, int(entries.max()).bit_length())  # the third value is wrong; the entries show what they need
     return Lut(first, entries, bits)
 
 
@@ -255,7 +255,7 @@ def _padding(ds: Dataset, words: Words, notes: list[str]) -> tuple[int, int] | N
 
 
 def _in_representation(padding: int, words: Words) -> int:
-    """Read a padding value with the sign of the pixels: its VR often says US (63536) where they are signed (-2000)."""
+    """Read a padding value with the sign of the pixels: its VR is often US (63536) where they are signed (-2000)."""
     if words.signed and padding >= 1 << 15:
         return padding - (1 << 16)
     if not words.signed and padding < 0:

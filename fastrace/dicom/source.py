@@ -1,7 +1,7 @@
 """One DICOM file as bytes: its data set without the pixels, where the pixels lie, and where each compressed frame lies.
 
 pydicom parses the data set and stops before the pixel data (0.7 ms for a mammogram); nothing of the pixels is read until
-a frame is asked for, and then only that frame. No file stays open in between, so a million of these cost no descriptors.
+a frame is requested, and then only that frame. No file stays open in between, so a million of these cost no descriptors.
 Everything that a header claims about lengths is compared with the bytes that are there before anything is allocated.
 """
 

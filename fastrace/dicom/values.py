@@ -1,6 +1,6 @@
 """Reading header values that may be anything: missing, empty, of another VR, not numbers, not finite.
 
-pydicom converts a value when it is asked for and raises where the text does not fit its VR; hospital archives hold such
+pydicom converts a value when it is read and raises where the text does not fit its VR; hospital archives hold such
 files. The functions here return a plain Python value or raise `ValueError` with a reason, never anything else.
 """
 
@@ -118,7 +118,7 @@ def _number(part: Any) -> float:
 
 
 def _from_bytes(raw: bytes, keyword: str) -> Any:
-    # A VR that lies: a number declared OB or UN. Two bytes of what the dictionary calls a short are a little-endian
+    # A wrong VR: a number declared OB or UN. Two bytes of what the dictionary calls a short are a little-endian
     # short; anything else can only be the text of a decimal or integer string.
     vr = dictionary_VR(_tag(keyword))
     if vr[:2] in ("US", "SS") and len(raw) == 2:

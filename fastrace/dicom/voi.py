@@ -27,7 +27,7 @@ GRAMMAR = "window:N, lut:N, CENTER,WIDTH[,FUNCTION], robust or full"
 
 @dataclass(frozen=True)
 class VoiOption:
-    """What ``--voi`` asked for; `str` gives it back in the same grammar.
+    """The value of ``--voi``; `str` gives it back in the same grammar.
 
     Parameters
     ----------

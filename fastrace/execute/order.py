@@ -40,7 +40,7 @@ def in_order(
     assign : callable
         Given the first slots in line, it gives those without a worker to one, as far as there is room.
     wait : callable
-        Given the first slot, it returns when something has happened: this outcome is known, or another, or a worker died.
+        Given the first slot, it returns when something has happened: this outcome is known, or another, or a worker ended.
     """
     waiting = iter(tasks)
     line: deque[Slot[Task, Answer]] = deque()

@@ -1,8 +1,8 @@
-"""A process pool that keeps order, bounds what is in flight, survives crashing libraries and dies with its parent.
+"""A process pool that keeps order, bounds what is in flight, survives crashing libraries and ends with its parent.
 
 Each worker has a pipe of its own. With the shared queue of concurrent.futures, a worker that was killed while it sent its
-result left half a message in the queue, and the interpreter waited for the rest of it for ever when it was interrupted.
-With pipes, a dead worker is an end of file, and which task it was at is known.
+result left half a message in the queue, and the interpreter, when interrupted, waited for the rest for ever. With pipes, a
+worker that has ended is an end of file, and its task is known.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Worker(Generic[Task, Answer]):
 
 @dataclass(frozen=True)
 class _Raised:
-    """An exception on its way to the parent, with the text of its traceback, which cannot travel."""
+    """An exception on its way to the parent, with its traceback as text, since tracebacks cannot be pickled."""
 
     error: Exception
     text: str
@@ -71,14 +71,14 @@ class Processes(Generic[Task, Answer]):
 
     def __exit__(self, *exc: object) -> None:
         for worker in self._workers:
-            worker.process.kill()  # at once: nobody waits for what it is at
+            worker.process.kill()  # at once: its answer is not needed
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
         self._workers = []
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Answer]:
-        """Yield the answers in order, as `fastrace.execute.protocol.Executor` says.
+        """Yield the answers in order, as `fastrace.execute.protocol.Executor` describes.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Processes(Generic[Task, Answer]):
                 return
             slot.outcome = Future()
             worker.slots.append(slot)
-            with contextlib.suppress(OSError):  # it died: _receive() notices
+            with contextlib.suppress(OSError):  # it has ended: _receive() notices
                 worker.pipe.send(slot.task)
 
     def _start(self) -> _Worker[Task, Answer]:
@@ -107,26 +107,26 @@ class Processes(Generic[Task, Answer]):
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._work, os.getpid()), daemon=True)
         process.start()
-        theirs.close()  # or its end would stay open here, and its death would be no end of file
+        theirs.close()  # or this end would stay open here, and the end of the worker would be no end of file
         worker: _Worker[Task, Answer] = _Worker(process, ours)
         self._workers.append(worker)
         return worker
 
     def _receive(self, _: Slot[Task, Answer]) -> None:
-        """Wait until a worker has an answer or is dead."""
+        """Wait until a worker has an answer or has ended."""
         ready = wait([worker.pipe for worker in self._workers])
         for worker in [worker for worker in self._workers if worker.pipe in ready]:
             try:
                 message = worker.pipe.recv()
             except (EOFError, OSError):
-                self._died(worker)
+                self._ended(worker)
                 continue
             if worker.started:
                 _settle(worker.slots.popleft(), message)
-            worker.started = True  # its first message says only that
+            worker.started = True  # its first message is the start
 
-    def _died(self, worker: _Worker[Task, Answer]) -> None:
-        """Give a dead worker's tasks to others; the one it was at counts a try."""
+    def _ended(self, worker: _Worker[Task, Answer]) -> None:
+        """Return the tasks of a worker that ended; for the one that it ran, this counts as a try."""
         worker.process.join()
         worker.pipe.close()
         self._workers.remove(worker)
@@ -163,7 +163,7 @@ def _serve(pipe: Connection, work: Work[Task, Answer], parent: int) -> None:
     """Run a worker process, which ignores Ctrl-C (the parent ends it) and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        # An idle worker would see the end of its pipe; one in a long decode would live on without this.
+        # An idle worker would see the end of its pipe; one in a long decode would go on without this.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
@@ -183,6 +183,6 @@ def _answer(work: Work[Task, Answer], task: Task) -> Answer | _Raised:
         text = traceback.format_exc()
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # of a class that cannot travel: its words can
+        except Exception:  # of a class that cannot be pickled: its text can
             return _Raised(FastraceError(f"{type(error).__name__}: {error}"), text)
         return _Raised(error, text)

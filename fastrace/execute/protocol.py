@@ -1,4 +1,4 @@
-"""What a caller says of its work, and what every executor promises."""
+"""What a caller states about its work, and what every executor guarantees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Task = TypeVar("_Task", contravariant=True)
 _Answer = TypeVar("_Answer", covariant=True)
 _Self = TypeVar("_Self")
 
-# A worker that dies may have been ended from outside, for want of memory say; one that dies twice at a task dies of it.
+# A worker may be ended from outside, for example when memory is short; where it ends twice at a task, the task is the cause.
 TRIES = 2
 
 
@@ -34,7 +34,7 @@ class Work(Generic[Task, Answer]):
     follow_up : callable
         (task, answer) -> the tasks that come directly after this one, for example the remaining frames of a long file.
     lost : callable, optional
-        Task -> its answer if it failed twice: it raised, or its process died (a crash in a library, no memory). Without it
+        Task -> its answer if it failed twice: it raised, or its process ended (a crash in a library, no memory). Without it
         an exception is raised to the caller.
     """
 
@@ -68,6 +68,6 @@ class Executor(Protocol[_Task, _Answer]):
         Exception
             What ``work.function`` raised, in the place of the answer.
         FastraceError
-            A worker cannot start, or died twice at a task, and ``work.lost`` is not given.
+            A worker cannot start, or ended twice at a task, and ``work.lost`` is not given.
         """
         ...

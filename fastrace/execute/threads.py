@@ -51,7 +51,7 @@ class Threads(Generic[Task, Answer]):
         self._stack.close()
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Answer]:
-        """Yield the answers in order, as `fastrace.execute.protocol.Executor` says."""
+        """Yield the answers in order, as `fastrace.execute.protocol.Executor` describes."""
         return in_order(self._work, tasks, self._jobs, self._assign, _wait)
 
     def _assign(self, slots: list[Slot[Task, Answer]]) -> None:

@@ -59,7 +59,7 @@ class Modality:
     paper_learning_rate : float
         Of Adam, in the study's recipe.
     phantom : "mammo" | "cxr"
-        The computed body that stands for it where no patient may be shown.
+        The computed body that is shown instead of a patient's image.
     paper, released_code : mapping of str to Published
         Numbers of the study's text and of its released code, by the name of the experiment, such as ``C1a/lowpass:10``.
     """

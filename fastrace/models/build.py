@@ -24,7 +24,7 @@ def build(name: str, num_classes: int, initial: Initial | None = None) -> nn.Mod
         ``small`` or a timm model.
     num_classes : int
     initial : Initial or None
-        None: random. The classifier is always new: the order of somebody else's classes is not ours.
+        None: random. The classifier is always new: the stored one has other classes in another order.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def _load(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     own = model.state_dict()
     head = getattr(model, "pretrained_cfg", {}).get("classifier", "classifier")
     heads = (head,) if isinstance(head, str) else tuple(head or ())
-    wanted = {key for key in own if key.rpartition(".")[0] not in heads}
-    missing = sorted(key for key in wanted if key not in state and not key.endswith("num_batches_tracked"))
+    needed = {key for key in own if key.rpartition(".")[0] not in heads}
+    missing = sorted(key for key in needed if key not in state and not key.endswith("num_batches_tracked"))
     if missing:
-        raise UsageError(f"{path}: lacks {len(missing)} of {len(wanted)} weights of the model, such as {missing[0]}")
+        raise UsageError(f"{path}: lacks {len(missing)} of {len(needed)} weights of the model, such as {missing[0]}")
     used = {}
-    for key in wanted & state.keys():
+    for key in needed & state.keys():
         tensor = state[key]
         # A first convolution trained on colour: the sum over its channels answers to grey as it did to equal channels.
         if tensor.ndim == 4 and tensor.shape[1] == 3 and own[key].shape[1] == 1:

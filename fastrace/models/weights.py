@@ -1,6 +1,6 @@
 """Where the first weights of a network come from, looked for on this machine only.
 
-timm's own loader would ask the network, so its sources (the Hugging Face cache, torch hub's folder) are searched here.
+timm's own loader would use the network, so its sources (the Hugging Face cache, torch hub's folder) are searched here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Initial:
     ----------
     kind : "imagenet" | "random" | "file"
     sentence : str
-        Says which and why, once, on the terminal and in ``run.json``.
+        Which and why, written once on the terminal and in ``run.json``.
     path : Path or None
     """
 
@@ -84,7 +84,7 @@ def choose_initial(name: str, init: str) -> Initial:
     """
     check_name(name)
     if init == "random":
-        return Initial("random", f"{name}: random initial weights, as asked")
+        return Initial("random", f"{name}: random initial weights, as requested")
     if init in ("auto", "imagenet"):
         path = find_imagenet(name)
         if path:

@@ -1,9 +1,9 @@
 """A synthetic DICOM archive with a leak of known size and place: the demo, the control and the load generator.
 
-``spec`` says what is asked for; ``anatomy``, ``texture`` and ``leaks`` compute the pixels; ``confounders`` and ``patients``
-say who is in it; ``conventions`` are the ways in which vendors store images; ``render`` puts an image together, in memory;
-``write`` and ``archive`` make the files; ``observer`` and ``detector`` know how well the leak can be read, before and after
-display; ``record`` is the truth. No patient is behind any of it: the two groups are called "A" and "B" and mean nothing.
+``spec`` is the request; ``anatomy``, ``texture`` and ``leaks`` compute the pixels; ``confounders`` and ``patients``
+make the patients; ``conventions`` are the ways in which vendors store images; ``render`` puts an image together, in memory;
+``write`` and ``archive`` make the files; ``observer`` and ``detector`` give the AUC at which the leak can be read, before and
+after display; ``record`` is the truth. No data of patients are used: the two groups are called "A" and "B" and mean nothing.
 """
 
 from fastrace.phantom.archive import make, truth_path

@@ -1,6 +1,6 @@
 """The archive: files, labels and, beside it, the truth.
 
-Everything random comes from one seed through streams of their own (``patients``); what files are called depends on nothing
+Everything random comes from one seed through streams of their own (``patients``); file names depend on nothing
 else. Bytes are equal for equal arguments and equal versions of numpy, scipy and the codecs on the same kind of processor.
 """
 
@@ -56,7 +56,7 @@ def make(out: Path, spec: PhantomSpec, *, progress: Progress | None = None) -> N
 
 
 def _file_names(spec: PhantomSpec) -> list[str]:
-    """Names that tell nothing: folders that are no patients, suffixes that are no promise."""
+    """Names that hold no information: folders that are no patients, suffixes that differ without a reason."""
     rng = stream(spec, NAMES)
     folders = max(1, spec.images // 40)
     return [

@@ -1,4 +1,4 @@
-"""What else differs between the groups when asked for: density, age, scanner. Strength is the AUC each reaches alone.
+"""What else differs between the groups on request: density, age, scanner. Strength is the AUC each reaches alone.
 
 ``density``
     A standard normal per patient, +-d/2 apart between the groups, d = sqrt(2) * Phi^-1(AUC), so that AUC is exact in the
@@ -37,7 +37,7 @@ F64 = NDArray[np.float64]
 
 
 def normal_shift(auc: float) -> float:
-    """Distance of two normal distributions of SD 1 that this AUC tells apart: sqrt(2) * Phi^-1(AUC)."""
+    """Distance of two normal distributions of SD 1 with this AUC: sqrt(2) * Phi^-1(AUC)."""
     return float(math.sqrt(2) * special.ndtri(auc))
 
 
@@ -53,7 +53,7 @@ def _auc_of_shares(shares_a: F64, shares_b: F64) -> float:
 
 def vendor_shares(auc: float) -> tuple[F64, F64]:
     """Probabilities of vendors 1, 2 and 3 in group A and in group B, for the AUC of the vendor alone."""
-    # At t = 40 the vendors are disjoint to the last bit; below 0.5 nothing is asked for.
+    # At t = 40 the vendors are disjoint to the last bit; an AUC below 0.5 cannot be requested.
     tilt = 0.0
     if auc > 0.5:
         tilt = float(optimize.brentq(lambda t: _auc_of_shares(_shares(-t), _shares(t)) - auc, 0.0, 40.0, xtol=1e-12))

@@ -1,8 +1,8 @@
 """How vendors store one and the same display image: bits, polarity, VOI, padding, rescale, transfer syntax.
 
-Each row of `CONVENTIONS` is one habit met in real archives. `Convention.display_table` says what each stored word shows as
-(PS3.3 C.7.6.3, C.11.1, C.11.2), and `Convention.store` inverts that table, so that every row shows the same image up to
-rounding. Some rows leave the standard on purpose, as real files do: a Rescale Slope other than 1 in DX and MG (PS3.3
+Each row of `CONVENTIONS` is one convention found in real archives. `Convention.display_table` gives the display value of each
+stored word (PS3.3 C.7.6.3, C.11.1, C.11.2), and `Convention.store` inverts that table, so that every row shows the same image
+up to rounding. Some rows leave the standard on purpose, as real files do: a Rescale Slope other than 1 in DX and MG (PS3.3
 C.8.11.3 allows only 1 and 0), no VOI at all in an image FOR PRESENTATION, and MONOCHROME1 without Presentation LUT Shape.
 
 Not here: encoding and the DICOM header (``write``).
@@ -142,7 +142,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("Vendor 1", "V1 M100", 12, "MONOCHROME2", "LINEAR", "explicit"),
     Convention("Vendor 1", "V1 M100", 12, "MONOCHROME2", "LINEAR", "jpeg_lossless", (0, 0), None, used=(50, 4095)),
     Convention("Vendor 1", "V1 M200", 12, "MONOCHROME1", "LUT", "jpeg_2000"),
-    # Padding 0 in MONOCHROME1 shows white to whoever inverts it with the rest.
+    # Padding 0 in MONOCHROME1 is shown white by readers that invert it with the rest.
     Convention("Vendor 1", "V1 M200", 14, "MONOCHROME1", "LINEAR_EXACT", "implicit", (0, 0), None, used=(200, 16383)),
     Convention("Vendor 2", "V2 X1", 14, "MONOCHROME2", "SIGMOID", "rle", used=(0, 16383)),
     Convention(

@@ -1,11 +1,11 @@
-"""Plain detectors, one for each kind of leak: what can be read off the displayed image by whoever knows what to look for.
+"""Plain detectors, one for each kind of leak: each measures the feature that its leak changes, on the displayed image.
 
-They estimate what the ideal observer knows, and so they stay below it.
+They estimate parameters that the ideal observer is given, and so their AUC stays below its AUC.
 
     texture      power in the band against power on both sides of it, whitened by r^3, inside the tissue
     phase        kurtosis of the band, whitened, inside the tissue
     patch        whitened power of the band inside the region against that in the rest of the tissue
-    intensity    mean display value of the feature (gland, lungs) against that of the rest of the body, told where they are
+    intensity    mean display value of the feature (gland, lungs) against that of the rest of the body, from their known places
 """
 
 from __future__ import annotations

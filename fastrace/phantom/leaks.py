@@ -7,13 +7,13 @@
     group B    those of sum_j exp(-2 pi i k x_j), a few dots at random places x_j, new for each image: E is spiky
 
 So the power of each coefficient has the same distribution in both groups, jointly for all coefficients: no power spectrum
-tells them (Oppenheim and Lim, Proc. IEEE 69, 1981, on how much of an image is in its phases). Each dot lies anywhere in a
-cell of its own, in a grid that lies anywhere: the field is stationary, so the *mean* power is equal through the tissue mask
-as well. Its spread between images would be larger in B if dots gathered inside the breast or outside it, and a detector of
-power would see that as a lower mean of its logarithm; one dot in each cell leaves little of it.
+separates the groups (Oppenheim and Lim, Proc. IEEE 69, 1981, on how much of an image is in its phases). Each dot lies anywhere
+in a cell of its own, in a grid that lies anywhere: the field is stationary, so the *mean* power is equal through the tissue
+mask as well. Its spread between images would be larger in B if dots gathered inside the breast or outside it, which would lower
+the mean of the logarithm of the power; one dot in each cell leaves little of it.
 
 ``patch``: texture multiplied by `patch_weight`. ``intensity``: `intensity_amount` times the feature of the anatomy. A gland is a
-Gaussian blob and stays below 3 cycles; lungs have edges, whose power can be told apart up to 20 cycles, although 95 % of
+Gaussian blob and stays below 3 cycles; lungs have edges, whose power differs measurably up to 20 cycles, although 95 % of
 the energy of the difference lies below 7.
 """
 
@@ -80,7 +80,7 @@ def phase_field(
     if rng_dots is not None:
         of_dots = fft.rfft2(dot_image(size, rng_dots))
         length = np.abs(of_dots)
-        # Where the dots cancel there is no phase to take: 0 stands for it.
+        # Where the dots cancel the phase is undefined: 0 is used.
         phase = np.where(length > 1e-6, of_dots / np.maximum(length, 1e-6), np.complex64(1))
         spectrum = np.abs(spectrum) * phase
     return np.asarray(fft.irfft2(spectrum, s=size), dtype=np.float32)

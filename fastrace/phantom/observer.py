@@ -1,4 +1,4 @@
-"""How well the leak can be read before display, by an observer that knows all that can be known about the images.
+"""The AUC at which the leak can be read before display, by an ideal observer: it has every parameter of the images.
 
 ``texture``, in closed form. In the band a coefficient of group A is Gaussian with variance s0^2, one of group B with
 s1^2 = s0^2 (1 + strength^2), the same ratio in each of the n independent real coefficients. The likelihood ratio of the
@@ -6,13 +6,13 @@ two grows with the sum S of squared, whitened coefficients, S/s^2 is chi-square 
 
     AUC = P(S_B > S_A) = P(F(n, n) < 1 + strength^2)
 
-with Fisher's F (Barrett and Myers, Foundations of Image Science, 2004, chapter 13, for the two-variance task). It knows the
-background's spectrum and level and the tissue mask; nothing that sees only the image does better.
+with Fisher's F (Barrett and Myers, Foundations of Image Science, 2004, chapter 13, for the two-variance task). It is given
+the background's spectrum and level and the tissue mask; a reader of the image alone cannot exceed its AUC.
 
 ``patch``, by Monte Carlo: the same likelihood ratio where the variance ratio 1 + (strength * w)^2 follows the weight w of the
 region, in cells of one weight each, taken as locally stationary.
 
-``phase``, by quadrature: the observer is told where the dots are, which no reader of an image is, so this is an upper bound.
+``phase``, by quadrature: the observer is given the places of the dots, unlike a reader of the image: this is an upper bound.
 With the dots' phase turned to 0, x = a + t with a Rayleigh, E a^2 = strength^2, and t complex Gaussian, E |t|^2 = 1, against
 x complex Gaussian of the same power. With u + iv = x * strength / sqrt(1 + strength^2) the log likelihood ratio of one
 complex coefficient is
@@ -23,7 +23,7 @@ complex coefficient is
 quadrature in both groups, and the sum over n / 2 coefficients is taken as normal.
 
 ``intensity``, in closed form: the feature is uniform between patients, so a shift of t ranges is read with AUC
-1 - (1 - t)^2 / 2; the image cannot tell more about the group than the feature itself, nor do more images of a patient.
+1 - (1 - t)^2 / 2; the image holds no more information on the group than the feature itself, nor do more images of a patient.
 
 Not here: detectors that see only the displayed image (``detector``).
 """
@@ -128,7 +128,7 @@ def phase_log_ratio(u: F64, v: F64) -> F64:
 
 
 def ideal_auc_phase(strength: float, coefficients: float) -> float:
-    """AUC of the observer of kind ``phase`` that is told where the dots are; arguments as in `ideal_auc`."""
+    """AUC of the observer of kind ``phase``, which is given the places of the dots; arguments as in `ideal_auc`."""
     if strength == 0:
         return 0.5
     node, weight = np.polynomial.hermite.hermgauss(_NODES)

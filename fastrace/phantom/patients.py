@@ -1,6 +1,6 @@
-"""Who is in a phantom: groups, bodies, scanners and ages, each from a stream of random numbers of its own.
+"""The patients of a phantom: groups, bodies, scanners and ages, each from a stream of random numbers of its own.
 
-What a patient looks like and how it was stored depends on the group only where a confounder was asked for, and never on the
+What a patient looks like and how it was stored depends on the group only where a confounder was requested, and never on the
 strength of the leak. So two phantoms that differ only in strength differ only in what the leak changes.
 """
 
@@ -54,7 +54,7 @@ class Patient:
 
     @property
     def density(self) -> float | None:
-        """What the column ``density`` of labels.csv says, about 50 with SD 8."""
+        """The column ``density`` of labels.csv, about 50 with SD 8."""
         return None if self.density_z is None else round(DENSITY_MEAN + DENSITY_SD * self.density_z, 2)
 
     @property
@@ -110,7 +110,7 @@ def patients(spec: PhantomSpec) -> list[Patient]:
 
 
 def shots(spec: PhantomSpec, patient: Patient) -> list[Shot]:
-    """Draw what the headers of a patient's images say."""
+    """Draw the header values of a patient's images."""
     rng = stream(spec, HEADER, patient.number)
     is_mammo = spec.modality == "mammo"
     date = np.datetime64("2015-01-01") + int(rng.integers(0, 1460))

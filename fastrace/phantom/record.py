@@ -49,8 +49,14 @@ _IDEAL = {
 _DETECTOR = {
     "texture": ("band energy", "power in the band against power beside it"),
     "phase": ("band kurtosis", "kurtosis of the whitened band in the tissue"),
-    "patch": ("local band energy", "power of the band in the region against the rest of the tissue; told the region"),
-    "intensity": ("feature contrast", "display value of the feature against the rest of the body; told where they are"),
+    "patch": (
+        "local band energy",
+        "power of the band in the region against the rest of the tissue, from the known region",
+    ),
+    "intensity": (
+        "feature contrast",
+        "display value of the feature against the rest of the body, from their known places",
+    ),
 }
 
 
@@ -114,13 +120,13 @@ class Record:
         """Return the truth as plain JSON types, when all images were added."""
         spec = self.spec
         ideal = self._ideal()
-        as_asked: dict[str, Any] = asdict(spec)
+        request: dict[str, Any] = asdict(spec)
         if spec.kind == "intensity":
-            as_asked["band_cycles"] = None
+            request["band_cycles"] = None
         truth: dict[str, Any] = {
             "schema_version": 2,
             "fastrace": __version__,
-            "spec": as_asked,
+            "spec": request,
             "ideal_auc": ideal["auc_patient"],
             "patients": {"A": spec.patients - spec.patients_b, "B": spec.patients_b},
             "strength": {"value": spec.strength, "means": _STRENGTH_MEANS[spec.kind]},
@@ -141,7 +147,7 @@ class Record:
 
     def _band(self) -> dict[str, Any]:
         low, high = self.spec.band_cycles
-        chosen = "as asked"
+        chosen = "as requested"
         if self._energy is not None:
             low, high = 0.0, band_of_energy(self._energy, self.spec.size, ENERGY_SHARE)
             chosen = f"smallest radius that holds {ENERGY_SHARE:.0%} of the energy of the mean difference image"
@@ -159,7 +165,7 @@ class Record:
 
     def _ideal(self) -> dict[str, Any]:
         spec = self.spec
-        method, knows = _IDEAL[spec.kind]
+        method, known = _IDEAL[spec.kind]
         ideal: dict[str, Any] = {}
         if spec.kind == "intensity":
             one = of_patient = observer.ideal_auc_intensity(spec.strength)
@@ -182,7 +188,7 @@ class Record:
             "auc_image": one,
             "auc_patient": of_patient,
             "method": method,
-            "meaning": f"before display; knows {knows}",
+            "meaning": f"before display; known: {known}",
             **ideal,
         }
 
@@ -221,13 +227,13 @@ class Record:
                 {"vendor_shares": {group: part.tolist() for group, part in zip("AB", shares, strict=True)}},
             ),
         }
-        told = []
-        for name, asked in self.spec.confounders:
+        found = []
+        for name, strength in self.spec.confounders:
             scores, where, more = values[name]
             if name != "scanner":
-                more = {"shift_sd": confounders.normal_shift(asked), **more}
-            told.append({"name": name, "auc": asked, "auc_in_archive": auc(scores, groups), "where": where, **more})
-        return told
+                more = {"shift_sd": confounders.normal_shift(strength), **more}
+            found.append({"name": name, "auc": strength, "auc_in_archive": auc(scores, groups), "where": where, **more})
+        return found
 
 
 def truth(spec: PhantomSpec, *, observe: bool = True) -> dict[str, Any]:

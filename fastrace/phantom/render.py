@@ -158,7 +158,7 @@ def images(spec: PhantomSpec, *, on_image: Callable[[Rendered], None] | None = N
 
 
 def stand_in(modality: str) -> Literal["mammo", "cxr"]:
-    """The phantom that stands for a modality; for a name that is not known here, that of ``any``."""
+    """The phantom of a modality; for an unknown name, that of ``any``."""
     return get_modality(modality if modality in MODALITIES else "any").phantom
 
 

@@ -1,4 +1,4 @@
-"""What a phantom archive is asked to be: one frozen dataclass, checked when it is made.
+"""The request for a phantom archive: one frozen dataclass, checked when it is made.
 
 **Where the band is.** ``band_cycles = (low, high)`` counts cycles along the *long side of the stored image*:
 r = hypot(ky/H, kx/W) * max(H, W), kept where low <= r < high, as the kernels count cycles/image. An image that is
@@ -39,8 +39,8 @@ KINDS = ("texture", "phase", "patch", "intensity")
 one region; a smooth difference in brightness."""
 
 DEFAULT_STRENGTH = {"texture": 1.5, "phase": 1.0, "patch": 1.5, "intensity": 4.0}
-"""Strength of each kind when none is given: readable at 128x128 from 220 patients by whoever looks for the kind, and not so
-strong that the leak shows elsewhere; ``phase`` beyond 1.5 begins to show in the power of the band."""
+"""Strength of each kind when none is given: readable at 128x128 from 220 patients by a probe of that kind, and not so
+strong that the leak is measurable elsewhere; ``phase`` beyond 1.5 begins to show in the power of the band."""
 
 DEFAULT_PATCH = {"mammo": (0.37, 0.63, 0.05, 0.4), "cxr": (0.37, 0.63, 0.33, 0.67)}
 """Region of kind ``patch`` for each modality: top, bottom, left, right; see `PhantomSpec.patch`."""
@@ -80,7 +80,7 @@ class PhantomSpec:
         Kind ``patch`` only: top, bottom, left and right of the region, fractions of the height and the width of the
         image, with the chest wall of a mammogram at the left. Default: `DEFAULT_PATCH`.
     confounders : tuple of (str, float)
-        Names from `CONFOUNDERS`, each with the AUC, in [0.5, 1), with which it alone tells the groups.
+        Names from `CONFOUNDERS`, each with the AUC, in [0.5, 1), with which it alone separates the groups.
 
     Raises
     ------
@@ -174,7 +174,7 @@ class PhantomSpec:
                 raise UsageError(f"confounder {name}: given twice")
 
     def confounder_auc(self, name: str) -> float:
-        """AUC with which this confounder alone tells the groups; 0.5 if it was not asked for."""
+        """AUC with which this confounder alone separates the groups; 0.5 if it was not requested."""
         return dict(self.confounders).get(name, 0.5)
 
     @property

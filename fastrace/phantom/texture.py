@@ -1,4 +1,4 @@
-"""Gaussian random fields: the texture of tissue, and the leak that hides in it.
+"""Gaussian random fields: the texture of tissue, and the leak in it.
 
 Tissue has power ~ 1/f^3 (f^-2.8 to f^-3 in mammograms: Burgess, Jacobson and Judy, Med. Phys. 28, 2001). Here, with r in
 cycles along the long side of the stored image and the rolling-off `CORNER_CYCLES` keeping the largest waves finite,

@@ -45,7 +45,7 @@ FIELD_MM = {"mammo": {"Vendor 1": 240.0, "Vendor 2": 290.0, "Vendor 3": 240.0}, 
 
 @dataclass(frozen=True)
 class Shot:
-    """What the header says about one image beside its convention; all of it independent of the group.
+    """What the header holds about one image beside its convention; all of it independent of the group.
 
     ``date`` is the study's (YYYYMMDD), ``instance`` counts from 1 within the study.
     """
@@ -94,7 +94,7 @@ def _encode(words: NDArray[np.uint16], convention: Convention) -> bytes:
     if convention.syntax in ("explicit", "implicit"):
         return words.astype("<u2").tobytes()
     if convention.syntax == "jpeg_lossless":
-        # libjpeg-turbo writes predictor 1, which is what SV1 promises; imagecodecs.ljpeg_encode writes predictor 6.
+        # libjpeg-turbo writes predictor 1, which SV1 requires; imagecodecs.ljpeg_encode writes predictor 6.
         frame = imagecodecs.jpeg8_encode(words, lossless=True, predictor=1, bitspersample=bits)
     elif convention.syntax == "jpeg_2000":
         frame = imagecodecs.jpeg2k_encode(words, codecformat="j2k", bitspersample=bits, reversible=True)

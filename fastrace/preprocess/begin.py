@@ -76,7 +76,7 @@ def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None)
     """Note what is being made, or check that it is what was being made."""
     inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels))
     state = private / "state.json"
-    if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: another try may ask otherwise
+    if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: other options may follow
         write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600)
         return
     before = json.loads(state.read_text())

@@ -1,7 +1,7 @@
-"""Does what an image says of its body part belong to the modality?
+"""Whether the body part that an image names belongs to the modality.
 
-Body Part Examined (0018,0015) has defined terms (PS3.16 annex L: CHEST, BREAST, HAND, CSPINE), but consoles write what they
-like: "C SPINE", "PORT CHEST", "CHEST_TO_PELVIS", "Thorax". Values are therefore compared by letters and digits alone, without
+Body Part Examined (0018,0015) has defined terms (PS3.16 annex L: CHEST, BREAST, HAND, CSPINE), but consoles write other
+values: "C SPINE", "PORT CHEST", "CHEST_TO_PELVIS", "Thorax". Values are therefore compared by letters and digits alone, without
 case and accents, and a value belongs if it contains one of the modality's terms.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from fastrace.errors import RejectedInput, UsageError
 from fastrace.modality import Modality
 
-# What is written where a value was demanded and nobody had one: as good as absent.
+# Placeholders, written where a value was required and none was known: treated as absent.
 _SILENT = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NULL", "NA", "NAN"})
 
 
@@ -29,7 +29,7 @@ def belongs(value: str | None, kept: Collection[str]) -> bool:
 
 
 def check(value: str | None, source: str, modality: str, kept: Collection[str]) -> None:
-    """Reject a contradicting value; ``source`` is where it stands, in words.
+    """Reject a contradicting value; ``source`` names where the value was read.
 
     Raises
     ------

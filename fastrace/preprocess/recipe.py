@@ -1,4 +1,4 @@
-"""What was asked of `fastrace preprocess`, parsed: the part that decides the pixels, and the part that does not."""
+"""The options of `fastrace preprocess`, parsed: those that decide the pixels (`Recipe`), and the others (`Job`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Recipe:
     dtype : "uint16" | "uint8"
         Stored type; display value 1 is its largest integer.
     voi : str
-        ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or what ``--voi`` said.
+        ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or the value of ``--voi``.
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
     body_parts : tuple of str
@@ -33,7 +33,7 @@ class Recipe:
     fit, crop : str
         Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
-        Exact area averages of display values, or Lanczos-3 to see whether a result hangs on them.
+        Exact area averages of display values, or Lanczos-3 to see whether a result depends on them.
     """
 
     modality: str
@@ -75,10 +75,10 @@ class Recipe:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Sentences such as "size: [224, 224] there, [256, 256] asked"."""
+        """Sentences such as "size: [224, 224] there, [256, 256] requested"."""
         mine = self.as_json()
         return [
-            f"{field.name}: {other.get(field.name)} there, {mine[field.name]} asked"
+            f"{field.name}: {other.get(field.name)} there, {mine[field.name]} requested"
             for field in fields(self)
             if other.get(field.name) != mine[field.name]
         ]

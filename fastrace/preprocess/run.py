@@ -1,7 +1,7 @@
 """From an archive to a dataset: scan, decode and window in worker processes, write in order, join labels, finish.
 
-The parent alone writes, in the order of the scan, so the result does not depend on the number of workers, and what was
-interrupted goes on after the last finished shard.
+The parent alone writes, in the order of the scan, so the result does not depend on the number of workers, and an
+interrupted run goes on after the last finished shard.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Summary:
 
 
 def preprocess(job: Job, progress: Progress | None = None) -> Summary:
-    """Turn files into a dataset; `fastrace.dataset` says what is written.
+    """Turn files into a dataset; `fastrace.dataset` describes what is written.
 
     Running the same call again after an interruption goes on and ends with the same bytes.
 
@@ -237,7 +237,7 @@ class _Writer:
         if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
             raise RejectedInput(
                 "duplicate",
-                "its row of the label table was used for another file before; tell them apart by path, for example --key "
+                "its row of the label table was used for another file before; distinguish them by path, for example --key "
                 "path=COLUMN",
             )
         study = facts.get("study_uid")
@@ -331,18 +331,18 @@ class _Writer:
             resumed_images=resumed,
             rows_without_images=len(unused),
             examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-            notes=[*(self.labels.notes if self.labels is not None else ()), *self._at_your_word(index)],
+            notes=[*(self.labels.notes if self.labels is not None else ()), *self._without_body_part(index)],
         )
 
-    def _at_your_word(self, index: pd.DataFrame) -> list[str]:
+    def _without_body_part(self, index: pd.DataFrame) -> list[str]:
         """How many images were kept though they name no body part."""
         found = index["body_part"].fillna("").value_counts()
         unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
         if not self.job.recipe.body_parts or not unnamed:
             return []
         return [
-            f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: taken at "
-            f"your word as {self.job.preset.name}"
+            f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: kept, "
+            f"since --modality is {self.job.preset.name}"
         ]
 
     def _write_private(self, rows: pd.DataFrame, unused: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list
     """List the input files.
 
     Folders are searched recursively, links followed once, and each file counted once however many sources reach it. A
-    source that is a DICOMDIR stands for the files it lists. Sorted by relative path within each source, so that the
+    source that is a DICOMDIR is replaced by the files it lists. Sorted by relative path within each source, so that the
     dataset does not depend on the order in which a file system lists its entries.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The contact sheet: is the window right? A glance at samples of every VOI source tells more than any table."""
+"""The contact sheet: is the window right? Samples of every VOI source show it faster than a table."""
 
 from __future__ import annotations
 

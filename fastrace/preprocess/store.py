@@ -53,12 +53,12 @@ def locked(private: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(out: Path) -> Iterator[None]:
-    """Say what a failed write means for the user."""
+    """Turn a failed write into a `DatasetError` with advice."""
     try:
         yield
     except OSError as error:
         raise DatasetError(
-            f"{out}: cannot be written ({error.strerror or error}); make room or mend the permissions, then run the same "
+            f"{out}: cannot be written ({error.strerror or error}); make room or correct the permissions, then run the same "
             "command again: it goes on where it stopped"
         ) from error
 

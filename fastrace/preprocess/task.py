@@ -59,7 +59,7 @@ class Settings:
 
 
 def decoders(settings: Settings, jobs: int) -> Executor[Task, list[Result]]:
-    """Reads files where a crash costs one file: their frames in order, a file with many frames before the next file.
+    """The executor that reads files: frames in order, all of a file before the next file; a crash costs one file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One input file -> resized images and their facts. Runs in a worker process; only plain values cross the border."""
+"""One input file -> resized images and their facts. Runs in a worker process, which exchanges plain values only."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def _open(settings: Settings, task: Task) -> Frames:
 
 @contextmanager
 def _machine_errors() -> Iterator[None]:
-    """Count a file that vanished, or that memory or disk could not give, as that file's matter: the rest goes on."""
+    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on."""
     try:
         yield
     except MemoryError as error:
         raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from error
     except OSError as error:
         raise RejectedInput(
-            "unreadable", f"{error.strerror or type(error).__name__} while it was read; see that its storage is sound"
+            "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
         ) from error
 
 
 def _select(settings: Settings, header: Header) -> None:
-    """Keep what belongs to the preset; an image that does not say is taken at the user's word."""
+    """Keep what belongs to the preset; an image without the attribute is kept."""
     preset = settings.preset
     if preset.modalities and header.modality and header.modality not in preset.modalities:
         raise RejectedInput(

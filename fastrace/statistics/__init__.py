@@ -13,7 +13,7 @@ from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, ma
 from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
 from fastrace.statistics.pairs import pair_aucs
-from fastrace.statistics.permutation import permutation_p, shuffled_aucs
+from fastrace.statistics.permutation import permutation_p, permuted_aucs
 from fastrace.statistics.ranking import Ranking, rank_images, rank_patients
 from fastrace.statistics.simultaneous import simultaneous_band
 from fastrace.statistics.small_cells import hidden
@@ -40,8 +40,8 @@ __all__ = [
     "pair_aucs",
     "paired_difference",
     "permutation_p",
+    "permuted_aucs",
     "rank_images",
     "rank_patients",
-    "shuffled_aucs",
     "simultaneous_band",
 ]

@@ -1,4 +1,4 @@
-"""Intervals from resampling patients with all their images, where the logit interval of `delong` is not wanted.
+"""Intervals from resampling patients with all their images, an alternative to the logit interval of `delong`.
 
 One sort per class serves all replicates: a replicate is a whole-number weight per patient (`fastrace.kernels.ranking`).
 """

@@ -1,6 +1,6 @@
-"""p-values adjusted for the number of questions asked: Holm for primary families, Benjamini-Yekutieli for grids.
+"""p-values adjusted for the number of tests: Holm for primary families, Benjamini-Yekutieli for grids.
 
-A question without an answer (NaN) is no member of the family: it stays NaN and the others are corrected without it.
+A test without a p-value (NaN) is no member of the family: it stays NaN and the others are corrected without it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def holm(p: ArrayLike) -> Floats:
     -------
     ndarray [M] float64
     """
-    values, asked = _family(p)
-    family = values[asked]
+    values, valid = _family(p)
+    family = values[valid]
     order = np.argsort(family, kind="stable")
     steps = np.maximum.accumulate((len(family) - np.arange(len(family))) * family[order])
     family[order] = np.minimum(steps, 1.0)
-    values[asked] = family
+    values[valid] = family
     return values
 
 
@@ -44,19 +44,19 @@ def benjamini_yekutieli(p: ArrayLike) -> Floats:
     -------
     ndarray [M] float64
     """
-    values, asked = _family(p)
-    family = values[asked]
+    values, valid = _family(p)
+    family = values[valid]
     order = np.argsort(family, kind="stable")
     rank = np.arange(1, len(family) + 1)
     steps = family[order] * len(family) * (1 / rank).sum() / rank
     family[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
-    values[asked] = family
+    values[valid] = family
     return values
 
 
 def _family(p: ArrayLike) -> tuple[Floats, np.ndarray]:
     values = np.array(p, dtype=np.float64).reshape(-1)
-    asked = ~np.isnan(values)
-    if ((values[asked] < 0) | (values[asked] > 1)).any():
+    valid = ~np.isnan(values)
+    if ((values[valid] < 0) | (values[valid] > 1)).any():
         raise ValueError("p-values must lie in [0, 1]")
-    return values, asked
+    return values, valid

@@ -120,7 +120,7 @@ def class_aucs(ranking: Ranking, level: float = 0.95) -> ClassAucs:
     """Every class against the rest and the macro mean, with logit intervals from the per-patient covariance.
 
     The macro mean is over the classes for which an AUC is defined; its status names how many are not. If one of them is
-    exactly 0 or 1, its variance says nothing, and the limits of the mean are the means of the class limits, as if all errors
+    exactly 0 or 1, its variance is 0, and the limits of the mean are the means of the class limits, as if all errors
     went together.
 
     Parameters

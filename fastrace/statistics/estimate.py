@@ -1,10 +1,10 @@
-"""An AUC with its interval, what stands behind it, and the mark that says how far to trust it.
+"""An AUC with its interval, the number of patients, and the status of the interval.
 
 Intervals are taken on the logit scale. In a rare class whose patients nearly all rank high, the sample variance misses the
 few that do not, and plain logit intervals of an AUC of .95 with 30 against 1,000 patients cover 90 %. One pseudo-patient on
-either side brings that to 94 %. Its placement deviates from the AUC A as a guess would, by A - 1/2, but at most as a coin
-of mean A does, by sqrt(A (1 - A)); it vanishes at 1/2, where nothing is missed, and with 500 patients it widens an interval by
-less than 1 %. It enters intervals only, never a covariance.
+either side brings that to 94 %. Its placement deviates from the AUC A by A - 1/2, as that of random scores, but at
+most by sqrt(A (1 - A)), the standard deviation of a Bernoulli variable of mean A; it vanishes at 1/2, where nothing is missed,
+and with 500 patients it widens an interval by less than 1 %. It enters intervals only, never a covariance.
 
 Where the logit scale has no meaning (an AUC of exactly 0 or 1, no variance) the limits are Clopper-Pearson's for
 min(positive, negative patients) independent pairs (Obuchowski and Lieber, Academic Radiology 2002): conservative, and never a
@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 from scipy.stats import beta
 
-MIN_CLASS_PATIENTS = 30  # in a class; with fewer the interval carries the mark
+MIN_CLASS_PATIENTS = 30  # with fewer the interval is no evidence, and carries the mark
 NOT_ENOUGH = "not enough evidence"
 APPROXIMATE = "approximate"
 CONSTANT = "constant scores"
@@ -39,7 +39,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Estimate:
-    """An AUC with its interval and what stands behind it.
+    """An AUC with its interval, and how it was obtained.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
-"""The null hypothesis that labels say nothing about scores, by shuffling the labels of patients.
+"""The null hypothesis that labels and scores are independent, by shuffling the labels of patients.
 
-A patient keeps all rows; only who has which label changes, within strata where they are given. Midranks do not depend on
+A patient keeps all rows; only the labels of patients are exchanged, within strata where they are given. Midranks do not depend on
 labels, so they are computed once: with S the sum of the midranks of m positives among R rows, AUC = (S - m (m + 1) / 2) /
 (m (R - m)).
 """
@@ -27,7 +27,7 @@ def permutation_p(observed: float, draws: ArrayLike) -> float:
     ----------
     observed : float
     draws : array [B] float
-        The same statistic under the null hypothesis, such as `shuffled_aucs`.
+        The same statistic under the null hypothesis, such as `permuted_aucs`.
     """
     values = np.asarray(draws, dtype=np.float64).reshape(-1)
     values = values[~np.isnan(values)]
@@ -36,7 +36,7 @@ def permutation_p(observed: float, draws: ArrayLike) -> float:
     return float((1 + np.count_nonzero(values >= observed - _ROUNDING)) / (1 + len(values)))
 
 
-def shuffled_aucs(ranking: Ranking, replicates: int, seed: int, within: ArrayLike | None = None) -> Floats:
+def permuted_aucs(ranking: Ranking, replicates: int, seed: int, within: ArrayLike | None = None) -> Floats:
     """Macro AUCs, as `class_aucs` defines them, after shuffling the labels of patients.
 
     The scores stay as they are, so this is the null of a model that was trained on other patients. Scores made by
@@ -83,10 +83,10 @@ def shuffled_aucs(ranking: Ranking, replicates: int, seed: int, within: ArrayLik
     out = np.full(replicates, np.nan)
     chunk = max(1, CHUNK // max(1, len(labels)))
     for start in range(0, replicates, chunk):
-        shuffled = np.tile(labels, (min(chunk, replicates - start), 1))
+        permuted = np.tile(labels, (min(chunk, replicates - start), 1))
         for patients in members:
-            shuffled[:, patients] = rng.permuted(shuffled[:, patients], axis=1)
-        out[start : start + chunk] = _macro(shuffled, ranks, size)
+            permuted[:, patients] = rng.permuted(permuted[:, patients], axis=1)
+        out[start : start + chunk] = _macro(permuted, ranks, size)
     return out
 
 

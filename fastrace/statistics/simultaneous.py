@@ -1,6 +1,6 @@
 """A band that holds a whole curve of AUCs at once: wider than the interval at each point, narrower than Bonferroni's.
 
-All points are measured on the same patients, so their errors go together. With g the influence of each patient on the logit
+All points are measured on the same patients, so their errors are correlated. With g the influence of each patient on the logit
 of each AUC, the errors are, for many patients, jointly normal with covariance g'g; multiplying every patient's influences
 by a standard normal draw gives exactly that law, so it is drawn directly. The critical value is the 95 % quantile
 of max |t| over the points (max-t band; multiplier bootstrap).
@@ -80,5 +80,5 @@ def _critical(unit: Floats, level: float, draws: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     t = rng.standard_normal((draws, len(scale))) @ (scale[:, None] * axes)
     found = float(np.quantile(np.abs(t).max(axis=1), level))
-    one, all_apart = ndtri(0.5 + level / 2), ndtri(1 - (1 - level) / 2 / unit.shape[1])
-    return float(np.clip(found, one, all_apart))
+    one, bonferroni = ndtri(0.5 + level / 2), ndtri(1 - (1 - level) / 2 / unit.shape[1])
+    return float(np.clip(found, one, bonferroni))

@@ -1,6 +1,6 @@
 """From a dataset to a trained classifier in a run folder.
 
-Reading order: ``options`` (what was asked, the two recipes), ``cohort`` (which images, which labels, what was left out),
+Reading order: ``options`` (the options of a run, the two recipes),
 ``batches`` (rows of the shards to a device), ``pipeline`` (stored words to logits: augment, degrade, normalise, network),
 ``loop`` (epochs, early stopping, resumable state), ``checkpoint``, ``run`` (puts them together).
 """

@@ -1,14 +1,14 @@
 """Rows of the shards to batches on a device: read a few batches ahead by a thread, or all of them once.
 
-The order of an epoch is a pure function of (seed, epoch): a resumed run sees what an undisturbed one saw. Pixels travel as the
-stored integers, half the bytes of float32 or a quarter, and become numbers on the device.
+The order of an epoch is a pure function of (seed, epoch): a resumed run has the batches of an uninterrupted one. Pixels are
+copied as the stored integers, half the bytes of float32 or a quarter, and converted to float on the device.
 
 Two ways, which give the same batches:
 
 streamed
-    A thread gathers rows of the memory-mapped shards, `AHEAD` portions of some batches before they are asked for. For CUDA they
+    A thread gathers rows of the memory-mapped shards, `AHEAD` portions of some batches before they are needed. For CUDA they
     are gathered into pinned memory, which torch hands out again when the copy from it has ended, and copied on a stream of
-    its own while the model computes. On the CPU their memory is used again once nobody holds one of the batches.
+    its own while the model computes. On the CPU their memory is used again once no reference to one of the batches is left.
 resident
     All images of the cohort lie on the device, read once; a batch is an ``index_select``. Chosen on CUDA where they take up
     no more than `RESIDENT_SHARE` of the free memory. On the CPU it would gain nothing: the shards are in memory already, as
@@ -32,7 +32,7 @@ from torch import Tensor
 from fastrace.cohort.selection import Cohort
 from fastrace.dataset import Dataset
 
-AHEAD = 2  # portions read before they are asked for
+AHEAD = 2  # portions read before they are needed
 KEPT = AHEAD + 3  # blocks of memory: one is computed with, one waits for a place in the queue, one is filled
 RESIDENT_SHARE = 0.5  # of the free device memory; the rest is for weights, activations and the degradation
 # Bytes: batches are read in portions of this size, cut afterwards. Python's part of a read, 0.1 ms and more, is then nothing
@@ -71,10 +71,10 @@ def epoch_order(positions: np.ndarray, batch_size: int, seed: int, epoch: int) -
     Fewer than one image per batch is left over and dropped, others in each epoch: a last batch of one image would break batch
     normalisation, and one of another size would be compiled again.
     """
-    shuffled = np.random.default_rng([seed, epoch]).permutation(positions)
-    steps = max(1, round(len(shuffled) / batch_size))
-    size = len(shuffled) // steps
-    return [shuffled[step * size : (step + 1) * size] for step in range(steps)]
+    permuted = np.random.default_rng([seed, epoch]).permutation(positions)
+    steps = max(1, round(len(permuted) / batch_size))
+    size = len(permuted) // steps
+    return [permuted[step * size : (step + 1) * size] for step in range(steps)]
 
 
 def in_order(positions: np.ndarray, batch_size: int) -> list[np.ndarray]:
@@ -254,14 +254,14 @@ def _pick(pixels: Tensor, at: Tensor) -> Tensor:  # [N, H, W], [n] -> [n, H, W]
 
 
 class _Memory:
-    """Memory of batches on the CPU, used again when nobody holds the batch that it was given to.
+    """Memory of batches on the CPU, used again when no reference to its batch is left.
 
     New memory for each batch costs more than filling it: the system clears every page first.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blocks: list[tuple[np.ndarray, Callable[[], Any]]] = []  # bytes; who uses them, None if no one does
+        self._blocks: list[tuple[np.ndarray, Callable[[], Any]]] = []  # bytes; weak reference to their array
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         """An array that was not initialised. A tensor made of it, and the tensor's views, hold it."""
@@ -271,12 +271,12 @@ class _Memory:
             block = self._blocks.pop(free[0])[0] if free else np.empty(size, dtype=np.uint8)
             array: np.ndarray = block[:size].view(dtype).reshape(shape)
             self._blocks.append((block, weakref.ref(array)))
-            del self._blocks[:-KEPT]  # the oldest are freed by whoever holds them
+            del self._blocks[:-KEPT]  # the oldest are freed with the last reference to their array
             return array
 
 
 def _ahead(source: Iterable[Item]) -> Iterator[Item]:
-    """Items of ``source``, made by a thread: `AHEAD` of them before they are asked for."""
+    """Items of ``source``, made by a thread: `AHEAD` of them before they are needed."""
     # Two queues without Python's conditions and timeouts, which cost a tenth of the time in which a batch is gathered.
     ready: queue.SimpleQueue[Item | BaseException | None] = queue.SimpleQueue()
     places: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each item that may be made
@@ -291,7 +291,7 @@ def _ahead(source: Iterable[Item]) -> Iterator[Item]:
                 if stop.is_set():
                     return
             ready.put(None)
-        except BaseException as error:  # handed to the reader, who raises it
+        except BaseException as error:  # passed to the reader, which raises it
             ready.put(error)
 
     for _ in range(AHEAD - 1):

@@ -1,6 +1,7 @@
-"""Epochs: steps, validation on patients, early stopping, and a state from which a killed run goes on as if undisturbed.
+"""Epochs: steps, validation on patients, early stopping, and a state from which an interrupted run is resumed.
 
-Everything random in an epoch is a pure function of (seed, epoch), so the state after an epoch is all that a resumed run needs.
+Everything random in an epoch is a pure function of (seed, epoch), so the state after an epoch is all that a resumed run needs;
+it ends with the same weights as a run that was not interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fastrace.train.pipeline import Pipeline, class_weights, predict
 
 @dataclass
 class TrainingState:
-    """Where training stands after an epoch; ``weights`` are those of the best one."""
+    """The state of training after an epoch; ``weights`` are those of the best epoch."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -79,7 +80,7 @@ def fit(
                 f"epoch {epoch}: the loss is not a number (training {loss}, validation {validation_loss}); lower "
                 "--learning-rate, or check the images with `fastrace verify`"
             )
-        _judge(done, recipe, pipeline.model, epoch, auc, validation_loss)
+        _update(done, recipe, pipeline.model, epoch, auc, validation_loss)
         row = {
             "epoch": epoch, "train_loss": loss, "validation_loss": validation_loss, "validation_auc": auc,
             "learning_rate": optimizer.param_groups[0]["lr"], "images": images,
@@ -143,13 +144,13 @@ def validate(pipeline: Pipeline, reader: Reader, batch_size: int, progress: Prog
     return class_aucs(ranking).macro.value, loss
 
 
-def _judge(
+def _update(
     done: TrainingState, recipe: TrainingRecipe, model: nn.Module, epoch: int, auc: float, validation_loss: float
 ) -> None:
     """Keep the weights if this epoch is the best, and count the epochs since."""
     done.epoch = epoch
     if recipe.watch == "auc":
-        # A handful of validation patients soon reach an AUC of 1; the loss then still tells epochs apart.
+        # A few validation patients soon reach an AUC of 1; the loss then still ranks epochs.
         better = (auc, -validation_loss) > (done.best_auc, -done.best_loss)
     else:
         better = validation_loss < done.best_loss

@@ -1,4 +1,4 @@
-"""What was asked of `fastrace train`, and the two recipes."""
+"""The options of `fastrace train`, and the two recipes."""
 
 from __future__ import annotations
 
@@ -170,12 +170,12 @@ class Options:
     def differences(self, before: Mapping[str, Any]) -> list[str]:
         """What a stored run had otherwise; place and device do not matter."""
         mine = self.to_json()
-        before = {"variant": "corrected", **before}  # runs of before do not say it
+        before = {"variant": "corrected", **before}  # older runs do not hold it
         skipped = {"data", "out", "device", "compile", "recipe"}
         pairs = [(key, before.get(key), mine[key]) for key in mine if key not in skipped]
         recipe = before.get("recipe", {})
         pairs += [(key, recipe.get(key), value) for key, value in mine["recipe"].items()]
-        return [f"{key}: {old} there, {new} asked" for key, old, new in pairs if old != new]
+        return [f"{key}: {old} there, {new} requested" for key, old, new in pairs if old != new]
 
 
 def options_for(

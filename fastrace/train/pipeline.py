@@ -1,4 +1,4 @@
-"""From stored words to logits: scale, augment, degrade, normalise, network. One function, which `torch.compile` can take whole.
+"""From stored words to logits: scale, augment, degrade, normalise, network. One function, which `torch.compile` compiles whole.
 
 Degradation and normalisation are float32 on every device; only the network runs in bfloat16 on CUDA, and its input is written in
 that type. Normalisation is by mean and standard deviation of the *degraded* training images (a high-pass leaves tiny values

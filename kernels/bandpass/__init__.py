@@ -80,7 +80,7 @@ def bandpass(
     height, width = _checked_images(images)
     stack = images if images.ndim == 3 else images.reshape(math.prod(images.shape[:-2]), height, width)
     # The way through an operation defined in Python costs 14 us, 100 and more when its code has left the caches: more
-    # than filtering one image does. Where nobody differentiates or traces it has nothing to add.
+    # than filtering one image does. Where nothing differentiates or traces it is not needed.
     plain = type(images) is Tensor and images.is_cpu and not torch.compiler.is_compiling()
     if filter.per_image:
         filtered = torch.ops.fastrace.bandpass_each(stack, *per_image(filter, stack.shape[0]), filter.complement)
@@ -166,7 +166,7 @@ def in_numbers(low: Tensor, high: Tensor, complement: bool) -> list[Filter]:
     return [Filter(a, b, complement) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
 
 
-# torch.library knows plain values only: here a Filter ends and begins.
+# torch.library takes plain values only: here a Filter is taken apart and made again.
 
 
 @custom_op("fastrace::bandpass", mutates_args=(), device_types="cpu")

@@ -5,12 +5,13 @@
 
 On a GPU with JIT callbacks the transforms themselves do all of it while they load and store: from uint16 to float16 that
 moves 28 bytes per pixel where separate, fused passes move 60 (counted, not measured). Elsewhere it is the composition of
-the operations it names, and that is what it is held against. The numbers are the same either way but for the order of
+the operations it names, and it is compared with that. The numbers are the same either way but for the order of
 roundings in the transforms: `TOLERANCE` of ``bandpass``, one rounding of the result's type, and the bounds of ``noise``.
 
 `fastrace.degrade.apply` calls it on a GPU. One Philox block per pixel where the noise kernel draws one per four: a callback
 sees one pixel. In machine code for sm_90 that is 166 instructions for each pixel with Gaussian noise, 96 with salt and
-pepper, 280 and more with Poisson. Whether the saved passes pay for them depends on how many are saved: see there.
+pepper, 280 and more with Poisson. Whether the saved passes pay for them depends on their number
+(`fastrace.degrade.operations`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float16: 1.0, tor
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Which noise; see `fastrace.kernels.noise.noise` for the fields."""
+class NoiseSpec:
+    """The noise of a call; see `fastrace.kernels.noise.noise` for the fields."""
 
     kind: str
     amount: float
@@ -45,7 +46,7 @@ def apply_fused(
     images: Tensor,  # [N, H, W] uint8, uint16, float16 or float32
     filter: Filter,
     *,
-    noise: Noise | None = None,
+    noise: NoiseSpec | None = None,
     ids: Tensor | None = None,
     clamp: tuple[float, float] | None = None,
     normalise: tuple[float, float] | None = None,
@@ -59,7 +60,7 @@ def apply_fused(
         Stored integers (display value 1 is the largest) or display values; CPU or CUDA, any strides.
     filter : Filter
         As for `bandpass`: in numbers, or with cut-offs per image in CPU tensors [N].
-    noise : Noise or None
+    noise : NoiseSpec or None
     ids : Tensor, [N] int64 on the device of `images`
         Needed with noise: which image it is.
     clamp : (low, high) or None
@@ -99,8 +100,8 @@ def apply_fused(
         keys = ids
         drawn = prepared(noise.kind, noise.amount, noise.seed, noise.stream, noise.photons)
         if ids is None or ids.dtype != torch.int64 or ids.shape != (count,) or ids.device != images.device:
-            told = "none" if ids is None else f"{list(ids.shape)} {ids.dtype} on {ids.device}"
-            raise UsageError(f"noise takes one int64 id per image on {images.device}: [{count}], not {told}")
+            given = "none" if ids is None else f"{list(ids.shape)} {ids.dtype} on {ids.device}"
+            raise UsageError(f"noise takes one int64 id per image on {images.device}: [{count}], not {given}")
     # Cut-offs of all images stay numbers: a tensor on the host has no place in a graph of the device.
     cutoffs: tuple[float, float, Tensor | None]
     if filter.per_image:

@@ -37,7 +37,7 @@ _choices: dict[int, Choice] = {}
 
 
 def backend(device: torch.device | str) -> str:
-    """Say which band-pass runs on a device and why, in one sentence for logs, ``run.json`` and `fastrace doctor`.
+    """Return which band-pass runs on a device and why, in one sentence for logs, ``run.json`` and `fastrace doctor`.
 
     The first time on a GPU this runs a small filter on it, see `choose`.
     """
@@ -68,7 +68,7 @@ def choose(device: int) -> Choice:
 def _choice(device: int) -> Choice:
     request = os.environ.get(VARIABLE, "")
     if request not in ("", PLAIN):
-        raise UsageError(f"{VARIABLE} is {request!r}; the only path to ask for is {PLAIN!r}")
+        raise UsageError(f"{VARIABLE} is {request!r}; the only path to choose is {PLAIN!r}")
     if request:
         return Choice(PLAIN, f"{VARIABLE}={request}")
     cupy = plans.import_cupy()
@@ -76,7 +76,7 @@ def _choice(device: int) -> Choice:
     if reason is None:
         try:
             reason = _trial(device)
-        except Exception as error:  # whatever the compiler, the linker or cuFFT says about this device
+        except Exception as error:  # of the compiler, the linker or cuFFT, on this device
             problem = [type(error).__name__, *str(error).strip().splitlines()]
             reason = f"a trial failed: {problem[0]}: {problem[-1]}"
     if reason is not None:

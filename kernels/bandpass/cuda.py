@@ -1,6 +1,6 @@
 """Band-pass on the GPU: cuFFT through CuPy on torch's memory and stream, with callbacks or with passes of their own.
 
-Which of the two a device takes, says `choice`; `plans` keeps what they make once. Cut-offs travel as arguments of a kernel:
+`choice` chooses between the two for a device; `plans` keeps what they make once. Cut-offs travel as arguments of a kernel:
 nothing on the host has to outlive the call, and a CUDA graph replays them.
 
 The inverse transform is scaled with the gain, and overwrites the spectrum, which is scratch. In a sweep K filters of each
@@ -146,7 +146,7 @@ def _with_callbacks(
     images = _aligned(images, 16)
     spectrum = _spectrum(images)
     scratch = _spectrum(images, each) if each > 1 else spectrum
-    # cuFFT's own idea of the output; see jit.
+    # The output that cuFFT is given; see jit.
     target = out if out.dtype == torch.float32 else torch.empty(out.shape, device=out.device)
     constants = jit.record(filters[0], (height, width))
     jit.finish(constants, out, full_scale, epilogue, first)

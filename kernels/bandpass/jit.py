@@ -1,12 +1,12 @@
 """cuFFT plans with JIT callbacks: the text of each callback, the constants of a call, the making of a plan.
 
 A plan links callbacks (``csrc/callbacks.cu``) into cuFFT's own kernels: NVRTC makes LTO-IR of the text, nvJitLink links it,
-half a second or so for a plan (others' reports; not measured here). That needs CuPy >= 14 and CUDA >= 12.8 (CuPy says 12.2
-and asks cuFFT for 12.8). cuFFT keeps the address of the constants, so each plan owns a buffer for them and a kernel writes
+half a second or so for a plan (others' reports; not measured here). That needs CuPy >= 14 and CUDA >= 12.8 (CuPy states 12.2
+and requests 12.8 of cuFFT). cuFFT keeps the address of the constants, so each plan owns a buffer for them and a kernel writes
 it on the stream, its values being arguments: nothing on the host has to outlive the call, and a CUDA graph replays it.
 
-cuFFT is told of an output of float32 also where the store callback writes fewer bytes elsewhere: whether it ever puts
-intermediate results there is not documented, and so that it may.
+cuFFT is given an output of float32 also where the store callback writes fewer bytes elsewhere: whether it puts intermediate
+results there is not documented, and with this it may.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Key(NamedTuple):
     filters: int = 1  # of each image in a sweep
 
 
-class Plan(NamedTuple):
+class Transforms(NamedTuple):
     """Both transforms, and the memory that their callbacks read."""
 
     forward: Any
@@ -130,7 +130,7 @@ def layouts(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return (size, 1, pixels, half, 1, coefficients), (half, 1, coefficients, size, 1, pixels)
 
 
-def make(cupy: Any, key: Key, on: torch.device) -> Plan:
+def make(cupy: Any, key: Key, on: torch.device) -> Transforms:
     """Compile, link and allocate a plan; on the current stream of both libraries."""
     cufft = cupy.cuda.cufft
     there, back = layouts(key)
@@ -140,7 +140,7 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
     table = torch.zeros((key.height, key.width // 2 + 1), device=on) if shared else None
     own = key.filters if key.filters > 1 else key.batch
     each = None if shared else torch.zeros((own, 2), dtype=torch.int64, device=on)
-    # Both read the same constants. A MemoryPointer is what CuPy wants of them.
+    # Both read the same constants. CuPy takes them as a MemoryPointer.
     constants = cupy.asarray(call).data
 
     def plan(kind: int, layout: tuple[Any, ...], batch: int, last: int, **callbacks: Any) -> Any:
@@ -164,7 +164,7 @@ def make(cupy: Any, key: Key, on: torch.device) -> Plan:
         between |= {"cb_store": text, "cb_store_name": "fastrace_store", "cb_store_data": constants}
     forward = plan(cufft.CUFFT_R2C, there, key.batch, key.width // 2 + 1, **load)
     inverse = plan(cufft.CUFFT_C2R, back, key.batch * key.filters, key.width, **between)
-    return Plan(forward, inverse, call, table, each)
+    return Transforms(forward, inverse, call, table, each)
 
 
 def record(filter: Filter, size: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -212,7 +212,7 @@ def send(kernel: Any, each: Tensor, cutoffs: np.ndarray[Any, Any]) -> None:
 
 
 def missing(cupy: Any) -> str | None:
-    """Return why this installation has no JIT callbacks, or None; what a device does with them only a trial tells."""
+    """Return why this installation has no JIT callbacks, or None; what a device does with them, a trial finds out."""
     if int(cupy.__version__.split(".")[0]) < 14:
         return f"CuPy {cupy.__version__} has no JIT callbacks; pip install --upgrade 'cupy-cuda13x>=14'"
     runtime = int(cupy.cuda.runtime.runtimeGetVersion())
@@ -225,6 +225,6 @@ def missing(cupy: Any) -> str | None:
         if headers is None:
             return "CuPy compiles callbacks with the headers of the CUDA runtime, and there are none"
         pathfinder.load_nvidia_dynamic_lib("nvJitLink")
-    except Exception as error:  # a missing library, or a pathfinder of another age
+    except Exception as error:  # a missing library, or a pathfinder of another version
         return f"a library that links callbacks is missing: {error}"
     return None

@@ -37,12 +37,12 @@ class PlanKey(NamedTuple):
 _plans: OrderedDict[Any, Any] = OrderedDict()
 _captured: set[Any] = set()
 _modules: dict[Any, Any] = {}
-# Held by whoever uses a plan; reentrant, because the trial of `choice.choose` runs under it.
+# Held while a plan is used; reentrant, because the trial of `choice.choose` runs under it.
 lock = threading.RLock()
 
 
 def import_cupy() -> Any:
-    """Return the cupy module, or say what to install."""
+    """Return the cupy module; `BackendMissing` with what to install."""
     try:
         import cupy
     except ImportError as error:
@@ -55,7 +55,7 @@ def import_cupy() -> Any:
 def stream_of(cupy: Any, device: int) -> Any:
     """Return torch's current stream as CuPy takes it."""
     stream = torch.cuda.current_stream(device)
-    # CuPy 14 deprecates ExternalStream in favour of a protocol that streams of newer torch speak.
+    # CuPy 14 deprecates ExternalStream in favour of a protocol that streams of newer torch have.
     if hasattr(stream, "__cuda_stream__") and hasattr(cupy.cuda.Stream, "from_external"):
         return cupy.cuda.Stream.from_external(stream)
     return cupy.cuda.ExternalStream(stream.cuda_stream, device)
@@ -104,7 +104,7 @@ def make_plain(cupy: Any, key: PlanKey) -> tuple[Any, Any]:
     )
 
 
-def make_callbacks(cupy: Any, key: jit.Key, on: torch.device) -> jit.Plan:
+def make_callbacks(cupy: Any, key: jit.Key, on: torch.device) -> jit.Transforms:
     """Make both transforms with callbacks; `BackendMissing` with the remedy where cuFFT does not."""
     try:
         return jit.make(cupy, key, on)

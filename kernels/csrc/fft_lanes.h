@@ -4,7 +4,7 @@
 //
 // X[k] = sum over j of x[j] exp(-2 pi i j k / n), unscaled, and its inverse without 1 / n. In place: the forward transform
 // decimates in frequency and leaves coefficient `plan.frequency[s]` in slot s, the inverse decimates in time and begins
-// there, so that nobody reorders anything. Radices 8, 4, 2 and odd primes up to 61; a length with a larger prime factor
+// there, so that nothing is reordered. Radices 8, 4, 2 and odd primes up to 61; a length with a larger prime factor
 // becomes a convolution of a smooth length (Bluestein 1970).
 
 #define FASTRACE_LANE FASTRACE_TARGET static inline __attribute__((always_inline))

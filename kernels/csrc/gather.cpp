@@ -5,7 +5,7 @@
 //     512 KB images take 31 us instead of memcpy's 48;
 //   * work is cut by bytes of the batch, not by images: one large image is copied by all threads, many small ones are
 //     handed out in lots;
-//   * images that are not in memory are asked for before the first is copied, so a disk serves many requests at once:
+//   * images that are not in memory are requested before the first is copied, so a disk serves many requests at once:
 //     0.7 ms an image, where a loop that waits for one page after the other takes 7.
 // The interpreter lock is not held: torch lets go of it around an operation, and nothing here calls back into Python.
 
@@ -39,7 +39,7 @@ using torch::stable::Tensor;
 constexpr int64_t kUnitBytes = 256 * 1024;  // of the batch: 20 us of work, hundreds of times the price of drawing a unit
 constexpr int64_t kStreamBytes = int64_t{1} << 20;  // batches from this size on are written past the caches
 constexpr int64_t kAhead = 2048;                    // bytes from what is copied to what is prefetched
-constexpr size_t kLookedAt = 4;                     // images of a batch, to tell whether it is in memory
+constexpr size_t kLookedAt = 4;                     // images of a batch, to find whether it is in memory
 
 // ---- one run of bytes -----------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ void copy_lines(const Batch& batch, int64_t first, int64_t last) {
   if (batch.past) finish_streams();
 }
 
-// Ask for the pages of images that are not in memory, all of them before the first is waited for. To find out about one
+// Request the pages of images that are not in memory, all of them before the first is waited for. To find out about one
 // page takes 1 us, and asking for 128 that are there already 7; so a few images are looked at, and only if one of them is
 // missing, all.
 void ask_for_pages(const Batch& batch) {
@@ -165,10 +165,10 @@ void gather(std::vector<Tensor> shards, Tensor shard, Tensor row, Tensor out) {
   batch.rows.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t number = numbers[i], place = places[i];
-    STD_TORCH_CHECK(number >= 0 && number < static_cast<int64_t>(opened.size()), "gather: image ", i, " asks for shard ",
+    STD_TORCH_CHECK(number >= 0 && number < static_cast<int64_t>(opened.size()), "gather: image ", i, " is of shard ",
                     number, ", there are ", opened.size());
     const Shard& s = opened[number];
-    STD_TORCH_CHECK(place >= 0 && place < s.rows, "gather: image ", i, " asks for row ", place, " of shard ", number,
+    STD_TORCH_CHECK(place >= 0 && place < s.rows, "gather: image ", i, " is row ", place, " of shard ", number,
                     ", which has ", s.rows);
     STD_TORCH_CHECK(height == s.height && width == s.width, "gather: out is ", height, " x ", width, ", shard ", number,
                     " ", s.height, " x ", s.width);

@@ -29,7 +29,7 @@
 #define FASTRACE_CLONES
 #elif __GNUC__ >= 12
 #define FASTRACE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else  // the levels have no names yet, and AVX-512 cannot be asked for
+#else  // the levels have no names yet, and AVX-512 cannot be requested
 #define FASTRACE_CLONES __attribute__((target_clones("avx2", "default")))
 #endif
 #define FASTRACE_INLINE static inline __attribute__((always_inline))
@@ -58,7 +58,7 @@ struct Sorted {
   std::vector<uint32_t> ends;
 };
 
-// Integers in the order of the doubles; -0 and 0 are equal. By bits, because the compiler was told that there is no NaN.
+// Integers in the order of the doubles; -0 and 0 are equal. By bits, because the compiler assumes that there is no NaN.
 constexpr uint64_t kSign = uint64_t{1} << 63;
 FASTRACE_INLINE uint64_t bits_of(double score) {
   uint64_t bits;

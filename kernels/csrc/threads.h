@@ -37,7 +37,7 @@ struct Units {
   }
 };
 
-// Threads that lend a hand, and for which nobody waits unless they have drawn a unit. torch's parallel_for ends when every
+// Helper threads; a call waits only for those that have drawn a unit. torch's parallel_for ends when every
 // thread of its pool has been on a core: with a neighbour on one of two cores that took 8 ms instead of 1.4 (measured),
 // more than one thread alone. Threads are kept, because starting one costs 0.3 ms of page faults.
 class Helpers {

@@ -153,7 +153,7 @@ void fill_unit(const Image& im, const Unit& unit, int64_t width, ScalarType dtyp
     fill_row(im, i, dtype, stream, scratch, out + im.left * size);
   }
 #ifdef FASTRACE_X86
-  if (stream) _mm_sfence();  // before another thread is told that the unit is done
+  if (stream) _mm_sfence();  // before the unit is marked as done for other threads
 #endif
 }
 

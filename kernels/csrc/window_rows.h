@@ -20,7 +20,7 @@
 #define FASTRACE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 // Look-ups are scalar loads; gcc builds 512-bit vectors from them more slowly than 256-bit ones (3.1 against 2.3 ms).
 #define FASTRACE_LOOKUP_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else  // before gcc 12 the levels have no names, and AVX-512 cannot be asked for
+#else  // before gcc 12 the levels have no names, and AVX-512 cannot be requested
 #define FASTRACE_CLONES __attribute__((target_clones("avx2", "default")))
 #define FASTRACE_LOOKUP_CLONES __attribute__((target_clones("avx2", "default")))
 #endif

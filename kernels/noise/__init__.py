@@ -9,7 +9,7 @@ every backend.
 
 Kinds (``x`` is a display value, 0 black, 1 white; results are not clipped)
 ----------------------------------------------------------------------------
-``gaussian``     ``x + sigma z``. The study's "variance 0.1" is coded as sigma 0.1, variance 0.01: say which one is meant.
+``gaussian``     ``x + sigma z``. The study's "variance 0.1" is coded as sigma 0.1, variance 0.01: state which one is meant.
 ``speckle``      ``x (1 + sigma z)``.
 ``poisson``      ``Poisson(photons dose x) / (photons dose)``: a dose fraction of an exposure that counts `photons` at display
                  white. Pixels at or below 0 give 0. One uniform of 23 bits per pixel is inverted: by a walk of at most 32
@@ -154,7 +154,7 @@ def noise_stream(operation: int, epoch: int, draw: int) -> int:
 def prepared(
     kind: str, amount: float, seed: int, stream: int = 0, photons: float = PHOTONS_AT_WHITE
 ) -> tuple[int, float, float, int, int, int]:
-    """Check what says which noise; return it as kernels take it: kind, factor, inverse, threshold, seed, stream."""
+    """Check the parameters of the noise; return them as kernels take them: kind, factor, inverse, threshold, seed, stream."""
     a, b, threshold = _parameters(kind, amount, photons)
     return KINDS[kind], a, b, threshold, _signed64(seed), _checked_stream(stream)
 

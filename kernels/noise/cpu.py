@@ -22,7 +22,7 @@ from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 
 # Polynomials: our own weighted minimax fits (iterated least squares on 6,000 Chebyshev points), rounded to float32. The
-# error given is that of the fit, relative. They stand in this file because numba's cache watches no other.
+# error given is that of the fit, relative. They are in this file because numba's cache depends on no other.
 # ln(1 + f) = f - f^2 / 2 + f^3 P(f) for f in [sqrt(1/2) - 1, sqrt(2) - 1]: 6e-9.
 LN = (0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122,
       0.14201757311820984, -0.13160182535648346, 0.127615824341774, -0.07634500414133072)  # fmt: skip

@@ -1,6 +1,6 @@
 """What the noise means, in NumPy: the counter-based words, the mapping of words to numbers, each kind in float64.
 
-Nothing here is fast. It is the text that the CPU and the CUDA kernel are held against, word for word.
+Nothing here is fast. The CPU and the CUDA kernel are tested against it, word for word.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def words(image_id: int, pixels: int, seed: int, stream: int) -> Words:
     Parameters
     ----------
     image_id, seed : int
-        64-bit patterns; a negative number stands for its two's complement.
+        64-bit patterns; a negative number is taken as its two's complement.
     pixels : int
         Number of pixels; block ``b`` of the counter serves pixels ``4b`` to ``4b + 3``.
     stream : int

@@ -10,7 +10,7 @@ and integers are written as floor(out * full scale + 1/2), with full scale 255 o
 stored ones, is what a viewer followed by a resize does; it differs from the reverse wherever the window clips. The same
 formula enlarges: an output then lies in one pixel, or on the border of two.
 
-A box aliases, and whether a result hangs on that is what `resize="lanczos"` is for: a sensitivity check, correct first.
+A box aliases, and `resize="lanczos"` shows whether a result depends on that: a sensitivity check, correct first.
 
     out(i, j)  = clip(sum over (y, x) of  l_i(y) * l_j(x) * display(y, x), 0, 1)
     l_i(y)     = L((y + 1/2 - (i + 1/2) * h / H) / max(1, h / H)) / the sum of the same over y
@@ -19,8 +19,8 @@ A box aliases, and whether a result hangs on that is what `resize="lanczos"` is 
 Stretched where it shrinks, the kernel antialiases; at the border the weights inside are scaled to sum to 1, and an axis
 that keeps its size is left alone: as Pillow's LANCZOS. Its lobes overshoot at edges, hence the clip, at the end only.
 
-Reading order: `transfer.py` what is asked, `reference.py` the formula in float64, `plan.py` checks and layout,
-`../csrc/window.cpp` the CPU kernel, `cuda.py` the Triton kernels. Below: the operation that torch knows, and `window`.
+Reading order: `transfer.py` the parameters of an image, `reference.py` the formula in float64, `plan.py` checks and layout,
+`../csrc/window.cpp` the CPU kernel, `cuda.py` the Triton kernels. Below: the operation registered with torch, and `window`.
 
 Tolerance: area kernels sum in float32 and err by at most 4e-7 (measured 1.6e-7), a fortieth of a step of 16 bits. Integers
 therefore equal the rounded reference except where that lies so close to a rounding edge, and there by one step: up to
@@ -110,7 +110,7 @@ def window(
     arguments = (plan.words, plan.geometry, plan.affine, plan.tables, plan.height, plan.width, plan.dtype, plan.hints)
     if plan.geometry.is_cuda or torch.compiler.is_compiling():
         result: Tensor = torch.ops.fastrace.window(*arguments)
-    else:  # not by the operation written in Python: that takes 16 us more, and a mammogram is through in 500
+    else:  # not by the operation written in Python: that takes 16 us more, and a mammogram takes 500
         _load_cpu()
         result = torch.ops.fastrace.window_cpu(*arguments)
     return result

@@ -234,7 +234,7 @@ def launch(
 
 
 def fill(out: Tensor, words: Tensor, geometry: Tensor, affine: Tensor, tables: Tensor, hints: int) -> None:
-    """Write every box of the canvas [N, H, W] with the kernel that the hints promise is enough."""
+    """Write every box of the canvas [N, H, W] with the kernel that suffices by the hints."""
     n, height, width = out.shape
     arguments = (words, geometry, affine, tables, out, height, width)
     full = _FULL_SCALE.get(out.dtype, 1.0)

@@ -38,11 +38,11 @@ COLUMNS = (
     "table",  # first entry in `tables`, -1 for the affine map
 )
 
-# What holds for the whole batch, told to the CUDA launcher because the numbers themselves lie on the device.
+# What holds for the whole batch, passed to the CUDA launcher because the numbers themselves lie on the device.
 SAME = 1  # every crop has the size of its box: nothing is resized
 WHOLE = 2  # every box is the whole canvas: nothing is left to be zeroed
 WIDE = 4  # rows (and, with SAME, crops) begin at multiples of 16 bytes
-# What is asked for the whole batch; the C++ kernel reads this flag and none of the others.
+# An option of the whole batch; the C++ kernel reads this flag and none of the others.
 LANCZOS = 8  # resize by Lanczos-3 instead of area averages
 
 PITCH_WORDS = 8

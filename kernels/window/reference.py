@@ -36,7 +36,7 @@ def lanczos_shares(source: int, target: int) -> NDArray[np.float64]:  # [target,
     """Weight of every source pixel in every target pixel along one axis; each row sums to 1.
 
     Lanczos-3, sinc(t) sinc(t / 3) with t the distance of the centres; where the axis shrinks the kernel is stretched by
-    source / target, which is what antialiases. Pixels beyond the border take no part: the others' weights are scaled up.
+    source / target, which is what antialiases. Pixels beyond the border have no weight: the others' weights are scaled up.
     """
     if source == target:
         return np.eye(target)

@@ -1,4 +1,4 @@
-"""What `window` is told about one image: how a stored word becomes a display value, and which rectangle is meant."""
+"""The parameters of `window` for one image: how a stored word becomes a display value, and which rectangle is meant."""
 
 from __future__ import annotations
 

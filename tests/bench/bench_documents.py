@@ -1,4 +1,4 @@
-"""Results of benchmarks that nobody had to run."""
+"""Results of benchmarks without running one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastrace.bench import run
-from fastrace.bench.row import Row, figures, restless
+from fastrace.bench.row import Row, figures, why_noisy
 
 
 def document(rows: Sequence[Row], load: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def document(rows: Sequence[Row], load: float = 0.0, **more: Any) -> dict[str, A
 def timed(operation: str = "op", version: str = "1.0", **samples: list[float]) -> list[Row]:
     """Rows of one operation, the first one ours, by their times in ms."""
     ours = next(iter(samples.values()))
-    why = restless(ours, (0.0, 0.0))  # a quiet machine
+    why = why_noisy(ours, (0.0, 0.0))  # a quiet machine
     rest: Row = {"max_error": None, "rms_error": None, "lsb": None, "problem": None, "noisy": bool(why), "why": why}
     rest |= {"load": 0.0, "threads": 1, "first_ms": 1.0, "peak_mb": 0.0, "bytes": None, "flops": None}
     return [

@@ -26,7 +26,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every benchmark gives one row at once; which were called."""
     called: list[str] = []
 
-    def apart(modules: Sequence[str], settings: Settings, say: Callable[[str], None]) -> Any:
+    def apart(modules: Sequence[str], settings: Settings, log: Callable[[str], None]) -> Any:
         called.extend(module.removeprefix("fastrace.bench.") for module in modules)
         return {module: (timed(fastrace=[1.0], other=[2.0]), 0.1) for module in modules}, None
 
@@ -34,24 +34,24 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return called
 
 
-def test_a_busy_machine_is_not_refused_but_said(stubs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+def test_a_busy_machine_is_not_refused_but_reported(stubs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
     monkeypatch.setattr(machine, "load", lambda: 99.0)
-    run.run(["noise"], Settings(), said.append)
+    run.run(["noise"], Settings(), lines.append)
     assert stubs == ["noise"]
-    assert any("busy (load 99.00" in line for line in said)
+    assert any("busy (load 99.00" in line for line in lines)
 
 
 def test_without_names_all_run_and_quick_leaves_out_what_takes_long(stubs: list[str]) -> None:
     run.run([], Settings(), lambda line: None)
     assert tuple(stubs) == NAMES
     stubs.clear()
-    said: list[str] = []
-    run.run([], Settings(quick=True), said.append)
+    lines: list[str] = []
+    run.run([], Settings(quick=True), lines.append)
     assert tuple(stubs) == QUICK_NAMES
-    assert any("leaves out pipeline" in line for line in said)
+    assert any("leaves out pipeline" in line for line in lines)
     stubs.clear()
-    run.run(["pipeline"], Settings(quick=True), said.append)
+    run.run(["pipeline"], Settings(quick=True), lines.append)
     assert stubs == ["pipeline"]
 
 
@@ -65,7 +65,7 @@ def test_a_wrong_result_of_ours_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [{**row, "problem": "wrong result: error 1"} for row in timed(fastrace=[1.0], other=[2.0])]
-    monkeypatch.setattr(run, "run_apart", lambda modules, settings, say: ({modules[0]: (wrong, 0.1)}, None))
+    monkeypatch.setattr(run, "run_apart", lambda modules, settings, log: ({modules[0]: (wrong, 0.1)}, None))
     with pytest.raises(SystemExit) as stop:
         main(["bench", "noise"])
     assert stop.value.code == 1
@@ -93,8 +93,8 @@ def test_what_cannot_be_done_is_a_usage_error_before_anything_is_measured(
     assert not stubs
 
 
-def test_peers_that_nobody_is_called_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "run_apart", lambda modules, settings, say: ({modules[0]: ([], 0.1)}, None))
+def test_peers_without_a_match_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "run_apart", lambda modules, settings, log: ({modules[0]: ([], 0.1)}, None))
     with pytest.raises(UsageError, match="--peers nobody: no peer has such a name"):
         run.run(["noise"], Settings(peers="nobody"), lambda line: None)
 

@@ -1,4 +1,4 @@
-"""A later run is slower only if the peers that both runs timed say so, beyond the spread of both."""
+"""A later run is slower only by the ratios to peers that both runs timed, beyond the spread of both."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_within_the_spread_is_none() -> None:
     assert not change.regression
 
 
-def test_a_peer_of_another_version_says_nothing() -> None:
+def test_a_peer_of_another_version_is_not_compared() -> None:
     old, new = result(), result(ours=2.0, peers=2.0, scipy="2.0", numpy="2.0")
     (change,) = compare(old, new)
     assert change.ratio is None
@@ -133,7 +133,7 @@ def test_the_command_fails_on_a_regression(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def answer(rows: list[Row]) -> None:
-        monkeypatch.setattr(run, "run_apart", lambda modules, settings, say: ({modules[0]: (rows, 0.1)}, None))
+        monkeypatch.setattr(run, "run_apart", lambda modules, settings, log: ({modules[0]: (rows, 0.1)}, None))
 
     def command(*arguments: str) -> int:
         with pytest.raises(SystemExit) as stop:

@@ -1,4 +1,4 @@
-"""A peer that ends the process ends nothing else: it is named, and everyone else is measured."""
+"""A peer that ends the process ends nothing else: it is named, and the others are measured."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
-def test_who_ends_the_process_is_named_and_the_rest_is_measured_once(
+def test_a_peer_that_ends_the_process_is_named_and_the_rest_is_measured_once(
     written: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     names = written(crashing=CRASHING, after=OURS.replace("segfault", "lambda: 1.0").replace("1 / 0", "1.0"))
-    said: list[str] = []
-    found, _ = run_apart(names, Settings(), said.append)
+    lines: list[str] = []
+    found, _ = run_apart(names, Settings(), lines.append)
     assert list(found) == names
     rows = {(row["operation"], row["peer"]): row for row in found["crashing"][0]}
     assert list(rows) == [
@@ -108,7 +108,7 @@ def test_who_ends_the_process_is_named_and_the_rest_is_measured_once(
         ("first", "fastrace"), ("first", "other"), ("second", "fastrace"), ("second", "last"), ("third", "fastrace")
     ]  # fmt: skip
     assert all(row["ms"] is not None for row in found["after"][0])
-    assert "second: segfault failed: killed by signal 11 (SIGSEGV); going on without it" in said
+    assert "second: segfault failed: killed by signal 11 (SIGSEGV); going on without it" in lines
     # Nothing is measured twice. "first": check, second call, two rounds. "second": check and second call in three processes, of
     # which one came to its first round and one through all four.
     calls = (tmp_path / "crashing.calls").read_text().splitlines()
@@ -144,13 +144,13 @@ def rows(quick):
 """
 
 
-def test_who_does_not_answer_is_named_and_the_rest_is_measured(
+def test_a_peer_that_does_not_return_is_named_and_the_rest_is_measured(
     written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolate, "_GRACE", 0.5)
     (name,) = written(hanging=HANGING)
-    said: list[str] = []
-    found, _ = run_apart([name], Settings(quick=True), said.append)
+    lines: list[str] = []
+    found, _ = run_apart([name], Settings(quick=True), lines.append)
     rows = {(row["operation"], row["peer"]): row for row in found[name][0]}
     assert {key: row["problem"] for key, row in rows.items()} == {
         ("first", "fastrace"): None,
@@ -162,7 +162,7 @@ def test_who_does_not_answer_is_named_and_the_rest_is_measured(
         ("second", "slow"): None,
     }
     assert all((row["ms"] is None) == bool(row["problem"]) for row in rows.values())
-    assert "first: late failed: no answer in 1 s; going on without it" in said
+    assert "first: late failed: no answer in 1 s; going on without it" in lines
     # Neither what a peer had started nor what was written stays behind.
     notes = [line.split() for line in (tmp_path / "hanging.calls").read_text().splitlines()]
     for process in (Path("/proc", words[1], "stat") for words in notes if words[0] == "started"):

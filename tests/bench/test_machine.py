@@ -1,4 +1,4 @@
-"""What is said of the machine is what the machine says, and names nobody."""
+"""The description of the machine is read from it, and names no host and no user."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_others_use_is_seen_and_what_we_and_our_children_use_is_not() -> No
     child.wait()
     after = meter._used_by_us(os.sysconf("SC_CLK_TCK"))
     assert before + 0.1 < alive < after  # a child counts while it runs, and when it has ended
-    # Ended with its parent, which is not ours: its time is nobody's of us.
+    # Ended with its parent, which is not ours: its time is not counted as ours.
     orphan = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {code!r}], start_new_session=True)"
     subprocess.run([sys.executable, "-c", orphan], check=True)
     others = meter.Meter()
@@ -105,7 +105,7 @@ def test_every_core_goes_over_its_share_of_more_than_the_caches_hold() -> None:
         assert sum(share.nbytes for share in shares) >= 4 * 1024 * int(last.read_text().strip().rstrip("K"))
 
 
-def test_what_fills_the_caches_is_nobodys_memory() -> None:
+def test_the_buffer_that_fills_the_caches_counts_for_no_call() -> None:
     caches.evict()
     peak, _ = meter.peak_memory(caches.evict)
     if peak is None:

@@ -49,17 +49,17 @@ def test_a_peer_that_is_absent_fails_or_is_wrong_is_named_and_does_not_stop_the_
     ]
     rows = measure("op", peers, lambda result: difference(result, np.array(1.0)), rounds=3)
     assert [row["peer"] for row in rows] == [peer.name for peer in peers]
-    said = {row["peer"]: row for row in rows}
-    assert said["gone"]["version"] == "not installed"
-    assert said["failing"]["problem"] == "failed: ValueError: no such plugin"
-    assert said["late"]["problem"] == "failed: StopIteration"
-    assert all(said[name]["ms"] is None for name in ("gone", "failing", "late"))
-    assert said["wrong"]["problem"] == "wrong result: error 2, at most 0.5 is expected"
-    assert said["shape"]["problem"] == said["nan"]["problem"]
-    assert "another shape" in said["nan"]["problem"]
-    assert said["right"]["problem"] is None
-    assert said["right"]["max_error"] == said["right"]["rms_error"] == 0.25
-    assert said["nan"]["max_error"] is said["nan"]["rms_error"] is None
+    rows_of = {row["peer"]: row for row in rows}
+    assert rows_of["gone"]["version"] == "not installed"
+    assert rows_of["failing"]["problem"] == "failed: ValueError: no such plugin"
+    assert rows_of["late"]["problem"] == "failed: StopIteration"
+    assert all(rows_of[name]["ms"] is None for name in ("gone", "failing", "late"))
+    assert rows_of["wrong"]["problem"] == "wrong result: error 2, at most 0.5 is expected"
+    assert rows_of["shape"]["problem"] == rows_of["nan"]["problem"]
+    assert "another shape" in rows_of["nan"]["problem"]
+    assert rows_of["right"]["problem"] is None
+    assert rows_of["right"]["max_error"] == rows_of["right"]["rms_error"] == 0.25
+    assert rows_of["nan"]["max_error"] is rows_of["nan"]["rms_error"] is None
     text = table.terminal(document(rows))
     assert "WRONG RESULT" in text
     assert "op: failing failed: ValueError: no such plugin" in text
@@ -79,7 +79,7 @@ def off_by(result: float) -> Error:
     return difference(result, np.array(1.0))
 
 
-def test_check_only_judges_and_times_nothing(session: Session) -> None:
+def test_check_only_compares_and_times_nothing(session: Session) -> None:
     session.settings = Settings(check_only=True)
     calls: list[int] = []
     peers = [answer(1.0, "fastrace"), answer(3.0, "wrong"), Peer("counted", lambda: calls.append(1) or 1.25, limit=0.5)]
@@ -91,7 +91,7 @@ def test_check_only_judges_and_times_nothing(session: Session) -> None:
     assert "correct, error 0.25, RMS 0.25" in table.terminal(document(rows))
 
 
-def test_fast_leaves_out_the_slow_and_says_so(session: Session) -> None:
+def test_fast_leaves_out_the_slow_with_a_reason(session: Session) -> None:
     session.settings = Settings(peers="fast")
     calls: list[int] = []
 
@@ -166,7 +166,7 @@ def order_of(caches: Caches, monkeypatch: pytest.MonkeyPatch, **more: Any) -> st
     return "".join(happened)
 
 
-def test_each_timed_call_finds_the_caches_as_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_timed_call_finds_the_caches_as_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     assert order_of(None, monkeypatch) == "(a)(b)(b)(a)"
     assert order_of("hot", monkeypatch) == "a(a)b(b)b(b)a(a)"
     assert order_of("hot", monkeypatch, slow=["b"]) == "a(a)(b)(b)a(a)"
@@ -175,7 +175,7 @@ def test_each_timed_call_finds_the_caches_as_it_was_asked(monkeypatch: pytest.Mo
     assert order_of("cold", monkeypatch, tries=2, slow=["b"]) == "!(a)!(a)!(b)!(b)!(b)!(b)!(a)!(a)"
 
 
-def test_who_is_twenty_times_as_slow_is_spared_the_untimed_call(session: Session) -> None:
+def test_a_peer_twenty_times_as_slow_has_no_untimed_call(session: Session) -> None:
     calls: list[str] = []
 
     def taking(name: str, seconds: float) -> Peer:
@@ -185,7 +185,7 @@ def test_who_is_twenty_times_as_slow_is_spared_the_untimed_call(session: Session
     assert [calls.count(name) for name in ("fastrace", "quick", "slow")] == [2 + 4, 2 + 4, 2 + 2]
 
 
-def test_cold_rows_have_a_name_of_their_own_and_the_peers_that_were_asked_for(session: Session) -> None:
+def test_cold_rows_have_a_name_of_their_own_and_the_requested_peers(session: Session) -> None:
     peers = [answer(1.0, "fastrace"), answer(1.0, "scipy, each"), answer(1.0, "numpy"), answer(1.0, "scipy, shared")]
     rows = hot_and_cold("op", peers, off_by, cold=("scipy",), rounds=1, lsb=1.0)
     assert [(row["operation"], row["caches"], row["peer"]) for row in rows] == [

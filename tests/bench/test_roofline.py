@@ -1,4 +1,4 @@
-"""The figure shows the numbers of the document, everyone once, and stays inside its frame."""
+"""The figure shows the numbers of the document, each once, and stays inside its frame."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def test_the_same_document_gives_the_same_bytes_and_nothing_is_fetched() -> None
 
 
 def test_every_operation_and_peer_is_named_and_losses_are_marked() -> None:
-    said = texts(roofline(result()))
+    drawn = texts(roofline(result()))
     for name in ("a & b", "filter", "same", "decode"):
-        assert f"{name}: 1 ms" in said
-    assert said.count("2.00") == said.count("0.50") == said.count("4.00") == 4
+        assert f"{name}: 1 ms" in drawn
+    assert drawn.count("2.00") == drawn.count("0.50") == drawn.count("4.00") == 4
     svg = ElementTree.fromstring(roofline(result()))
     losses = [node.text for node in svg.iter(f"{SVG}text") if "loss" in (node.get("class") or "")]
     assert losses == ["0.50"] * 4
-    assert {"A", "B", "C"} <= set(said)  # the operations whose work is stated, by intensity
-    assert "D" not in said
-    assert any("copy 18 GB/s, 2 threads" in text for text in said)
-    assert any("matrix product 90 GFLOP/s, 1 thread" in text for text in said)
+    assert {"A", "B", "C"} <= set(drawn)  # the operations whose work is stated, by intensity
+    assert "D" not in drawn
+    assert any("copy 18 GB/s, 2 threads" in text for text in drawn)
+    assert any("matrix product 90 GFLOP/s, 1 thread" in text for text in drawn)
 
 
 def test_the_height_of_a_mark_is_its_speed() -> None:
@@ -76,9 +76,9 @@ def test_the_height_of_a_mark_is_its_speed() -> None:
 
 
 def test_without_roofs_or_work_the_ratios_remain() -> None:
-    said = texts(roofline(result() | {"roofs": None}))
-    assert "GFLOP/s" not in said
-    assert "filter: 1 ms" in said
+    drawn = texts(roofline(result() | {"roofs": None}))
+    assert "GFLOP/s" not in drawn
+    assert "filter: 1 ms" in drawn
 
 
 def test_everything_is_inside() -> None:

@@ -10,7 +10,7 @@ from bench_documents import document, timed
 
 from fastrace.bench import row as rows_module
 from fastrace.bench import run, table
-from fastrace.bench.row import restless
+from fastrace.bench.row import why_noisy
 
 
 def test_a_loss_is_a_word_and_not_only_a_number() -> None:
@@ -52,7 +52,7 @@ def test_a_result_without_states_and_square_errors_keeps_its_table() -> None:
     assert "| operation | peer | its time / ours | p20-p80 | ours, ms |" in table.markdown(result).splitlines()
 
 
-def test_restless_times_of_ours_are_marked() -> None:
+def test_why_noisy_times_of_ours_are_marked() -> None:
     assert not any(row["noisy"] for row in timed(fastrace=[1.0, 1.0, 1.1, 1.2, 1.2], peer=[1.0, 9.0, 1.0, 9.0, 1.0]))
     rows = timed(fastrace=[1.0, 1.0, 1.2, 1.4, 1.4], peer=[1.0] * 5)
     assert all(row["noisy"] for row in rows)
@@ -68,17 +68,17 @@ def test_restless_times_of_ours_are_marked() -> None:
         ((0.0, 0.07), ["the hypervisor took 7% of the time"]),
     ],
 )
-def test_a_restless_machine_is_a_reason(
+def test_a_why_noisy_machine_is_a_reason(
     machine: tuple[float, float] | None, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows_module, "load", lambda: 0.5)
-    assert restless([1.0, 1.0, 1.0], machine) == words
+    assert why_noisy([1.0, 1.0, 1.0], machine) == words
 
 
-def test_the_load_stands_for_what_others_use_where_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_is_used_where_the_use_by_others_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "load", lambda: 99.0)
-    assert restless([1.0], None)[0].startswith("load 99.0 on ")
-    assert restless([1.0], (0.0, 0.0)) == []
+    assert why_noisy([1.0], None)[0].startswith("load 99.0 on ")
+    assert why_noisy([1.0], (0.0, 0.0)) == []
 
 
 def test_several_runs_are_pooled_and_each_keeps_its_ratio() -> None:

@@ -147,7 +147,7 @@ def test_a_header_that_claims_a_huge_image_allocates_nothing(
 
 
 def test_a_header_of_ten_to_the_five_by_ten_to_the_five_is_refused(tmp_path: Path) -> None:
-    """Two bytes cannot say 10^5; decimal text under a VR that lies can."""
+    """Two bytes cannot hold 10^5; decimal text under a wrong VR can."""
     path = write(tmp_path / "image", VALUES, TransferSyntaxUID=uid.ExplicitVRLittleEndian)
     content = path.read_bytes()
     for element, number in ((0x0010, VALUES.shape[0]), (0x0011, VALUES.shape[1])):
@@ -192,7 +192,7 @@ def test_a_deflated_file_that_ends_early_is_refused(tmp_path: Path, cut: int) ->
 
 @pytest.mark.parametrize(("number", "expected"), [("A1", "A1"), ("", None)])
 def test_a_value_representation_that_is_none_never_raises(tmp_path: Path, number: str, expected: str | None) -> None:
-    """pydicom raises NotImplementedError for it, for an empty value even where only the raw element is asked for."""
+    """pydicom raises NotImplementedError for it, for an empty value even where only the raw element is read."""
     path = write(tmp_path / "image", VALUES, AccessionNumber=number)
     content = path.read_bytes()
     assert content.count(b"\x08\0\x50\0SH") == 1

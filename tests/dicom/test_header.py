@@ -111,7 +111,7 @@ def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
         ({"ImagerPixelSpacing": [0.1]}, None, None),
     ],
 )
-def test_spacing_says_where_it_holds(
+def test_spacing_states_where_it_holds(
     tmp_path: Path, options: dict[str, Any], spacing: tuple[float, float] | None, source: str | None
 ) -> None:
     found = header(tmp_path, **options)

@@ -39,7 +39,7 @@ def shown(frame: Frame) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("pixels", [GREY8, GREY16], ids=["8", "16"])
 def test_grey_is_shown_as_it_is(tmp_path: Path, kind: str, pixels: np.ndarray) -> None:
-    frames = open_frames(saved(tmp_path / "x.dcm", pixels, kind))  # the name lies
+    frames = open_frames(saved(tmp_path / "x.dcm", pixels, kind))  # the name is wrong
     frame = frames.frame(0)
     np.testing.assert_array_equal(frame.pixels, pixels)
     assert len(frames) == 1

@@ -190,8 +190,8 @@ def test_no_identifying_value_is_in_a_message_or_a_note(test_data: Path, caplog:
             ds = pydicom.dcmread(test_data / "dicom" / name, force=True, stop_before_pixels=True)
         identifying = {str(ds.get(k, "")) for k in ("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID")}
         try:
-            said = " ".join(open_frames(test_data / "dicom" / name).frame(0).notes)
+            text = " ".join(open_frames(test_data / "dicom" / name).frame(0).notes)
         except RejectedInput as error:
-            said = error.message
-        assert not any(value and value in said for value in identifying if len(value) > 3)
-        assert str(test_data) not in said
+            text = error.message
+        assert not any(value and value in text for value in identifying if len(value) > 3)
+        assert str(test_data) not in text

@@ -108,7 +108,7 @@ def test_a_window_that_is_none_is_refused_by_name_value_and_remedy(
         assert part in caught.value.message
 
 
-def test_an_invalid_stored_window_does_not_matter_where_another_voi_is_asked_for(tmp_path: Path) -> None:
+def test_an_invalid_stored_window_does_not_matter_where_another_voi_is_requested(tmp_path: Path) -> None:
     frame = first_frame(tmp_path, voi="robust", WindowCenter=1, WindowWidth=0)
     assert frame.display.voi_source == "option"
 
@@ -190,7 +190,7 @@ def test_an_image_is_inverted_once_or_not_at_all(
         (False, "US", 0, 30, (0, 30)),
         (False, "US", 4095, 4000, (4000, 4095)),
         (True, "SS", -2000, None, (-2000, -2000)),
-        (True, "US", 63536, None, (-2000, -2000)),  # a VR that lies
+        (True, "US", 63536, None, (-2000, -2000)),  # a wrong VR
         (False, "US", 5000, None, None),  # no 12-bit word can hold it
         (True, "SS", -32768, -2048, (-32768, -2048)),
     ],

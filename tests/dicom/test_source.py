@@ -57,7 +57,7 @@ def test_bytes_in_big_endian_words_are_swapped_in_pairs_even_where_a_frame_begin
 @pytest.mark.parametrize("keep_meta", [False, True])
 def test_a_file_without_preamble_is_read_by_its_content(tmp_path: Path, syntax: uid.UID, keep_meta: bool) -> None:
     values = smooth()
-    path = write(tmp_path / "picture.jpg", values, TransferSyntaxUID=syntax)  # a name that lies
+    path = write(tmp_path / "picture.jpg", values, TransferSyntaxUID=syntax)  # a wrong name
     content = path.read_bytes()
     path.write_bytes(content[132 if keep_meta else 144 + struct.unpack_from("<I", content, 140)[0] :])
     frames = open_frames(path)

@@ -46,7 +46,7 @@ def test_each_form_is_parsed(text: str, option: VoiOption) -> None:
         ("a,b", "expected window:N"),
     ],
 )
-def test_anything_else_is_a_usage_error_that_says_what_was_expected(text: str, part: str) -> None:
+def test_anything_else_is_a_usage_error_that_names_what_was_expected(text: str, part: str) -> None:
     with pytest.raises(UsageError, match=part):
         parse_voi(text)
 

@@ -1,4 +1,4 @@
-"""What every executor promises, by one body for all of them; then what each adds."""
+"""What every executor guarantees, by one body for all of them; then what each adds."""
 
 from __future__ import annotations
 
@@ -123,12 +123,12 @@ def test_nothing_runs_on_when_it_is_left(make: Make, error: type[BaseException])
     assert running() <= before
 
 
-def test_a_process_that_dies_costs_one_task() -> None:
+def test_a_process_that_ends_costs_one_task() -> None:
     with Processes(Work(tasks.end, lost=tasks.minus), 2) as executor:
         assert list(executor.results(range(8))) == [0, 1, 2, -3, 4, 5, 6, 7]
 
 
-def test_a_process_that_dies_twice_is_an_error_if_no_answer_stands_for_it() -> None:
+def test_a_process_that_ends_twice_is_an_error_without_an_answer_for_lost_tasks() -> None:
     with Processes(Work(tasks.end), 2) as executor, pytest.raises(FastraceError, match="ended twice"):
         list(executor.results(range(8)))
 

@@ -11,7 +11,7 @@ import torch
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_reference, cuda, jit
-from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
+from fastrace.kernels.bandpass.callbacks import FULL_SCALE, NoiseSpec, apply_fused
 from fastrace.kernels.noise import COUNT_FLIPS, KINDS, NORMAL_ERROR, PHOTONS_AT_WHITE, prepared
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("path")]
@@ -59,7 +59,7 @@ def test_every_result_agrees_with_float64(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", jit.RESULTS)
 def test_noise_is_the_cpus(kind: str, dtype: torch.dtype) -> None:
     images, ids = stored(5, 61, 67, dtype=torch.uint16), id_tensor(5)
-    drawn = Noise(kind, AMOUNTS[kind], 2**63 + 11, 2**32 - 5)
+    drawn = NoiseSpec(kind, AMOUNTS[kind], 2**63 + 11, 2**32 - 5)
     # All-pass: what the transforms round stays far below a step of the noise.
     expected = apply_fused(images, Filter(0, INF), noise=drawn, ids=ids).double()
     got = apply_fused(images.cuda(), Filter(0, INF), noise=drawn, ids=ids.cuda(), dtype=dtype).cpu().double()
@@ -76,7 +76,7 @@ def test_noise_is_the_cpus(kind: str, dtype: torch.dtype) -> None:
 
 def test_an_image_does_not_depend_on_its_batch() -> None:
     images, ids = stored(9, 37, 41, dtype=torch.uint16).cuda(), id_tensor(9).cuda()
-    call = lambda x, i: apply_fused(x, Filter(1, 9), noise=Noise("gaussian", 0.1, 1), ids=i, dtype=torch.float16)  # noqa: E731
+    call = lambda x, i: apply_fused(x, Filter(1, 9), noise=NoiseSpec("gaussian", 0.1, 1), ids=i, dtype=torch.float16)  # noqa: E731
     order = torch.tensor([8, 0, 3], device="cuda")
     picked = images.view(torch.int16)[order].view(torch.uint16)
     # Another batch is another plan, whose transforms may round otherwise: one unit in the last place of float16.
@@ -103,9 +103,9 @@ def test_strides_misaligned_memory_and_empty_batches() -> None:
     assert shifted.data_ptr() % 4 == 2
     assert torch.equal(apply_fused(shifted, Filter(2, 9), dtype=torch.float16), plain)
     ids = id_tensor(10).cuda()
-    strided = apply_fused(images, Filter(2, 9), noise=Noise("gaussian", 0.1, 1), ids=ids[::2])
+    strided = apply_fused(images, Filter(2, 9), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids[::2])
     assert torch.equal(
-        strided, apply_fused(images, Filter(2, 9), noise=Noise("gaussian", 0.1, 1), ids=ids[::2].contiguous())
+        strided, apply_fused(images, Filter(2, 9), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids[::2].contiguous())
     )
     for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
         assert apply_fused(torch.zeros(shape, device="cuda"), Filter(1, 3), dtype=torch.bfloat16).shape == shape
@@ -132,17 +132,17 @@ def test_the_operation_passes_opcheck(dtype: torch.dtype) -> None:
 def test_torch_compile_traces_through_without_a_break() -> None:
     @torch.compile(fullgraph=True)
     def step(images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        return apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+        return apply_fused(images, Filter(1, 4), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
 
     images, ids = stored(2, 32, 40, dtype=torch.uint16).cuda(), id_tensor(2).cuda()
-    expected = apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+    expected = apply_fused(images, Filter(1, 4), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
     assert torch.equal(step(images, ids), expected)
 
 
 def operation(images: torch.Tensor) -> torch.Tensor:
     ids = torch.arange(len(images), device="cuda")
     return apply_fused(
-        images, Filter(5, 20), noise=Noise("gaussian", 0.1, 1), ids=ids, clamp=(-1, 1), dtype=torch.float16
+        images, Filter(5, 20), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids, clamp=(-1, 1), dtype=torch.float16
     )
 
 
@@ -156,7 +156,7 @@ def test_a_cuda_graph_replays_it(in_a_graph: Callable[..., None]) -> None:
     ids = torch.arange(8, device="cuda")
 
     def kernel(images: torch.Tensor) -> torch.Tensor:
-        return apply_fused(images, Filter(5, 20), noise=Noise("poisson", 0.5, 1), ids=ids, dtype=torch.bfloat16)
+        return apply_fused(images, Filter(5, 20), noise=NoiseSpec("poisson", 0.5, 1), ids=ids, dtype=torch.bfloat16)
 
     in_a_graph(kernel, first, 1 - first)
 

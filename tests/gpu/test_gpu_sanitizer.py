@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 pytest.importorskip("cupy")
 
 from fastrace.kernels.bandpass import Filter, bandpass, bandpass_reference, bandpass_sweep, jit
-from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
+from fastrace.kernels.bandpass.callbacks import FULL_SCALE, NoiseSpec, apply_fused
 from fastrace.kernels.noise import KINDS, noise, noise_reference
 from fastrace.kernels.window import Transfer, window, window_reference
 
@@ -66,7 +66,7 @@ def test_fused(pixel: torch.dtype, dtype: torch.dtype, path: str) -> None:
     images = values.to(torch.int32).to(pixel) if FULL_SCALE[pixel] > 1 else values.to(pixel)
     ids = torch.arange(3)
     for kind, amount in AMOUNTS.items():
-        drawn = Noise(kind, amount, 5, 6)
+        drawn = NoiseSpec(kind, amount, 5, 6)
         last = {"clamp": (0, 1), "normalise": (0.5, 2.0)}
         got = apply_fused(images.cuda(), Filter(0, INF), noise=drawn, ids=ids.cuda(), dtype=dtype, **last)
         expected = apply_fused(images, Filter(0, INF), noise=drawn, ids=ids, **last)

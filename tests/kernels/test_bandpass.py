@@ -297,7 +297,7 @@ def test_nan_does_not_vanish() -> None:
 
 
 @pytest.mark.parametrize("extreme", [1e30, -1e30, 1e-38, INF])
-def test_extremes_do_what_arithmetic_says(extreme: float) -> None:
+def test_extremes_follow_arithmetic(extreme: float) -> None:
     image = images(1, 33, 40, dtype=torch.float64)
     if math.isinf(extreme):
         image[0, 3, 3] = extreme
@@ -339,7 +339,7 @@ def test_wrong_arguments_are_named() -> None:
         bandpass(torch.empty(1, 2**16, 2**16, device="meta"), Filter(0, 5))
 
 
-def test_without_cupy_a_gpu_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cupy_the_error_on_a_gpu_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *arguments: Any, **named: Any) -> Any:
@@ -373,7 +373,7 @@ def test_the_gradient_is_the_filter_itself() -> None:
     assert torch.equal(gradient, bandpass(upstream, Filter(1, 3)))
 
 
-def test_the_short_way_is_taken_only_where_nobody_looks() -> None:
+def test_the_short_way_is_taken_only_without_gradient_or_compiler() -> None:
     image = images(1, 9, 10)
     with FakeTensorMode() as mode:
         assert bandpass(mode.from_tensor(image), Filter(1, 3)).shape == image.shape

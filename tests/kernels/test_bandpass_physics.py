@@ -1,7 +1,7 @@
 """Band-pass: what must hold of any radial filter, through the public call, at every size that decides how it is transformed.
 
-Powers of two, even, odd, prime and products of large primes, one row or column, two pixels. Nothing here knows how the transform
-is done. The tolerances follow from one promise: each value is within `TOLERANCE` times the largest input of the exact result.
+Powers of two, even, odd, prime and products of large primes, one row or column, two pixels. Nothing here depends on how it is
+transformed. The tolerances follow from one bound: each value is within `TOLERANCE` times the largest input of the exact result.
 """
 
 from __future__ import annotations

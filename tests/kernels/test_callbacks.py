@@ -15,7 +15,7 @@ from cuda_on_host import Plan, _argument, compile_text, install
 
 from fastrace.errors import BackendMissing, UsageError
 from fastrace.kernels.bandpass import TOLERANCE, Filter, backend, bandpass, bandpass_reference, choice, cuda, jit, plans
-from fastrace.kernels.bandpass.callbacks import FULL_SCALE, Noise, apply_fused
+from fastrace.kernels.bandpass.callbacks import FULL_SCALE, NoiseSpec, apply_fused
 from fastrace.kernels.noise import COUNT_FLIPS, KINDS, PHOTONS_AT_WHITE, noise, prepared
 
 INF = math.inf
@@ -46,7 +46,7 @@ def test_it_filters_adds_noise_clamps_normalises_and_casts_in_this_order(
 ) -> None:
     images, ids = stored(3, 12, 17, dtype=pixel), id_tensor(3)
     last: dict[str, Any] = {"clamp": (0.1, 0.8), "normalise": (0.3, 0.5), "dtype": dtype}
-    got = apply_fused(images, Filter(2, 6, complement=True), noise=Noise("speckle", 0.2, 9, 4), ids=ids, **last)
+    got = apply_fused(images, Filter(2, 6, complement=True), noise=NoiseSpec("speckle", 0.2, 9, 4), ids=ids, **last)
     exact = bandpass_reference(images.double().numpy() / FULL_SCALE[pixel], Filter(2, 6, complement=True))
     noisy = noise(torch.from_numpy(exact).float(), ids, "speckle", 0.2, seed=9, stream=4)
     expected = (noisy.clamp(0.1, 0.8) - 0.3) / 0.5
@@ -87,11 +87,11 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(UsageError, match="float32, float16 or bfloat16, not"):
         apply_fused(images, Filter(0, 3), dtype=torch.uint8)
     with pytest.raises(UsageError, match=r"one int64 id per image on cpu: \[2\], not none"):
-        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", 0.1, 1))
+        apply_fused(images, Filter(0, 3), noise=NoiseSpec("gaussian", 0.1, 1))
     with pytest.raises(UsageError, match="one int64 id per image"):
-        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", 0.1, 1), ids=ids[:1])
+        apply_fused(images, Filter(0, 3), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids[:1])
     with pytest.raises(UsageError, match="finite sigma"):
-        apply_fused(images, Filter(0, 3), noise=Noise("gaussian", -0.1, 1), ids=ids)
+        apply_fused(images, Filter(0, 3), noise=NoiseSpec("gaussian", -0.1, 1), ids=ids)
     with pytest.raises(UsageError, match="std above 0, not"):
         apply_fused(images, Filter(0, 3), normalise=(0.5, 0.0))
     with pytest.raises(UsageError, match="low <= high, not"):
@@ -116,10 +116,10 @@ def test_the_operation_passes_opcheck() -> None:
 def test_torch_compile_traces_through_without_a_break() -> None:
     @torch.compile(fullgraph=True)
     def step(images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        return apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+        return apply_fused(images, Filter(1, 4), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
 
     images, ids = stored(2, 8, 9, dtype=torch.uint16), id_tensor(2)
-    expected = apply_fused(images, Filter(1, 4), noise=Noise("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
+    expected = apply_fused(images, Filter(1, 4), noise=NoiseSpec("gaussian", 0.1, 1), ids=ids, dtype=torch.float16) * 2
     assert torch.equal(step(images, ids), expected)
 
 
@@ -255,7 +255,7 @@ def test_the_launcher_computes_the_operation(
     cupy_on_the_host: SimpleNamespace, path: str, pixel: torch.dtype, dtype: torch.dtype
 ) -> None:
     images = stored(3, 7, 10, dtype=pixel)
-    arguments: dict[str, Any] = {"noise": Noise("gaussian", 0.1, SEED, STREAM), "clamp": (0.1, 0.9), "dtype": dtype}
+    arguments: dict[str, Any] = {"noise": NoiseSpec("gaussian", 0.1, SEED, STREAM), "clamp": (0.1, 0.9), "dtype": dtype}
     arguments["normalise"] = (0.4, 0.7)
     got = launch(images, Filter(1.5, 3.5, complement=True), path, **arguments)
     expected = apply_fused(images, Filter(1.5, 3.5, complement=True), ids=id_tensor(3), **arguments)
@@ -270,7 +270,7 @@ def test_every_kind_of_noise_is_drawn_for_the_right_pixel_of_the_right_image(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
 ) -> None:
     monkeypatch.setattr(cuda, "MAX_ELEMENTS", 200)  # so that the images go in parts
-    images, drawn = stored(5, 9, 11, dtype=torch.float32) + 0.2, Noise(kind, AMOUNTS[kind], SEED, STREAM)
+    images, drawn = stored(5, 9, 11, dtype=torch.float32) + 0.2, NoiseSpec(kind, AMOUNTS[kind], SEED, STREAM)
     got = launch(images, Filter(0.0, INF), path, noise=drawn)
     expected = apply_fused(images, Filter(0, INF), noise=drawn, ids=id_tensor(5))
     difference = (got - expected).abs()
@@ -367,7 +367,7 @@ def test_a_plan_serves_other_cut_offs_noise_and_clamps_without_being_made_again(
 ) -> None:
     images = stored(2, 6, 7, dtype=torch.uint16)
     for low, seed, top in ((0.0, 1, 0.5), (1.0, 2, 0.25), (2.0, 3, 1.0)):
-        arguments: dict[str, Any] = {"noise": Noise("gaussian", 0.1, seed), "clamp": (0.0, top)}
+        arguments: dict[str, Any] = {"noise": NoiseSpec("gaussian", 0.1, seed), "clamp": (0.0, top)}
         got = launch(images, Filter(low, 5.0), choice.CALLBACKS, **arguments)
         assert (got - apply_fused(images, Filter(low, 5), ids=id_tensor(2), **arguments)).abs().max() < 4e-6
     assert len(plans._plans) == 1
@@ -466,7 +466,7 @@ def test_a_trial_with_the_right_numbers_chooses_callbacks(cupy_on_the_host: Simp
         (lambda fake, patch: patch.setenv(choice.VARIABLE, "plain"), "FASTRACE_BANDPASS=plain"),
     ],
 )
-def test_what_is_missing_or_wrong_chooses_the_plain_path_and_says_so(
+def test_what_is_missing_or_wrong_chooses_the_plain_path_with_a_reason(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, break_it: Any, reason: str
 ) -> None:
     pytest.importorskip("cuda.pathfinder", reason="comes with the CUDA build of torch")
@@ -487,7 +487,7 @@ def _forget(call: Any, result: torch.Tensor, full_scale: float, epilogue: jit.Ep
     return _finish(call, result, full_scale, epilogue._replace(lowest=0.0), first)
 
 
-def test_one_sentence_says_which_way_a_device_takes_and_why(
+def test_one_sentence_states_which_way_a_device_takes_and_why(
     cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert backend("cpu") == "C++ on the CPU, with a Fourier transform of its own"
@@ -507,7 +507,7 @@ def _no_cupy() -> None:
 
 def test_an_unknown_path_is_refused(cupy_on_the_host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(choice.VARIABLE, "fast")
-    with pytest.raises(UsageError, match="FASTRACE_BANDPASS is 'fast'; the only path to ask for is 'plain'"):
+    with pytest.raises(UsageError, match="FASTRACE_BANDPASS is 'fast'; the only path to choose is 'plain'"):
         choice.choose(0)
 
 
@@ -574,7 +574,7 @@ def test_cupy_itself_takes_the_callbacks_as_they_are_handed_over(
     cupy = pytest.importorskip("cupy", reason="pip install 'fastrace[cuda]'")
     pytest.importorskip("cuda.pathfinder", reason="comes with the CUDA build of torch")
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
-    # What CuPy would ask the device for.
+    # What CuPy would read from the device.
     monkeypatch.setattr("cupy.cuda.compiler._get_arch", lambda: "90")
     monkeypatch.setattr(
         "cupy.cuda.compiler._get_arch_for_options_for_nvrtc", lambda arch=None: ("-arch=sm_90", "cubin")

@@ -1,6 +1,6 @@
 """The one degradation call as it runs on a GPU, where a filter takes in its neighbours: the same degradation, step by step.
 
-The only thing said here is that the images lie on a GPU. What follows is the operation that they would go to: first the
+Only the device of the images is stated here: a GPU. What follows is the operation that they would go to: first the
 composition that defines it, which must give the same bits, then its CUDA text and launcher, on the host.
 """
 

@@ -172,11 +172,11 @@ def test_a_shard_keeps_its_map_alive_and_a_deleted_file_stays_whole(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shard": [0, 2], "row": [0, 0]}, r"image 1 asks for shard 2; there are 2"),
-        ({"shard": [-1], "row": [0]}, r"image 0 asks for shard -1"),
-        ({"shard": [0, 1, 1], "row": [2, 0, 1]}, r"image 2 asks for row 1 of shard 1, which has 1"),
-        ({"shard": [0], "row": [-1]}, r"image 0 asks for row -1 of shard 0, which has 3"),
-        ({"shard": [0], "row": [2**62]}, r"asks for row 4611686018427387904"),
+        ({"shard": [0, 2], "row": [0, 0]}, r"image 1 is of shard 2; there are 2"),
+        ({"shard": [-1], "row": [0]}, r"image 0 is of shard -1"),
+        ({"shard": [0, 1, 1], "row": [2, 0, 1]}, r"image 2 is row 1 of shard 1, which has 1"),
+        ({"shard": [0], "row": [-1]}, r"image 0 is row -1 of shard 0, which has 3"),
+        ({"shard": [0], "row": [2**62]}, r"image 0 is row 4611686018427387904"),
     ],
 )
 def test_what_is_not_there_is_named(arguments: dict[str, Any], message: str) -> None:
@@ -208,7 +208,7 @@ GOOD = torch.zeros((3, 5, 6), dtype=torch.uint8)
         ({"out": torch.zeros((2, 5, 12), dtype=torch.uint8)[:, :, ::2]}, r"contiguous"),
     ],
 )
-def test_what_does_not_fit_is_said(arguments: dict[str, Any], message: str) -> None:
+def test_what_does_not_fit_is_an_error_that_names_it(arguments: dict[str, Any], message: str) -> None:
     question = {"shards": [GOOD], "shard": [0, 0], "row": [0, 1], **arguments}
     with pytest.raises(UsageError, match=message):
         gather(**question)

@@ -26,7 +26,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 
 
 @without_gpu
-def test_without_a_gpu_it_says_so_in_one_sentence_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu_it_prints_one_sentence_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main([]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -179,16 +179,16 @@ def test_wrong_numbers_fail_the_command_and_slow_ones_do_not() -> None:
     assert gpu.lost([*rows, {"peer": "fastrace, callbacks", "problem": "wrong: off by 1"}])
 
 
-def test_a_check_is_judged_by_its_exit_code() -> None:
-    assert gpu.judged("x", 0, "...\n= 3 passed in 1s =\n")["summary"] == "3 passed in 1s"
-    bad = gpu.judged("x", 99, "3 passed\n========= ERROR SUMMARY: 1 error\n")
+def test_the_outcome_of_a_check_is_its_exit_code() -> None:
+    assert gpu.check_row("x", 0, "...\n= 3 passed in 1s =\n")["summary"] == "3 passed in 1s"
+    bad = gpu.check_row("x", 99, "3 passed\n========= ERROR SUMMARY: 1 error\n")
     assert bad["outcome"] == "FAILED (exit code 99)"
     assert "ERROR SUMMARY: 1 error" in bad["summary"]
     assert gpu.failed([bad])
     assert not gpu.failed([{"name": "x", "outcome": "not run: not found"}])
 
 
-def test_the_sanitizer_is_looked_for_in_three_places_and_its_absence_is_said(
+def test_the_sanitizer_is_looked_for_in_three_places_and_its_absence_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -256,6 +256,6 @@ def test_the_bytes_that_must_move_are_one_read_and_one_write(monkeypatch: pytest
     assert made["window of mammograms"]().minimum_bytes == 3 * 2 * (52 * 40 + 16 * 8)
 
 
-def test_a_peer_that_is_not_installed_says_so() -> None:
+def test_a_peer_that_is_not_installed_is_named() -> None:
     assert gpu_clock.version("no-such-package", "torch") == torch.__version__.split("+")[0] or "+" in torch.__version__
     assert gpu_clock.version("no-such-package") == "not installed"

@@ -405,7 +405,7 @@ def test_a_stream_packs_operation_epoch_and_draw_without_collision() -> None:
             noise_stream(*bad)
 
 
-def test_without_triton_a_gpu_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_triton_the_error_on_a_gpu_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "noise_kernel", None)
     elsewhere = torch.zeros(1, 2, 2, device="meta"), torch.zeros(1, dtype=torch.int64, device="meta")
     with pytest.raises(BackendMissing, match="CUDA build of torch"):

@@ -1,4 +1,4 @@
-"""What a machine without a GPU can say about the GPU sources: what they compile to, and what their text computes.
+"""What a machine without a GPU can check of the GPU sources: what they compile to, and what their text computes.
 
 Every Triton kernel and CUDA source is compiled for every target in another process and compared with the committed table;
 csrc/bandpass.cu is also compiled by the host's compiler, with threads and blocks as loops, and run by the real launcher
@@ -112,7 +112,7 @@ def test_matrix_products_run_on_tensor_cores(today: dict[str, Any]) -> None:
         assert "mfma" in rows[f"{kernel} ieee", "gfx942"]["matrix"], kernel
 
 
-def test_a_target_that_holds_no_kernel_says_why(today: dict[str, Any]) -> None:
+def test_a_target_that_holds_no_kernel_has_a_reason(today: dict[str, Any]) -> None:
     for key, row in by_name(today).items():
         assert ("reason" in row) != ("registers" in row), key
         if key[1].startswith("sm_"):

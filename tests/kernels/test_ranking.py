@@ -257,7 +257,7 @@ def test_arrays_that_are_not_contiguous_are_read_as_they_are_meant() -> None:
     assert torch.equal(placements(torch.from_numpy(wide).T[:1], positive)[0], placements(scores, positive)[0])
 
 
-def test_torch_knows_the_operations() -> None:
+def test_the_operations_are_registered_with_torch() -> None:
     scores = torch.randn(2, 30, dtype=torch.float64)
     positive = torch.rand(2, 30) < 0.5
     owners, strata = torch.arange(30) // 2, torch.arange(15) % 2

@@ -1,4 +1,4 @@
-"""What `window` promises around the numbers: what it refuses, what it does not copy, what torch can do with it."""
+"""What `window` guarantees besides the numbers: what it refuses, what it does not copy, what torch can do with it."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_tables_are_stored_once_however_many_images_share_them() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32], ids=str)
-def test_the_operations_are_registered_as_torch_wants_them(dtype: torch.dtype) -> None:
+def test_the_operations_are_registered_as_torch_requires(dtype: torch.dtype) -> None:
     plan = make_plan([IMAGE, IMAGE.T], [PLAIN, Transfer(12, table=TABLE)], (3, 2), None, None, [True, False], dtype)
     arguments = (plan.words, plan.geometry, plan.affine, plan.tables, 3, 2, dtype, plan.hints)
     torch.library.opcheck(torch.ops.fastrace.window.default, arguments)

@@ -74,7 +74,7 @@ def test_headers_are_plausible_and_carry_no_race(archive):
     assert len(uids) == archive.spec.images
 
 
-def test_chest_wall_is_where_laterality_and_orientation_say(archive):
+def test_chest_wall_is_where_laterality_and_orientation_put_it(archive):
     if archive.spec.modality != "mammo":
         pytest.skip("a matter of mammograms")
     seen = Counter()
@@ -124,7 +124,7 @@ def test_the_conventions_cover_bits_polarity_voi_padding_rescale_and_syntax():
     assert len(values("vendor")) == 3
 
 
-def test_file_names_do_not_tell_group_or_patient(archive):
+def test_file_names_hold_neither_group_nor_patient(archive):
     files = dicom_files(archive.out)
     groups = labels(archive.out)
     is_b = [groups[read(path).PatientID] == "B" for path in files]
@@ -159,7 +159,7 @@ def test_strength_changes_pixels_of_group_b_and_nothing_else(archive, control):
             assert ds == other
 
 
-def test_the_truth_lies_beside_the_archive_and_says_what_was_planted(archive):
+def test_the_truth_lies_beside_the_archive_and_holds_what_was_planted(archive):
     assert truth_path(archive.out).parent == archive.out.parent
     truth = json.loads(truth_path(archive.out).read_text())
     assert (truth["band"]["low"], truth["band"]["high"]) == archive.spec.band_cycles

@@ -22,7 +22,7 @@ def examples():
     return [line.strip() for line in page.splitlines() if line.strip().startswith("fastrace phantom")]
 
 
-def test_the_first_example_of_the_help_page_makes_what_it_says(tmp_path, monkeypatch):
+def test_the_first_example_of_the_help_page_makes_what_it_describes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(phantom, shlex.split(examples()[0])[2:])
     assert result.exit_code == 0

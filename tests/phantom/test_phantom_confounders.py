@@ -1,4 +1,4 @@
-"""Confounders: as strong as asked in the population, seen where they say, and independent of the leak."""
+"""Confounders: as strong as requested in the population, seen where stated, and independent of the leak."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_vendor_shares_give_the_auc_and_mirror_each_other(auc):
 
 
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
-def test_density_tells_the_groups_with_the_auc_asked(auc):
+def test_density_separates_the_groups_with_the_requested_auc(auc):
     drawn = patients(many(("density", auc)))
     assert auc_of([patient.density for patient in drawn], drawn) == pytest.approx(auc, abs=0.03)  # four standard errors
 
 
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.9])
-def test_age_tells_the_groups_with_the_auc_asked(auc):
+def test_age_separates_the_groups_with_the_requested_auc(auc):
     spec = many(("age", auc))
     drawn = patients(spec)
     ages = [shots(spec, patient)[0].age_years for patient in drawn]
@@ -63,7 +63,7 @@ def test_age_tells_the_groups_with_the_auc_asked(auc):
 
 
 @pytest.mark.parametrize("auc", [0.5, 0.7, 0.95])
-def test_the_vendor_tells_the_groups_with_the_auc_asked_by_quota(auc):
+def test_the_vendor_separates_the_groups_with_the_requested_auc_by_quota(auc):
     drawn = patients(many(("scanner", auc)))
     assert auc_of([int(patient.convention.vendor[-1]) for patient in drawn], drawn) == pytest.approx(auc, abs=1e-3)
     for group in "AB":  # conventions of a vendor alike, whatever the vendor's share
@@ -93,9 +93,9 @@ def test_no_confounder_no_column_and_density_one_column_more(tmp_path):
     assert list(rows["dense"][0]) == ["patient_id", "group", "density"]
     assert [row["group"] for row in rows["dense"]] == [row["group"] for row in rows["plain"]]
     assert all(10 < float(row["density"]) < 90 for row in rows["dense"])
-    told = json.loads(truth_path(tmp_path / "dense").read_text())["confounders"]
-    assert [(one["name"], one["auc"]) for one in told] == [("density", 0.8)]
-    assert 0 <= told[0]["auc_in_archive"] <= 1
+    found = json.loads(truth_path(tmp_path / "dense").read_text())["confounders"]
+    assert [(one["name"], one["auc"]) for one in found] == [("density", 0.8)]
+    assert 0 <= found[0]["auc_in_archive"] <= 1
 
 
 def test_age_shows_in_the_header_and_in_nothing_else(tmp_path):
@@ -129,10 +129,10 @@ def test_scanner_changes_how_pixels_are_stored_and_not_what_they_show():
     spec = PhantomSpec(**SMALL, confounders=(("scanner", 0.9),))
     plain, tilted = images(PhantomSpec(**SMALL)), images(spec)
     assert np.abs(plain.images - tilted.images).max() < 0.01  # a stored step or two
-    told = truth(spec, observe=False)["confounders"][0]
-    assert told["auc_in_archive"] == pytest.approx(0.9, abs=0.05)  # 20 patients a group: quotas in whole patients
+    found = truth(spec, observe=False)["confounders"][0]
+    assert found["auc_in_archive"] == pytest.approx(0.9, abs=0.05)  # 20 patients a group: quotas in whole patients
     in_images = roc_auc_score(tilted.groups == "B", [int(name[-1]) for name in tilted.vendors])
-    assert in_images == pytest.approx(told["auc_in_archive"])
+    assert in_images == pytest.approx(found["auc_in_archive"])
 
 
 def test_the_leak_of_a_confounded_phantom_is_the_same_leak(tmp_path):

@@ -82,7 +82,7 @@ def test_pixels_never_take_the_padding_value_and_the_border_always_does(conventi
 @pytest.mark.parametrize("bits", [12, 14, 16])
 @pytest.mark.parametrize("shape", [(64, 64), (65, 127), (67, 129), (64, 300)])
 @pytest.mark.parametrize("content", ["noise", "constant", "half", "stripes"])
-def test_words_survive_every_transfer_syntax(bits, shape, content):
+def test_words_are_kept_by_every_transfer_syntax(bits, shape, content):
     rng = np.random.default_rng(bits)
     words = rng.integers(0, 2**bits, shape, dtype=np.uint16)
     if content == "constant":

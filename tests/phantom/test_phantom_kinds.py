@@ -1,4 +1,4 @@
-"""Kinds of leak: each differs between the groups where it says and nowhere else, and is as readable as its formula says."""
+"""Kinds of leak: each differs between the groups where stated and nowhere else, and is as readable as its formula gives."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_group_b_is_spiky_and_group_a_is_gaussian():
     assert b.min() > 1.0
 
 
-def test_power_cannot_tell_phases_that_kurtosis_tells():
+def test_power_cannot_separate_phases_that_kurtosis_separates():
     spec = small("phase", patients=200, size=(256, 192), seed=3)
     made = images(spec)
     of_power = probe_auc(spectrum_features(made.images), made.groups)
@@ -142,7 +142,7 @@ def test_the_log_ratio_of_a_phase_coefficient_is_that_of_the_integrated_densitie
 
 
 @pytest.mark.parametrize(("strength", "coefficients"), [(0.15, 200), (0.3, 100), (0.6, 40)])
-def test_the_told_observer_of_phases_is_what_drawing_the_coefficients_gives(strength, coefficients):
+def test_the_observer_of_phases_with_known_dots_is_what_drawing_the_coefficients_gives(strength, coefficients):
     rng = np.random.default_rng(5)
     shape = (8000, coefficients // 2)
     noise, amplitude = ((rng.normal(size=shape) + 1j * rng.normal(size=shape)) / math.sqrt(2) for _ in range(2))
@@ -199,11 +199,11 @@ def test_a_patch_of_weight_one_is_as_readable_as_texture_and_none_not_at_all():
 def test_a_weak_patch_is_read_in_its_place_nearly_as_well_as_possible_and_less_well_from_the_whole():
     spec = small("patch", patients=150, size=(256, 192), strength=0.7, seed=2)
     made = images(spec)
-    told = truth(spec)
+    found = truth(spec)
     whole = auc([band_score(image, BAND) for image in made.images], made.groups == "B")
-    assert 0.85 < told["ideal_auc"] <= 1
-    assert told["ideal_auc"] - 0.1 < told["observer"]["auc_image"] < told["ideal_auc"] + 0.03
-    assert whole < told["observer"]["auc_image"]
+    assert 0.85 < found["ideal_auc"] <= 1
+    assert found["ideal_auc"] - 0.1 < found["observer"]["auc_image"] < found["ideal_auc"] + 0.03
+    assert whole < found["observer"]["auc_image"]
 
 
 @settings(deadline=None, max_examples=30)
@@ -276,23 +276,23 @@ def test_ideal_auc_of_intensity_is_that_of_two_shifted_uniform_features(strength
 
 @pytest.mark.parametrize("modality", ["mammo", "cxr"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_tells_its_truth_and_is_read_at_its_default_strength(kind, modality):
-    told = truth(small(kind, modality=modality, patients=60, size=(256, 192), seed=1))
-    assert told["spec"]["kind"] == kind
-    assert told["ideal_auc"] > 0.98
-    assert 0.85 < told["observer"]["auc_patient"] <= 1
-    assert told["observer"]["auc_image"] < told["ideal_auc"] + 0.02
-    assert 0 <= told["band"]["low"] < told["band"]["high"] < 64  # seen at 128x128
-    assert (told["region"] is None) == (kind != "patch")
+def test_every_kind_has_its_truth_and_is_read_at_its_default_strength(kind, modality):
+    found = truth(small(kind, modality=modality, patients=60, size=(256, 192), seed=1))
+    assert found["spec"]["kind"] == kind
+    assert found["ideal_auc"] > 0.98
+    assert 0.85 < found["observer"]["auc_patient"] <= 1
+    assert found["observer"]["auc_image"] < found["ideal_auc"] + 0.02
+    assert 0 <= found["band"]["low"] < found["band"]["high"] < 64  # seen at 128x128
+    assert (found["region"] is None) == (kind != "patch")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_strength_0_is_the_same_control_for_every_kind(kind):
     spec = small(kind, strength=0.0, patients=8)
     np.testing.assert_array_equal(images(spec).images, images(replace(spec, kind="texture", patch=None)).images)
-    told = truth(spec, observe=False)
-    assert told["ideal_auc"] == pytest.approx(0.5, abs=1e-6)
-    assert told["observer"]["auc_image"] is None
+    found = truth(spec, observe=False)
+    assert found["ideal_auc"] == pytest.approx(0.5, abs=1e-6)
+    assert found["observer"]["auc_image"] is None
 
 
 @pytest.mark.parametrize("kind", ["patch", "intensity"])

@@ -1,4 +1,4 @@
-"""The leak: in its band and nowhere else, as strong as it says, and as readable as the formula says."""
+"""The leak: in its band and nowhere else, as strong as stated, and as readable as the formula gives."""
 
 from __future__ import annotations
 

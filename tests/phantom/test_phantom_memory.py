@@ -29,7 +29,7 @@ def out(tmp_path_factory):
     return folder
 
 
-def test_images_in_memory_are_those_that_a_reader_of_the_archive_sees(out):
+def test_images_in_memory_are_those_that_a_reader_of_the_archive_shows(out):
     made = images(SPEC)
     assert made.images.dtype == np.float32
     assert made.images.shape == (28, 128, 96)
@@ -43,7 +43,7 @@ def test_images_in_memory_are_those_that_a_reader_of_the_archive_sees(out):
             assert np.abs(display(ds) - meant).max() < 1e-4
 
 
-def test_what_is_said_about_the_images_is_what_headers_and_labels_say(out):
+def test_facts_of_the_images_are_those_of_headers_and_labels(out):
     made = images(SPEC)
     rows = dict(line.split(",", 1) for line in (out / "labels.csv").read_text().splitlines())
     headers = {(ds.PatientID, int(ds.InstanceNumber)): ds for ds in map(read, dicom_files(out))}
@@ -56,11 +56,11 @@ def test_what_is_said_about_the_images_is_what_headers_and_labels_say(out):
 
 
 def test_the_truth_in_memory_is_the_truth_of_the_archive(out):
-    told = json.loads(truth_path(out).read_text())
-    assert json.loads(json.dumps(truth(SPEC))) == told
+    found = json.loads(truth_path(out).read_text())
+    assert json.loads(json.dumps(truth(SPEC))) == found
     record = Record(SPEC)
     images(SPEC, on_image=record.add)
-    assert json.loads(json.dumps(record.truth())) == told
+    assert json.loads(json.dumps(record.truth())) == found
 
 
 def test_without_observing_only_the_detector_is_missing():
@@ -81,7 +81,7 @@ def test_images_come_one_by_one():
 
 @pytest.mark.parametrize("modality", ["mammo", "cxr", "ct"])
 @pytest.mark.parametrize("size", [(256, 256), (320, 320), (224, 224), (128, 128), (224, 336), (96, 65)])
-def test_a_sample_has_the_size_asked_and_shows_a_body(modality, size):
+def test_a_sample_has_the_requested_size_and_shows_a_body(modality, size):
     image = sample(modality, size)
     assert image.shape == size
     assert image.dtype == np.float32

@@ -96,7 +96,7 @@ def test_a_dataset_whose_facts_are_damaged_is_refused(tmp_path: Path, content: s
         Dataset.open(tmp_path)
 
 
-def test_what_nobody_foresaw_is_one_line_too(
+def test_an_unforeseen_error_is_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -57,7 +57,7 @@ def job(archive: Path, out: Path, modality: str = "hand", body_parts: tuple[str,
 
 @pytest.fixture
 def archive(tmp_path: Path, write_dicom: WriteDicom) -> Path:
-    """Hands, wrists, feet, and files that do not say."""
+    """Hands, wrists, feet, and files that name none."""
     parts = {"a": "HAND", "b": "hand", "c": "LEFT HAND", "d": "WRIST", "e": "FOOT", "f": None, "g": "", "h": "UNKNOWN"}
     for name, part in parts.items():
         write_dicom(tmp_path / "archive" / name, PatientID=f"patient {name}", BodyPartExamined=part)
@@ -73,7 +73,7 @@ def test_the_terms_of_the_standard_and_the_spellings_of_archives(modality: str) 
     assert all(names_a_part(part) for part in kept)
 
 
-def test_another_body_part_is_rejected_and_what_does_not_say_is_counted(archive: Path, tmp_path: Path) -> None:
+def test_another_body_part_is_rejected_and_what_names_none_is_counted(archive: Path, tmp_path: Path) -> None:
     summary = run(archive, tmp_path / "out")
     assert (summary.indexed, summary.rejected) == (6, {"other_body_part": 2})
     assert summary.examples["other_body_part"].endswith(
@@ -81,7 +81,7 @@ def test_another_body_part_is_rejected_and_what_does_not_say_is_counted(archive:
         "--body-part any for every part"
     )
     assert summary.notes == [
-        "3 images whose Body Part Examined (0018,0015) is absent or names no part: taken at your word as hand"
+        "3 images whose Body Part Examined (0018,0015) is absent or names no part: kept, since --modality is hand"
     ]
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.meta["recipe"]["body_parts"] == ["HAND"]
@@ -135,13 +135,13 @@ def test_an_option_without_a_meaning_is_refused(modality: str, given: str, messa
 
 def test_a_dataset_goes_on_only_with_the_same_option(archive: Path, tmp_path: Path) -> None:
     run(archive, tmp_path / "out", body_parts=("WRIST",))
-    with pytest.raises(DatasetError, match=r"body_parts: \['HAND', 'WRIST'\] there, \['HAND'\] asked"):
+    with pytest.raises(DatasetError, match=r"body_parts: \['HAND', 'WRIST'\] there, \['HAND'\] requested"):
         run(archive, tmp_path / "out")
     again = run(archive, tmp_path / "out", body_parts=("WRIST",))
     assert (again.resumed_images, again.indexed, len(again.notes)) == (7, 7, 1)
 
 
-def test_the_label_table_says_it_where_the_file_does_not(tmp_path: Path) -> None:
+def test_the_label_table_gives_it_where_the_file_does_not(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     generator = np.random.default_rng(0)
     for name in "abc":

@@ -1,4 +1,4 @@
-"""`fastrace preprocess --resize`: the pixels of the other kernel, said in the dataset; area stays what it was."""
+"""`fastrace preprocess --resize`: the pixels of the other kernel, recorded in the dataset; area stays what it was."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def archive(test_data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_lanczos_pixels_are_those_of_pillow_and_the_dataset_says_so(archive: Path, tmp_path: Path) -> None:
+def test_lanczos_pixels_are_those_of_pillow_and_the_dataset_records_it(archive: Path, tmp_path: Path) -> None:
     assert preprocess(archive, tmp_path / "out", "--resize", "lanczos") == 0
     frame = open_frames(archive / "dx_image.dcm").frame(0)
     display = display_values(frame.pixels, frame.transfer)
@@ -72,7 +72,7 @@ def test_area_is_the_default_and_lanczos_another_dataset(
     assert difference.mean() < 655
 
     assert preprocess(archive, tmp_path / "default", "--salt", str(salt), "--resize", "lanczos") == 1
-    assert "resize: area there, lanczos asked" in capsys.readouterr().err
+    assert "resize: area there, lanczos requested" in capsys.readouterr().err
 
 
 def test_an_unknown_resize_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,7 +179,7 @@ def test_files_of_one_name_in_two_sources_are_two_images(tmp_path: Path) -> None
 
 
 def test_a_row_about_one_image_is_used_for_one_file_only(tmp_path: Path) -> None:
-    """Two folders with an image 1.png each and a table that says only "1": the second would get a stranger's label."""
+    """Two folders with an image 1.png each and a table that holds only "1": the second would get the label of another patient."""
     for number, site in enumerate(("a", "b")):
         (tmp_path / "in" / site).mkdir(parents=True)
         noise = np.random.default_rng(number).integers(0, 256, (20, 20), dtype=np.uint8)
@@ -188,7 +188,7 @@ def test_a_row_about_one_image_is_used_for_one_file_only(tmp_path: Path) -> None
     labels.write_text("image_id,patient_id,group\n1,p,A\n")
     summary = preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
     assert (summary.indexed, summary.rejected) == (1, {"duplicate": 1})
-    assert "tell them apart by path" in summary.examples["duplicate"]
+    assert "distinguish them by path" in summary.examples["duplicate"]
 
 
 def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write_dicom: WriteDicom) -> None:
@@ -206,7 +206,7 @@ def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write
 def test_another_recipe_another_archive_and_a_foreign_folder_are_refused(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     preprocess(job(archive, out))
-    with pytest.raises(DatasetError, match=r"size: \[16, 16\] there, \[8, 8\] asked"):
+    with pytest.raises(DatasetError, match=r"size: \[16, 16\] there, \[8, 8\] requested"):
         preprocess(job(archive, out, size=(8, 8)))
     (archive / "p0" / "new").write_bytes(b"x")
     with pytest.raises(DatasetError, match="the archive or the label table changed"):
@@ -228,7 +228,7 @@ def test_a_finished_dataset_is_left_as_it_is(archive: Path, tmp_path: Path) -> N
     assert content(tmp_path / "out") == before
 
 
-def test_an_archive_without_a_usable_image_says_why(tmp_path: Path) -> None:
+def test_an_archive_without_a_usable_image_is_an_error_with_the_reasons(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "readme").write_text("hello")
     with pytest.raises(DatasetError, match=r"none of 1 inputs could be used \(not_an_image 1\)"):
@@ -359,7 +359,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-# Progress, not time, says when to kill: before the first shard, a shard that has no part yet, near the end.
+# Progress, not time, decides when to kill: before the first shard, a shard that has no part yet, near the end.
 KILL_POINTS = {
     "before the first shard": "part-open",
     "between rename and index": "shard-renamed",

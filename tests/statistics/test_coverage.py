@@ -1,4 +1,4 @@
-"""The default intervals hold the truth; the whole grid is in docs/coverage.md, here a slice of it."""
+"""The default intervals contain the true AUC; the whole grid is in docs/coverage.md, here a slice of it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_pseudo_patients_mend_what_plain_intervals_of_a_rare_class_miss() -> Non
     assert found["approximate"] > 0.5
 
 
-def test_the_grid_is_the_one_that_was_asked_for() -> None:
+def test_the_grid_is_the_requested_one() -> None:
     assert len(set(GRID)) == 72
 
 
 @pytest.mark.parametrize(("auc", "correlation", "images"), [(0.75, 0.7, 3), (0.95, 0.0, 4)])
-def test_simulated_patients_have_the_auc_they_are_said_to_have(auc: float, correlation: float, images: int) -> None:
+def test_simulated_patients_have_the_stated_auc(auc: float, correlation: float, images: int) -> None:
     cell = Cell(20_000, 20_000, auc, images, correlation, spread=2.0)
     scores, labels, patients = cell.draw(np.random.default_rng(0))
     means = np.bincount(patients, scores[:, 0]) / images

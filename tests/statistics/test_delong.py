@@ -149,7 +149,7 @@ def test_a_single_class_is_undefined() -> None:
     assert found.macro.to_json()["value"] is None
 
 
-def test_the_mean_of_the_defined_classes_says_how_many_are_missing() -> None:
+def test_the_mean_of_the_defined_classes_states_how_many_are_missing() -> None:
     rng = np.random.default_rng(6)
     labels = np.repeat([0, 1], 60)
     scores = rng.normal(size=(120, 3)) + 0.5 * np.eye(3)[labels]
@@ -158,7 +158,7 @@ def test_the_mean_of_the_defined_classes_says_how_many_are_missing() -> None:
     assert "2 of 3 classes" in found.macro.status
 
 
-def test_constant_scores_are_said_to_be_constant() -> None:
+def test_constant_scores_are_marked_constant() -> None:
     ranking = rank_images(np.ones((80, 2)), np.repeat([0, 1], 40), np.arange(80))
     found = class_aucs(ranking)
     for one in (*found.classes, found.macro):

@@ -23,9 +23,9 @@ from fastrace.statistics import (
     pair_aucs,
     paired_difference,
     permutation_p,
+    permuted_aucs,
     rank_images,
     rank_patients,
-    shuffled_aucs,
     simultaneous_band,
 )
 
@@ -45,7 +45,7 @@ def test_shuffles_have_the_exact_permutation_distribution() -> None:
     scores = np.array([[0.1, 0.7], [0.4, 0.4], [0.4, 0.2], [0.8, 0.1], [0.9, 0.6]])
     labels = np.array([0, 0, 1, 1, 1])
     exact = [class_aucs(rank_images(scores, list(p), np.arange(5))).macro.value for p in permutations(labels)]
-    drawn = shuffled_aucs(rank_images(scores, labels, np.arange(5)), 20_000, seed=1)
+    drawn = permuted_aucs(rank_images(scores, labels, np.arange(5)), 20_000, seed=1)
     values, counts = np.unique(np.round(exact, 9), return_counts=True)
     found = np.array([(np.round(drawn, 9) == value).mean() for value in values])
     assert found.sum() == 1
@@ -59,26 +59,26 @@ def test_shuffles_move_the_labels_of_patients_not_of_images() -> None:
     patients = np.repeat(np.arange(30), rng.integers(1, 5, 30))
     labels = (np.arange(30) % 3)[patients]
     own = rng.normal(size=(30, 3))[patients]  # all images of a patient alike
-    by_image = shuffled_aucs(rank_images(own, labels, patients), 4000, seed=2)
+    by_image = permuted_aucs(rank_images(own, labels, patients), 4000, seed=2)
     assert by_image.mean() == pytest.approx(0.5, abs=5 * by_image.std() / math.sqrt(4000))
-    apart = shuffled_aucs(rank_images(own, labels, np.arange(len(labels))), 4000, seed=2)
+    apart = permuted_aucs(rank_images(own, labels, np.arange(len(labels))), 4000, seed=2)
     assert by_image.std() > 1.3 * apart.std()  # 2.4 images a patient: what shuffling images would understate
 
 
-def test_shuffles_within_strata_keep_what_the_strata_say() -> None:
+def test_shuffles_within_strata_keep_the_effect_of_the_strata() -> None:
     rng = np.random.default_rng(1)
     site = np.repeat([0, 1], 60)
     labels = np.concatenate(
         [rng.permutation(np.repeat([0, 1], [48, 12])), rng.permutation(np.repeat([0, 1], [12, 48]))]
     )
-    scores = (rng.normal(size=120) - 3 * site)[:, None]  # knows the site, not the label
+    scores = (rng.normal(size=120) - 3 * site)[:, None]  # depends on the site, not on the label
     ranking = rank_images(scores, labels, np.arange(120))
     observed = class_aucs(ranking).macro.value
     assert observed > 0.7
-    assert permutation_p(observed, shuffled_aucs(ranking, 999, seed=0)) < 0.01
-    assert permutation_p(observed, shuffled_aucs(ranking, 999, seed=0, within=site)) > 0.05
+    assert permutation_p(observed, permuted_aucs(ranking, 999, seed=0)) < 0.01
+    assert permutation_p(observed, permuted_aucs(ranking, 999, seed=0, within=site)) > 0.05
     with pytest.raises(ValueError, match="more than one stratum"):
-        shuffled_aucs(rank_images(scores, labels, np.arange(120) // 2), 2, seed=0, within=np.arange(120))
+        permuted_aucs(rank_images(scores, labels, np.arange(120) // 2), 2, seed=0, within=np.arange(120))
 
 
 def test_p_is_uniform_where_there_is_nothing_to_find() -> None:
@@ -87,7 +87,7 @@ def test_p_is_uniform_where_there_is_nothing_to_find() -> None:
     found = 0
     for turn in range(500):
         ranking = rank_images(rng.normal(size=(60, 3)), labels, np.arange(60))
-        found += permutation_p(class_aucs(ranking).macro.value, shuffled_aucs(ranking, 99, turn)) <= 0.05
+        found += permutation_p(class_aucs(ranking).macro.value, permuted_aucs(ranking, 99, turn)) <= 0.05
     low, high = binom.ppf([0.005, 0.995], 500, 0.05)  # the 99 % region
     assert low <= found <= high
 
@@ -100,12 +100,12 @@ def test_p_is_uniform_where_there_is_nothing_to_find() -> None:
 def test_corrections_are_statsmodels_without_the_undefined(p: list[float]) -> None:
     multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
     values = np.array(p)
-    asked = ~np.isnan(values)
+    valid = ~np.isnan(values)
     for ours, name in ((holm, "holm"), (benjamini_yekutieli, "fdr_by")):
         found = ours(p)
-        assert np.isnan(found[~asked]).all()
-        if asked.any():
-            np.testing.assert_allclose(found[asked], multipletests(values[asked], method=name)[1], atol=1e-12)
+        assert np.isnan(found[~valid]).all()
+        if valid.any():
+            np.testing.assert_allclose(found[valid], multipletests(values[valid], method=name)[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("correct", [holm, benjamini_yekutieli])
@@ -173,7 +173,7 @@ def test_a_band_is_nowhere_narrower_than_the_intervals() -> None:
         assert low < macro.low < macro.high < high
 
 
-def test_the_band_holds_the_whole_curve_as_often_as_it_says() -> None:
+def test_the_band_holds_the_whole_curve_at_its_level() -> None:
     rng = np.random.default_rng(5)
     labels = np.repeat([0, 1], 100)
     true_aucs = np.array([0.6, 0.7, 0.8, 0.85])
@@ -228,7 +228,7 @@ def test_a_pair_whose_scores_mirror_is_a_two_class_problem() -> None:
     assert (one.n_patients, one.n_images, one.unit) == (80, 160, "patient")
 
 
-def test_a_pair_without_patients_is_undefined_and_a_constant_one_says_so() -> None:
+def test_a_pair_without_patients_is_undefined_and_a_constant_one_is_marked() -> None:
     labels = np.repeat([0, 1], 40)
     found = pair_aucs(rank_images(np.ones((80, 3)), labels, np.arange(80)))
     assert found[0, 1].status == "constant scores"

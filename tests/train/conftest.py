@@ -31,7 +31,7 @@ def planted(planted_path: Path) -> Dataset:
 
 
 @pytest.fixture
-def ask(planted_path: Path, tmp_path: Path) -> Callable[..., Options]:
+def make_options(planted_path: Path, tmp_path: Path) -> Callable[..., Options]:
     """Options for the planted dataset and a fresh run folder, with changes."""
 
     def make(**changes: object) -> Options:

@@ -135,9 +135,9 @@ def test_resident_batches_are_the_streamed_ones(dtype: str, tmp_path: Path) -> N
     for batches in (list(reader.batches(plan)), list(reader.batches(plan)), [reader.read(at) for at in plan]):
         for batch, expected in zip(batches, streamed, strict=True):
             for name in ("pixels", "ids", "mm_per_pixel", "labels"):
-                found, wanted = getattr(batch, name), getattr(expected, name)
-                assert found.dtype == wanted.dtype
-                np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+                found, needed = getattr(batch, name), getattr(expected, name)
+                assert found.dtype == needed.dtype
+                np.testing.assert_array_equal(found.numpy(), needed.numpy())
             np.testing.assert_array_equal(batch.positions, expected.positions)
     assert list(reader.batches([])) == []
 
@@ -151,7 +151,7 @@ def test_resident_images_are_read_once(planted_path: Path, tmp_path: Path) -> No
     assert torch.equal(reader.read(np.arange(12)).pixels, before)
 
 
-def test_a_run_learns_the_same_from_resident_images(
+def test_a_run_has_the_same_result_from_resident_images(
     planted_path: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "place", lambda *_: Placement(True, 0, 0))
@@ -164,7 +164,7 @@ def test_a_run_learns_the_same_from_resident_images(
     assert RunFolder(tmp_path / "run").read_json("run.json")["images"]["resident"] is True
 
 
-def test_a_run_says_where_its_images_are(planted: Dataset, trained: Path) -> None:
+def test_a_run_reports_where_its_images_are(planted: Dataset, trained: Path) -> None:
     cohort = labelled(planted, "group")
     placement = place(planted, cohort, CPU)
     assert placement == Placement(False, 200 * 32 * 32 * 2, None)

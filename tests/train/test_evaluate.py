@@ -21,7 +21,7 @@ from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_
 from fastrace.run_folder import single_run
 from fastrace.train import Options, train
 
-Ask = Callable[..., Options]
+MakeOptions = Callable[..., Options]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_result_is_kept_in_the_run(run: Path, planted: Dataset) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
-def test_noise_at_test_time_asks_another_question_and_is_named(run: Path, planted: Dataset) -> None:
+def test_noise_at_test_time_is_another_evaluation_and_is_named(run: Path, planted: Dataset) -> None:
     clean = evaluate(Question(run, planted.path, device="cpu"))
     noisy = evaluate(Question(run, planted.path, parse("noise:gaussian:0.5"), device="cpu"))
     assert noisy["mode"] == "test"
@@ -80,7 +80,7 @@ def test_an_archive_of_training_patients_alone_is_refused(run: Path, tmp_path: P
         evaluate(Question(run, same.path, device="cpu"))
 
 
-def test_another_salt_leaves_the_overlap_unknown_and_says_so(run: Path, tmp_path: Path) -> None:
+def test_another_salt_leaves_the_overlap_unknown_and_is_reported(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40, salt=bytes(32))
     assert evaluate(Question(run, other.path, device="cpu"))["overlap"].startswith("patient overlap not checkable")
 
@@ -112,7 +112,9 @@ def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
         evaluate(Question(run, other.path, device="cpu"))
 
 
-def test_a_class_the_model_does_not_know_is_left_out_and_one_it_misses_is_named(run: Path, tmp_path: Path) -> None:
+def test_a_class_that_the_model_lacks_is_left_out_and_one_that_the_data_lack_is_named(
+    run: Path, tmp_path: Path
+) -> None:
     other = make_dataset(tmp_path / "other", patients=90, first_patient=1000, classes=("A", "B", "C"))
     found = evaluate(Question(run, other.path, device="cpu"))
     assert found["left_out"]["another group than the classes used"] == {"patients": 30, "images": 60}
@@ -122,7 +124,7 @@ def test_a_class_the_model_does_not_know_is_left_out_and_one_it_misses_is_named(
     assert macro["status"].startswith("undefined")
 
 
-def test_no_run_and_a_damaged_checkpoint_are_told_apart(run: Path, planted: Dataset, tmp_path: Path) -> None:
+def test_no_run_and_a_damaged_checkpoint_are_different_errors(run: Path, planted: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no finished run here"):
         evaluate(Question(tmp_path / "nothing", planted.path))
     (run / "checkpoint.pt").write_bytes(b"torn")
@@ -136,8 +138,8 @@ def test_no_run_and_a_damaged_checkpoint_are_told_apart(run: Path, planted: Data
         evaluate(Question(run, planted.path))
 
 
-def test_a_run_trained_on_degraded_images_keeps_its_degradation(ask: Ask, planted: Dataset) -> None:
-    folder = train(ask(degradation=parse("band:6:10"))).folder
+def test_a_run_trained_on_degraded_images_keeps_its_degradation(make_options: MakeOptions, planted: Dataset) -> None:
+    folder = train(make_options(degradation=parse("band:6:10"))).folder
     found = evaluate(Question(folder, planted.path, device="cpu"))
     assert found["trained_on"] == "band:6:10"
     assert found["patient"] == json.loads((folder / "metrics.json").read_text())["patient"]
@@ -208,8 +210,7 @@ def write_scores(path: Path, n: int = 80, **columns: list) -> pd.DataFrame:
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
 def test_scores_made_elsewhere_get_the_same_statistics(tmp_path: Path, name: str) -> None:
     table = write_scores(tmp_path / name)
-    asked = ScoreTable(tmp_path / name, "race", {"Black": "p_black"}, patient="patient_id")
-    found = evaluate_table(asked)
+    found = evaluate_table(ScoreTable(tmp_path / name, "race", {"Black": "p_black"}, patient="patient_id"))
     by_patient = table.groupby("patient_id").agg({"race": "first", "p_black": "mean"})
     one = found["patient"]["classes"]["Black"]
     assert one["value"] == pytest.approx(roc_auc_score(by_patient["race"] == "Black", by_patient["p_black"]))
@@ -240,7 +241,7 @@ def test_without_patients_every_row_is_its_own(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     table = write_scores(tmp_path / "s.csv", n=100)
     race = table["race"].tolist()
-    race[0], race[2], race[4] = None, "Asian", "White"  # row 5 says Black of the same patient
+    race[0], race[2], race[4] = None, "Asian", "White"  # row 5: the same patient, Black
     race[3] = "Asian"
     score = table["p_black"].tolist()
     score[10] = None
@@ -272,10 +273,10 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str) -> None:
     write_scores(tmp_path / "s.csv")
-    asked = {"file": "s.csv", "label": "race", "scores": {"Black": "p_black"}, "patient": "patient_id"} | change
-    asked["file"] = tmp_path / asked["file"]
+    options = {"file": "s.csv", "label": "race", "scores": {"Black": "p_black"}, "patient": "patient_id"} | change
+    options["file"] = tmp_path / options["file"]
     with pytest.raises(UsageError, match=message):
-        evaluate_table(ScoreTable(**asked))
+        evaluate_table(ScoreTable(**options))
 
 
 def test_a_table_of_few_patients_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Empty caches, and a network that fails loudly."""
 
     def refuse(*_: object, **__: object) -> NoReturn:
-        raise AssertionError("the network was asked")
+        raise AssertionError("the network was used")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -65,7 +65,7 @@ def test_an_unknown_model_is_refused_with_near_names() -> None:
         choose_initial("resnt34", "auto")
 
 
-def test_auto_without_local_weights_is_random_and_says_so() -> None:
+def test_auto_without_local_weights_is_random_and_reported() -> None:
     assert choose_initial(TINY, "auto") == Initial(
         "random", f"{TINY}: random initial weights (no ImageNet weights on this machine)"
     )
@@ -73,7 +73,7 @@ def test_auto_without_local_weights_is_random_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", [TINY, "small"])
-def test_imagenet_without_local_weights_is_an_error_that_says_what_to_do(name: str) -> None:
+def test_imagenet_without_local_weights_is_an_error_with_a_remedy(name: str) -> None:
     with pytest.raises(BackendMissing, match=r"--init imagenet: .*--init random"):
         choose_initial(name, "imagenet")
 

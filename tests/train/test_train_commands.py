@@ -97,7 +97,7 @@ def test_a_wrong_option_fails_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_train_without_data_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_data_names_the_options_to_give(capsys: pytest.CaptureFixture[str]) -> None:
     assert fastrace("train") == 2
     assert "name a dataset folder, or --modality" in capsys.readouterr().err
 
@@ -111,7 +111,7 @@ def test_a_modality_must_be_the_datasets(tmp_path: Path, capsys: pytest.CaptureF
     assert "does not say its modality" in capsys.readouterr().err
 
 
-def test_a_run_that_is_there_is_resumed_only_when_asked(
+def test_a_run_that_is_there_is_resumed_only_on_request(
     trained: Path, planted_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", planted_path, "--out", trained, "--model", "small", "--epochs", "4", "--batch-size", "16"]
@@ -181,7 +181,7 @@ def test_scores_made_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["RUN", "--predictions", "s.csv", "--label", "race"], "stands alone"),
     ],
 )
-def test_evaluate_says_what_is_missing(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+def test_evaluate_names_what_is_missing(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert fastrace("evaluate", *arguments) == 2
     assert message in capsys.readouterr().err
 
@@ -205,7 +205,7 @@ def test_help_needs_no_torch(command: str) -> None:
 
 
 class FakeTerminal:
-    """A stderr that says it is a terminal and keeps what is written."""
+    """A stderr that is a terminal and keeps what is written."""
 
     def __init__(self) -> None:
         self.text = ""

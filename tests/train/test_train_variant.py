@@ -23,7 +23,7 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.pipeline import Pipeline
 
-Ask = Callable[..., Options]
+MakeOptions = Callable[..., Options]
 CPU = torch.device("cpu")
 
 
@@ -60,7 +60,7 @@ def test_the_network_gets_what_the_released_code_gave_its_own(planted: Dataset) 
     np.testing.assert_allclose(pipeline.model.given[:, 0], np.minimum(expected, 1), atol=5e-6)
 
 
-def test_run_checkpoint_and_metrics_say_the_variant(run: Path) -> None:
+def test_run_checkpoint_and_metrics_hold_the_variant(run: Path) -> None:
     described = json.loads((run / "run.json").read_text())
     assert described["arguments"]["variant"] == "released-code"
     assert "as in the released code" in described["degradation"]
@@ -80,23 +80,29 @@ def test_an_evaluation_repeats_the_variant(run: Path, planted: Dataset) -> None:
             evaluate(Question(run, planted.path, parse(text), device="cpu"))
 
 
-def test_a_degradation_of_the_test_images_alone_is_of_the_runs_variant(ask: Ask, planted: Dataset) -> None:
-    done = train(ask(degradation=parse("none", "released-code"), recipe=replace(ask().recipe, epochs=1))).folder
+def test_a_degradation_of_the_test_images_alone_is_of_the_runs_variant(
+    make_options: MakeOptions, planted: Dataset
+) -> None:
+    done = train(
+        make_options(degradation=parse("none", "released-code"), recipe=replace(make_options().recipe, epochs=1))
+    ).folder
     found = evaluate(Question(done, planted.path, parse("highpass:200"), device="cpu"))
     assert "as in the released code" in found["described"]
     assert found["patient"]["macro"]["value"] == 0.5  # nothing is left of an image
 
 
-def test_resume_with_the_other_variant_is_refused(ask: Ask, run: Path) -> None:
-    other = ask(out=run, recipe=replace(ask().recipe, epochs=1), degradation=parse("highpass:5"))
-    with pytest.raises(RunError, match=r"variant: released-code there, corrected asked"):
+def test_resume_with_the_other_variant_is_refused(make_options: MakeOptions, run: Path) -> None:
+    other = make_options(out=run, recipe=replace(make_options().recipe, epochs=1), degradation=parse("highpass:5"))
+    with pytest.raises(RunError, match=r"variant: released-code there, corrected requested"):
         train(other, resume=True)
 
 
-def test_runs_and_checkpoints_from_before_the_variant_are_corrected(trained: Path, ask: Ask, tmp_path: Path) -> None:
+def test_runs_and_checkpoints_from_before_the_variant_are_corrected(
+    trained: Path, make_options: MakeOptions, tmp_path: Path
+) -> None:
     before = json.loads((trained / "run.json").read_text())["arguments"]
     del before["variant"]
-    assert ask().differences(before) == []
+    assert make_options().differences(before) == []
     content = torch.load(trained / "checkpoint.pt", weights_only=True)
     del content["variant"]
     torch.save(content, tmp_path / "checkpoint.pt")
@@ -117,10 +123,10 @@ def test_two_variants_of_one_degradation_have_their_own_folders(
     assert "degradation none (released-code)" in capsys.readouterr().out
 
 
-def test_what_the_released_code_cannot_do_is_refused_before_training(ask: Ask, tmp_path: Path) -> None:
+def test_what_the_released_code_cannot_do_is_refused_before_training(make_options: MakeOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="released code has one filter"):
-        train(ask(degradation=parse("blur:2", "released-code")))
+        train(make_options(degradation=parse("blur:2", "released-code")))
     data = make_dataset(tmp_path / "data", patients=20, size=(31, 31))
     with pytest.raises(UsageError, match="images of 31x31, but the released code takes 224x224"):
-        train(ask(data=data.path, degradation=parse("lowpass:5", "released-code")))
-    assert not ask().out.exists()
+        train(make_options(data=data.path, degradation=parse("lowpass:5", "released-code")))
+    assert not make_options().out.exists()

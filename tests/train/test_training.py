@@ -29,12 +29,12 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.pipeline import Pipeline, choose_device, class_weights, predict
 
-Ask = Callable[..., Options]
+MakeOptions = Callable[..., Options]
 CPU = torch.device("cpu")
 
 
 class Record(Progress):
-    """Keeps the lines; stops like Ctrl-C at a step of an epoch if asked."""
+    """Keeps the lines; stops like Ctrl-C at a step of an epoch on request."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.lines: list[str] = []
@@ -63,10 +63,10 @@ def test_a_planted_texture_is_found_in_patients_never_seen(trained: Path) -> Non
     assert metrics["image"]["macro"]["n_images"] == 60
 
 
-def test_shuffled_labels_stay_at_chance_with_too_little_evidence(tmp_path: Path, ask: Ask) -> None:
+def test_shuffled_labels_stay_at_chance_with_too_little_evidence(tmp_path: Path, make_options: MakeOptions) -> None:
     values = np.random.default_rng(3).permutation(["x", "y"] * 50).tolist()
     data = make_dataset(tmp_path / "data", labels={"shuffled": values})
-    metrics = train(ask(data=data.path, target="shuffled")).metrics
+    metrics = train(make_options(data=data.path, target="shuffled")).metrics
     macro = metrics["patient"]["macro"]
     # 30 test patients, 15 to 15: the standard error under chance is .11.
     assert 0.17 < macro["value"] < 0.83
@@ -74,7 +74,7 @@ def test_shuffled_labels_stay_at_chance_with_too_little_evidence(tmp_path: Path,
     assert macro["status"] == "not enough evidence"
 
 
-def test_a_run_holds_what_the_design_says_for_its_owner_alone(trained: Path) -> None:
+def test_a_run_holds_the_files_of_the_design_readable_by_its_owner_alone(trained: Path) -> None:
     assert files(trained) >= {
         "run.json", "checkpoint.pt", "metrics.json", "predictions.parquet", "history.parquet", "split.parquet"
     }  # fmt: skip
@@ -116,34 +116,39 @@ def test_a_checkpoint_alone_gives_the_same_scores(trained: Path, planted: Datase
     pipeline = Checkpoint.load(trained).pipeline(CPU)
     cohort = labelled(planted, "group")
     table = pd.read_parquet(trained / "predictions.parquet")
-    wanted = np.flatnonzero(cohort.frame["image_key"].isin(table["image_key"]))
-    scores, _ = predict(pipeline, Reader(planted, cohort, CPU), wanted, 16)
+    positions = np.flatnonzero(cohort.frame["image_key"].isin(table["image_key"]))
+    scores, _ = predict(pipeline, Reader(planted, cohort, CPU), positions, 16)
     np.testing.assert_allclose(scores, table[["score:A", "score:B"]].to_numpy(), atol=1e-6)
 
 
-def test_a_restriction_of_the_data_travels_into_the_checkpoint(tmp_path: Path, ask: Ask) -> None:
+def test_a_restriction_of_the_data_travels_into_the_checkpoint(tmp_path: Path, make_options: MakeOptions) -> None:
     data = make_dataset(tmp_path / "data", patients=20, images_each=1)
     meta = data.meta | {"restricted": "EMBED licence, clause 5"}
     (data.path / "dataset.json").write_text(json.dumps(meta))
-    recipe = replace(ask().recipe, epochs=1)
-    assert Checkpoint.load(train(ask(data=data.path, recipe=recipe)).folder).restricted == "EMBED licence, clause 5"
+    recipe = replace(make_options().recipe, epochs=1)
+    assert (
+        Checkpoint.load(train(make_options(data=data.path, recipe=recipe)).folder).restricted
+        == "EMBED licence, clause 5"
+    )
 
 
-def test_the_same_seed_gives_the_same_metrics_twice(trained: Path, ask: Ask) -> None:
-    again = train(ask()).folder
+def test_the_same_seed_gives_the_same_metrics_twice(trained: Path, make_options: MakeOptions) -> None:
+    again = train(make_options()).folder
     assert (again / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
     first, second = (torch.load(run / "checkpoint.pt", weights_only=True)["weights"] for run in (trained, again))
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_another_seed_gives_another_split_and_another_model(trained: Path, ask: Ask) -> None:
-    again = train(ask(seed=1, recipe=replace(ask().recipe, epochs=1))).folder
+def test_another_seed_gives_another_split_and_another_model(trained: Path, make_options: MakeOptions) -> None:
+    again = train(make_options(seed=1, recipe=replace(make_options().recipe, epochs=1))).folder
     assert not pd.read_parquet(again / "split.parquet").equals(pd.read_parquet(trained / "split.parquet"))
 
 
 @pytest.mark.parametrize("stop_at", [1, 3])
-def test_an_interrupted_run_resumed_equals_an_undisturbed_one(trained: Path, ask: Ask, stop_at: int) -> None:
-    options = ask()
+def test_an_interrupted_run_resumed_equals_an_undisturbed_one(
+    trained: Path, make_options: MakeOptions, stop_at: int
+) -> None:
+    options = make_options()
     progress = Record(stop_at)
     with pytest.raises(KeyboardInterrupt):
         train(options, progress=progress)
@@ -178,8 +183,8 @@ train(options_for(Path(sys.argv[1]), Path(sys.argv[2])), progress=Killer())
 """
 
 
-def test_a_killed_process_resumed_equals_an_undisturbed_one(trained: Path, ask: Ask) -> None:
-    options = ask()
+def test_a_killed_process_resumed_equals_an_undisturbed_one(trained: Path, make_options: MakeOptions) -> None:
+    options = make_options()
     here = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", KILLED_IN_EPOCH_3, str(options.data), str(options.out), here]
     ended = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
@@ -193,8 +198,8 @@ def test_a_killed_process_resumed_equals_an_undisturbed_one(trained: Path, ask: 
     assert (options.out / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
 
 
-def test_a_finished_run_is_not_overwritten_but_read_again(trained: Path, ask: Ask) -> None:
-    options = ask(out=trained)
+def test_a_finished_run_is_not_overwritten_but_read_again(trained: Path, make_options: MakeOptions) -> None:
+    options = make_options(out=trained)
     with pytest.raises(RunError, match="holds a finished run; choose another --out"):
         train(options)
     progress = Record()
@@ -202,38 +207,40 @@ def test_a_finished_run_is_not_overwritten_but_read_again(trained: Path, ask: As
     assert progress.lines == [f"{trained}: already finished"]
 
 
-def test_resume_with_other_options_is_refused_with_the_difference(trained: Path, ask: Ask, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="seed: 0 there, 5 asked"):
-        train(ask(out=trained, seed=5), resume=True)
-    with pytest.raises(RunError, match="epochs: 4 there, 9 asked"):
-        train(ask(out=trained, recipe=replace(ask().recipe, epochs=9)), resume=True)
+def test_resume_with_other_options_is_refused_with_the_difference(
+    trained: Path, make_options: MakeOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="seed: 0 there, 5 requested"):
+        train(make_options(out=trained, seed=5), resume=True)
+    with pytest.raises(RunError, match="epochs: 4 there, 9 requested"):
+        train(make_options(out=trained, recipe=replace(make_options().recipe, epochs=9)), resume=True)
     other = make_dataset(tmp_path / "other", patients=20)
     with pytest.raises(RunError, match="the dataset"):
-        train(ask(out=trained, data=other.path), resume=True)
+        train(make_options(out=trained, data=other.path), resume=True)
 
 
-def test_a_folder_with_something_else_is_not_touched(ask: Ask, tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_not_touched(make_options: MakeOptions, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match="not empty and no run of fastrace"):
-        train(ask(out=tmp_path / "full"))
+        train(make_options(out=tmp_path / "full"))
     assert files(tmp_path / "full") == {"thesis.txt"}
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
-        train(ask(out=tmp_path / "file" / "run"))
+        train(make_options(out=tmp_path / "file" / "run"))
 
 
-def test_two_processes_cannot_train_into_one_folder(ask: Ask) -> None:
+def test_two_processes_cannot_train_into_one_folder(make_options: MakeOptions) -> None:
     from fastrace.run_folder import RunFolder
 
-    folder = RunFolder(ask().out)
+    folder = RunFolder(make_options().out)
     folder.create()
     with folder.locked(), pytest.raises(RunError, match="in use by another fastrace process"):
-        train(ask())
+        train(make_options())
 
 
 def test_a_full_disk_is_one_line_and_the_run_can_go_on(
-    trained: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    trained: Path, make_options: MakeOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
 
@@ -248,20 +255,20 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(
     write = run_folder.write_atomic
     monkeypatch.setattr(run_folder, "write_atomic", full)
     with pytest.raises(RunError, match=r"checkpoint.pt: cannot be written \(No space left on device\); make room"):
-        train(ask())
-    assert not [name for name in files(ask().out) if name.endswith(".part")]
+        train(make_options())
+    assert not [name for name in files(make_options().out) if name.endswith(".part")]
     monkeypatch.setattr(run_folder, "write_atomic", write)
-    train(ask(), resume=True)
-    assert (ask().out / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+    train(make_options(), resume=True)
+    assert (make_options().out / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
 
 
-def test_a_loss_that_is_not_a_number_stops_with_advice(ask: Ask) -> None:
-    recipe = replace(ask().recipe, learning_rate=1e30, warmup=0.0)
+def test_a_loss_that_is_not_a_number_stops_with_advice(make_options: MakeOptions) -> None:
+    recipe = replace(make_options().recipe, learning_rate=1e30, warmup=0.0)
     with pytest.raises(RunError, match=r"the loss is not a number .*lower --learning-rate"):
-        train(ask(recipe=recipe))
+        train(make_options(recipe=recipe))
 
 
-def test_a_run_folder_says_what_is_wrong_with_its_files(tmp_path: Path) -> None:
+def test_a_run_folder_names_what_is_wrong_with_its_files(tmp_path: Path) -> None:
     from fastrace.run_folder import RunFolder
 
     folder = RunFolder(tmp_path)
@@ -279,75 +286,79 @@ def test_a_run_folder_says_what_is_wrong_with_its_files(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path)
 
 
-def test_early_stopping_keeps_the_best_epoch(ask: Ask) -> None:
-    recipe = replace(ask().recipe, epochs=30, patience=1, watch="loss", learning_rate=1e-5)
+def test_early_stopping_keeps_the_best_epoch(make_options: MakeOptions) -> None:
+    recipe = replace(make_options().recipe, epochs=30, patience=1, watch="loss", learning_rate=1e-5)
     recipe = replace(recipe, schedule="plateau", learning_rate=0.05)
-    metrics = train(ask(recipe=recipe)).metrics
+    metrics = train(make_options(recipe=recipe)).metrics
     assert metrics["epochs"] < 30
     assert metrics["best_epoch"] == metrics["epochs"] - 1
-    history = pd.read_parquet(ask().out / "history.parquet")
+    history = pd.read_parquet(make_options().out / "history.parquet")
     assert history["validation_loss"].idxmin() + 1 == metrics["best_epoch"]
 
 
-def test_the_plateau_lowers_the_rate_by_the_recipes_factor(ask: Ask) -> None:
-    from fastrace.train.loop import TrainingState, _judge, _rate
+def test_the_plateau_lowers_the_rate_by_the_recipes_factor(make_options: MakeOptions) -> None:
+    from fastrace.train.loop import TrainingState, _rate, _update
 
-    recipe = replace(ask().recipe, schedule="plateau", watch="loss", plateau_patience=2, least_learning_rate=1e-5)
+    recipe = replace(
+        make_options().recipe, schedule="plateau", watch="loss", plateau_patience=2, least_learning_rate=1e-5
+    )
     done = TrainingState(learning_rate=1e-3)
     rates = []
     for epoch in range(1, 11):
-        _judge(done, recipe, torch.nn.Linear(1, 1), epoch, 0.5, 1.0)
+        _update(done, recipe, torch.nn.Linear(1, 1), epoch, 0.5, 1.0)
         rates.append(_rate(recipe, done, epoch))
     assert rates == pytest.approx([1e-3] * 3 + [1e-4] * 3 + [1e-5] * 4)
 
 
-def test_the_cosine_warms_up_and_ends_near_zero(ask: Ask) -> None:
+def test_the_cosine_warms_up_and_ends_near_zero(make_options: MakeOptions) -> None:
     from fastrace.train.loop import TrainingState, _rate
 
-    recipe = replace(ask().recipe, epochs=100, warmup=0.05, learning_rate=1.0)
+    recipe = replace(make_options().recipe, epochs=100, warmup=0.05, learning_rate=1.0)
     rates = [_rate(recipe, TrainingState(), epoch) for epoch in (0, 2.5, 5, 52.5, 100)]
     assert rates == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.0], abs=1e-12)
 
 
-def test_ties_in_auc_are_decided_by_the_loss(ask: Ask) -> None:
-    from fastrace.train.loop import TrainingState, _judge
+def test_ties_in_auc_are_decided_by_the_loss(make_options: MakeOptions) -> None:
+    from fastrace.train.loop import TrainingState, _update
 
     done = TrainingState()
     network = torch.nn.Linear(1, 1)
     for epoch, (auc, loss) in enumerate([(1.0, 0.5), (1.0, 0.4), (0.9, 0.1), (1.0, 0.45)], 1):
-        _judge(done, ask().recipe, network, epoch, auc, loss)
+        _update(done, make_options().recipe, network, epoch, auc, loss)
     assert (done.best_epoch, done.best_auc, done.best_loss, done.stale) == (2, 1.0, 0.4, 2)
 
 
 @pytest.mark.parametrize(
     ("degradation", "visible"), [("band:6:10", True), ("notch:6:10", False), ("lowpass:6+noise:gaussian:0.02", False)]
 )
-def test_the_texture_survives_its_band_and_dies_without_it(ask: Ask, degradation: str, visible: bool) -> None:
-    metrics = train(ask(degradation=parse(degradation))).metrics
+def test_the_texture_is_found_in_its_band_and_not_without_it(
+    make_options: MakeOptions, degradation: str, visible: bool
+) -> None:
+    metrics = train(make_options(degradation=parse(degradation))).metrics
     assert (metrics["patient"]["macro"]["low"] > 0.5) == visible
     assert metrics["degradation"] == degradation
 
 
-def test_nothing_left_of_an_image_gives_exactly_one_half(ask: Ask) -> None:
-    recipe = replace(ask().recipe, epochs=1)
-    macro = train(ask(degradation=parse("highpass:200"), recipe=recipe)).metrics["patient"]["macro"]
+def test_nothing_left_of_an_image_gives_exactly_one_half(make_options: MakeOptions) -> None:
+    recipe = replace(make_options().recipe, epochs=1)
+    macro = train(make_options(degradation=parse("highpass:200"), recipe=recipe)).metrics["patient"]["macro"]
     assert macro["value"] == 0.5
     assert macro["status"] == "constant scores"
 
 
-def test_what_the_images_cannot_give_is_refused_before_training(ask: Ask, tmp_path: Path) -> None:
+def test_what_the_images_cannot_give_is_refused_before_training(make_options: MakeOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="resolution:64 is larger than the images"):
-        train(ask(degradation=parse("resolution:64")))
+        train(make_options(degradation=parse("resolution:64")))
     data = make_dataset(tmp_path / "data", patients=20, columns={"mm_per_pixel": np.nan})
     with pytest.raises(UsageError, match="lp/mm needs the mm per pixel of every image, unknown for 40 of 40"):
-        train(ask(data=data.path, degradation=parse("lowpass:1lp/mm")))
-    assert not ask().out.exists()
+        train(make_options(data=data.path, degradation=parse("lowpass:1lp/mm")))
+    assert not make_options().out.exists()
 
 
-def test_the_paper_recipe_stops_without_imagenet_weights(ask: Ask) -> None:
-    recipe = replace(ask().recipe, name="paper")
+def test_the_paper_recipe_stops_without_imagenet_weights(make_options: MakeOptions) -> None:
+    recipe = replace(make_options().recipe, name="paper")
     with pytest.raises(BackendMissing, match="--init imagenet"):
-        train(ask(recipe=recipe))
+        train(make_options(recipe=recipe))
 
 
 def test_uint8_and_uint16_mean_the_same_image(tmp_path: Path) -> None:
@@ -361,7 +372,7 @@ def test_uint8_and_uint16_mean_the_same_image(tmp_path: Path) -> None:
     assert pixels[0].max() <= 1
 
 
-def test_normalisation_is_of_the_degraded_training_images(ask: Ask, planted: Dataset) -> None:
+def test_normalisation_is_of_the_degraded_training_images(make_options: MakeOptions, planted: Dataset) -> None:
     cohort = select(planted, "group")
     reader = Reader(planted, cohort, CPU)
     pipeline = Pipeline(torch.nn.Identity(), parse("highpass:6"), 0)
@@ -387,7 +398,7 @@ def test_cuda_without_a_device_is_an_error() -> None:
     assert choose_device("auto") == CPU
 
 
-def test_degradation_and_network_compile_as_one_graph(planted: Dataset, ask: Ask) -> None:
+def test_degradation_and_network_compile_as_one_graph(planted: Dataset, make_options: MakeOptions) -> None:
     cohort = labelled(planted, "group")
     batch = Reader(planted, cohort, CPU).read(np.arange(6))
     text = "band:3:9+blur:1+noise:gaussian:0.1+resolution:16+clip:0.6+patch:remove:4"
@@ -397,18 +408,18 @@ def test_degradation_and_network_compile_as_one_graph(planted: Dataset, ask: Ask
     pipeline = Pipeline(network, parse(text), 1)
     whole = torch.compile(pipeline._logits, fullgraph=True)
     for epoch in (1, 2):  # another epoch, other noise, no new graph
-        change = changes(ask().recipe, draw(6, 1, epoch), CPU)
-        inputs = (batch.pixels, batch.ids, batch.mm_per_pixel, epoch, ask().recipe, change)
+        change = changes(make_options().recipe, draw(6, 1, epoch), CPU)
+        inputs = (batch.pixels, batch.ids, batch.mm_per_pixel, epoch, make_options().recipe, change)
         torch.testing.assert_close(whole(*inputs), pipeline._logits(*inputs), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("asked", "used"), [(True, True), (False, False), (None, False)])
-def test_a_cpu_run_is_compiled_only_when_asked(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch, asked: bool | None, used: bool
+@pytest.mark.parametrize(("option", "used"), [(True, True), (False, False), (None, False)])
+def test_a_cpu_run_is_compiled_only_on_request(
+    make_options: MakeOptions, monkeypatch: pytest.MonkeyPatch, option: bool | None, used: bool
 ) -> None:
     calls = []
     monkeypatch.setattr(torch, "compile", lambda function: calls.append(function) or function)
-    train(ask(compile=asked, recipe=replace(ask().recipe, epochs=1)))
+    train(make_options(compile=option, recipe=replace(make_options().recipe, epochs=1)))
     assert bool(calls) == used
 
 
@@ -423,7 +434,7 @@ def test_threads_follow_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch
     assert cpus.set_threads() == 1
 
 
-def test_a_failed_compilation_says_how_to_go_on(planted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_an_error_with_a_remedy(planted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> torch.Tensor:
         raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nmore")
 
