@@ -7,7 +7,7 @@ fastrace has become slower. It is a **regression** if it is below 1 / 1.1 (more 
 steadiest of those peers (the narrowest of both spreads) the new ratio's 80th percentile lies below the old one's 20th.
 
 The raw change of our time (old / new) stands beside it. On the same machine (processor, number of cores) it has to be below
-1 as well: a peer that was slow for a while is no regression of ours (two quick runs, minutes apart, had reported one). It
+1 as well: a peer that was slow for a while is no regression of ours (two quick runs within minutes had reported one). It
 decides alone only where there is no common peer, on the same machine, by the same rule on the percentiles of our own times.
 A result of ours that was right and is now wrong or missing is a regression too. What only one of the runs measured is
 counted, and is none. Results of schema 2 are read as well: what has hot caches now has the same name, but was timed after

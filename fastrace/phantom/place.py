@@ -13,7 +13,7 @@ from fastrace.phantom.leaks import patch_weight
 from fastrace.phantom.texture import multiplicity, radius_cycles
 
 _VISIBLE = 0.15
-"""Display value above which a breast crop by threshold sees tissue; Otsu's threshold lies at 0.2 to 0.3 here."""
+"""Display value above which a breast crop by threshold finds tissue; Otsu's threshold lies at 0.2 to 0.3 here."""
 
 _TILE_SHARE = 0.05
 """A tile that holds less of a patch's energy than this does not count as covered."""

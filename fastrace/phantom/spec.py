@@ -11,7 +11,7 @@ visibly brighter than air moves the band by 5 % at most. The truth records the s
 
 ``texture``
     rms of the leak divided by the rms of everything else (tissue texture and quantum noise) *inside the band*. The leak
-    has the spectrum of what it hides in, so group B's power is (1 + strength**2) times group A's in every coefficient.
+    has the spectrum of everything else, so group B's power is (1 + strength**2) times group A's in every coefficient.
 ``phase``
     The same ratio, of a field that *both* groups carry; only its phases differ (`fastrace.phantom.leaks`).
 ``patch``

@@ -159,7 +159,7 @@ def choose_device(name: str) -> torch.device:
         ``cuda`` without a usable device.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise BackendMissing("--device cuda: torch sees no CUDA device; see `fastrace doctor`, or use --device cpu")
+        raise BackendMissing("--device cuda: torch finds no CUDA device; see `fastrace doctor`, or use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

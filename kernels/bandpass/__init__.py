@@ -16,7 +16,7 @@ Low-pass is 0 .. t, high-pass t .. inf, and the DC coefficient (mean brightness)
 Neighbouring bands add up to the image. Band, notch and high-pass are formed on coefficients, never by subtracting rounded
 images.
 
-The boundary is periodic: the filter sees the image tiled. The operation is linear and, its gain being real and even,
+The boundary is periodic: the filter acts on the image tiled. The operation is linear and, its gain being real and even,
 self-adjoint: its gradient is itself.
 
 Agreement

@@ -182,8 +182,8 @@ def _triton() -> ModuleType:
     return cuda
 
 
-# With a GPU, triton_op: Inductor then sees the Triton kernel and not a closed box. Importing what triton_op needs takes a
-# second, though, which every decoding process on a CPU machine would wait for; nothing there is to be seen inside.
+# With a GPU, triton_op: Inductor then compiles the Triton kernel with the rest. Importing what triton_op needs takes a
+# second, though, which every decoding process on a CPU machine would wait for, without a use.
 if torch.cuda.is_available():
     torch.library.triton_op("fastrace::window", _window, mutates_args=(), schema=_SCHEMA)
 else:

@@ -448,7 +448,7 @@ def test_ctrl_c_is_one_line_and_resumable(many: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_crashing_decoder_costs_one_file(many: Path, tmp_path: Path) -> None:
-    """A worker that ends itself stands for a codec that crashes; the file is named and the rest is read."""
+    """A worker that ends itself is like a codec that crashes; the file is named and the rest is read."""
     driver = tmp_path / "crash.py"
     driver.write_text(
         "import os, sys\n"

@@ -1,4 +1,4 @@
-"""The scan trusts no name, follows no loop, misses no file."""
+"""The scan depends on no name, follows no loop, misses no file."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_the_short_forms_use_the_workspace(
         (["--class", "A", "--class", "B", "--class", "Z"], 1, "every class needs at least 3 patients.*'Z' 0"),
         (["--split", "official"], 1, "--split official: .*use --split patient"),
         (["--batch-size", "1"], 2, "1 is not in the range"),
-        (["--resume", "--device", "cuda"], 1, "--device cuda: torch sees no CUDA device"),
+        (["--resume", "--device", "cuda"], 1, "--device cuda: torch finds no CUDA device"),
     ],
 )
 def test_a_wrong_option_fails_in_one_line(

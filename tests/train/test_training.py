@@ -393,7 +393,7 @@ def test_class_weights_balance_the_classes() -> None:
 def test_cuda_without_a_device_is_an_error() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(BackendMissing, match="sees no CUDA device"):
+    with pytest.raises(BackendMissing, match="finds no CUDA device"):
         choose_device("cuda")
     assert choose_device("auto") == CPU
 
