@@ -45,8 +45,8 @@ double lanczos3(int64_t n, int64_t d) {
   return 3.0 * reduced(d) * reduced(3 * d) / (x * x);
 }
 
-// Lanczos: the kernel is stretched by source / target where that shrinks; shares of pixels outside the image are dealt
-// out among those inside. In units of 1 / (2 * target) source pixels, the centres of pixels are integers.
+// Lanczos: the kernel is stretched by source / target where that shrinks; shares of pixels outside the image are
+// distributed over those inside. In units of 1 / (2 * target) source pixels, the centres of pixels are integers.
 int64_t lanczos_shares(int64_t i, int64_t source, int64_t target, std::vector<float>& shares) {
   if (source == target) {
     shares.assign(1, 1.0f);
