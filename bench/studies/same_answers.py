@@ -77,7 +77,9 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
                 yield from leaves(inner, f"{place}/{key}")
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            name = (inner.get("id") or inner.get("name")) if isinstance(inner, dict) else None
+            name = None
+            if isinstance(inner, dict):
+                name = inner.get("id") or inner.get("name") or inner.get("label")
             yield from leaves(inner, f"{place}/{name or number}")
     else:
         yield place, value
@@ -94,6 +96,7 @@ def _as_schema_2(value: dict[str, Any]) -> dict[str, Any]:
         location = value["location"]
         cells = [*value["primary"], *value["cells"], *location["scan"]]
         rest = {key: one for key, one in value.items() if key not in ("primary", "controls_ok")}
+        rest["dataset"] = {**rest["dataset"], "window": rest["dataset"]["window"]["voi_source"]}
         return {**rest, "cells": cells, "location": {**location, "scan": [cell["id"] for cell in location["scan"]]}}
     if "patient" not in value and {"value", "low", "high", "n_patients"} <= value.keys():
         return {"suppressed": False, **value}
