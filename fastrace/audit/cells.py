@@ -69,7 +69,7 @@ def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partitio
     )
 
 
-def ask(
+def score(
     engine: Engine, subjects: Subjects, *, seed: int, permutations: int
 ) -> tuple[NDArray[np.float64], Summary]:  # [T, K]
     """Scores of the patients of ``engine.partition.scored``, and their summary."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.partition import Ints, Partition, cross_fit
-from fastrace.cohort.selection import Cohort, choose_target, labelled
+from fastrace.cohort.selection import MIN_COHORT, Cohort, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
@@ -20,7 +20,6 @@ from fastrace.statistics import MIN_CELL
 FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5
 """Below 200 patients one assignment to folds is a matter of luck: the mean of five is taken."""
-MIN_PATIENTS = 30
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -102,9 +101,9 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
             f"found {listed}. Merge classes in the label map of `fastrace preprocess`, or name another --target"
         )
     patients = cohort.frame["patient_key"].nunique()
-    if patients < MIN_PATIENTS:
+    if patients < MIN_COHORT:
         raise RunError(
-            f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_PATIENTS}, since "
+            f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_COHORT}, since "
             "results are about groups, never about persons"
         )
     new = {old: k for k, old in enumerate(kept)}

@@ -10,7 +10,7 @@ from fastrace.statistics.bootstrap import bootstrap
 from fastrace.statistics.correction import benjamini_yekutieli, holm
 from fastrace.statistics.d_prime import d_prime
 from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
-from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_PATIENTS, NOT_ENOUGH, Estimate
+from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
 from fastrace.statistics.pairs import pair_aucs
 from fastrace.statistics.permutation import permutation_p, shuffled_aucs
@@ -22,7 +22,7 @@ __all__ = [
     "APPROXIMATE",
     "DELONG",
     "MIN_CELL",
-    "MIN_PATIENTS",
+    "MIN_CLASS_PATIENTS",
     "NOT_ENOUGH",
     "ClassAucs",
     "Difference",

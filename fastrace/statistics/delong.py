@@ -25,7 +25,7 @@ from fastrace.statistics.estimate import (
     CONSTANT,
     DELONG,
     LIMITS,
-    MIN_PATIENTS,
+    MIN_CLASS_PATIENTS,
     NONE,
     NOT_ENOUGH,
     Estimate,
@@ -36,7 +36,7 @@ from fastrace.statistics.estimate import (
 from fastrace.statistics.ranking import Floats, Ranking, rank_images, rank_patients
 
 __all__ = [
-    "MIN_PATIENTS",
+    "MIN_CLASS_PATIENTS",
     "NOT_ENOUGH",
     "ClassAucs",
     "Estimate",

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 from scipy.stats import beta
 
-MIN_PATIENTS = 30  # in a class; with fewer the interval carries the mark
+MIN_CLASS_PATIENTS = 30  # with fewer the interval is no evidence, and carries the mark
 NOT_ENOUGH = "not enough evidence"
 APPROXIMATE = "approximate"
 CONSTANT = "constant scores"
@@ -108,7 +108,7 @@ def interval(
         return np.nan, np.nan, NONE, CONSTANT
     few = min(counts) * min(value, 1 - value) < MIN_MISPLACED
     status = APPROXIMATE if few or cross_fitted else "ok"
-    status = status if min(counts) >= MIN_PATIENTS else NOT_ENOUGH
+    status = status if min(counts) >= MIN_CLASS_PATIENTS else NOT_ENOUGH
     if variance > ROUNDING and ROUNDING < value < 1 - ROUNDING:
         limits = logit_interval(value, variance + pseudo_variance(value, counts), level)
         return *limits, DELONG if unit == "patient" else CLUSTERS, status

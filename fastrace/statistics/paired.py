@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from fastrace.statistics.delong import influence, macro_influence
-from fastrace.statistics.estimate import MIN_PATIENTS, NONE, NOT_ENOUGH, ROUNDING
+from fastrace.statistics.estimate import MIN_CLASS_PATIENTS, NONE, NOT_ENOUGH, ROUNDING
 from fastrace.statistics.ranking import Ranking
 
 PAIRED = "paired DeLong"
@@ -79,7 +79,7 @@ def paired_difference(first: Ranking, second: Ranking, k: int | None = None, lev
     positive = [first.patients_of(first.labels == one) for one in classes]
     smallest = min(positive, default=0)
     others = min((first.patients_of(first.labels != one) for one in classes), default=0)
-    status = "ok" if min(smallest, others) >= MIN_PATIENTS else NOT_ENOUGH
+    status = "ok" if min(smallest, others) >= MIN_CLASS_PATIENTS else NOT_ENOUGH
     facts = (first.n_patients, smallest, first.unit)
     variance = float(effect @ effect)
     if np.isnan(value):

@@ -46,7 +46,7 @@ class Stop(Progress):
 
 
 @contextmanager
-def fewer_shuffles(count: int = 4999) -> Iterator[None]:
+def fewer_permutations(count: int = 4999) -> Iterator[None]:
     """The planted control asks for 9,999 shuffles, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
     from fastrace.audit.controls import planted
 
@@ -90,6 +90,6 @@ class Finished:
 
 
 def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
-    with fewer_shuffles():
+    with fewer_permutations():
         audit(request(dataset.path, folder / "audit", **changes))
     return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))

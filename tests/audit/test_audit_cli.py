@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Finished, fewer_shuffles
+from audit_archives import Finished, fewer_permutations
 from planted import dataset_of_groups
 
 from fastrace.cli.main import main
@@ -30,7 +30,7 @@ class Done:
 
 def call(*words: object, command: str = "audit") -> Done:
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with fewer_shuffles(99), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with fewer_permutations(99), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main([command, *map(str, words)])
         except SystemExit as stop:

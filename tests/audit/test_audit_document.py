@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from audit_archives import HOSTILE, Finished, audited, fewer_shuffles, finish, lasting, request, walk
+from audit_archives import HOSTILE, Finished, audited, fewer_permutations, finish, lasting, request, walk
 from planted import AUDIT_SALT, BAND, dataset_of_groups
 from scipy.stats import false_discovery_control
 
-from fastrace.audit.cells import Answer, ask
+from fastrace.audit.cells import Answer, score
 from fastrace.audit.correction import correct
 from fastrace.audit.document import Cell, Estimate
 from fastrace.audit.engines.probe import Probe
@@ -148,7 +148,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, tiny: Dataset, on
     found = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        with fewer_shuffles(99):
+        with fewer_permutations(99):
             found.append(lasting(audited(request(tiny.path, tmp_path / str(threads), only=(only,)))))
     torch.set_num_threads(1)
     one, other = (dict(walk(document)) for document in found)
@@ -311,7 +311,7 @@ def test_classes_and_pairs_do_not_give_back_a_class_judged_on_few(crowded: Finis
     train = np.setdiff1d(np.arange(len(subjects)), judged)
     x = np.random.default_rng(0).standard_normal((len(subjects), 4))
     probe = Probe(x, np.full(4, "all"), Partition(((Fold(train, judged),),), judged, refit=False))
-    _, summary = ask(probe, subjects, seed=0, permutations=99)
+    _, summary = score(probe, subjects, seed=0, permutations=99)
     # The 5, and one of the others, so that all minus the others does not give them back.
     assert [one.estimate.suppressed for one in summary.classes] == [True, True, False]
     assert [one.estimate.suppressed for one in summary.pairs] == [True, True, True]

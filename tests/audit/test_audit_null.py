@@ -14,7 +14,7 @@ from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Fold, Partition, cross_fit
 from fastrace.statistics import Estimate, Ranking, class_aucs, permutation_p
 
-PATIENTS, SHUFFLES = 60, 99
+PATIENTS, PERMUTATIONS = 60, 99
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def simulate(
             probe.observed(labels, classes), labels[judged], np.arange(n), n, "patient", np.ones(n, dtype=np.int64)
         )
         estimates.append(class_aucs(ranking).macro)
-        drawn = probe.permuted(labels, classes, SHUFFLES, int(rng.integers(1 << 30)))
+        drawn = probe.permuted(labels, classes, PERMUTATIONS, int(rng.integers(1 << 30)))
         estimates[-1], draws = widened(estimates[-1], drawn.spread), drawn.aucs
         p.append(permutation_p(estimates[-1].value, draws))
         mean.append(np.nanmean(draws))

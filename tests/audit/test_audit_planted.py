@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import Finished, audited, fewer_shuffles, request
+from audit_archives import Finished, audited, fewer_permutations, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import dataset_of_groups, scene
@@ -92,7 +92,7 @@ def test_pieces_of_another_size_give_the_same_control(
     controls = []
     for pixels in (1 << 23, 24 * 24 * 7):
         monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", pixels)
-        with fewer_shuffles(99):
+        with fewer_permutations(99):
             found = audited(request(tiny.path, tmp_path / str(pixels), only=("Q1",)))
         controls.append(json.dumps(found["controls"], sort_keys=True))
     assert controls[0] == controls[1]
@@ -123,7 +123,7 @@ def test_an_audit_that_misses_it_draws_no_conclusion_and_says_so_first(
     monkeypatch.setattr(module, "STRENGTH", 1e-4)
     # The strength is a default of a function, bound when it was defined.
     monkeypatch.setattr(module.plant, "__defaults__", (1e-4,))
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         found = audited(request(leak.dataset.path, tmp_path / "audit", only=("Q1",)))
     assert control(found, "planted")["status"] == "failed"
     assert found["questions"][0]["mark"] == "no conclusion"

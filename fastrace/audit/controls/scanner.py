@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from fastrace.audit.cells import ask
+from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
@@ -32,7 +32,7 @@ def control(material: Material) -> Control:
         rows = np.searchsorted(subjects.keys, other.keys)
         probe = Probe(features[rows], group, other.partition(material.seed))
         permutations = min(material.permutations, MOST_PERMUTATIONS)
-        _, summary = ask(probe, other, seed=material.seed, permutations=permutations)
+        _, summary = score(probe, other, seed=material.seed, permutations=permutations)
         estimate = summary.estimate
         if 0 < len(subjects) - len(other) < MIN_CELL:  # who is left out would be known by subtraction
             estimate = msgspec.structs.replace(estimate, n_patients=None, n_positive=None, n_images=None)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastrace.audit.cells import ask
+from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
@@ -96,6 +96,6 @@ def baselines(names: Sequence[str], material: Material) -> list[Named]:
     found = []
     for label, chosen in sets:
         probe = Probe(table[:, chosen], group[chosen], material.blind)
-        _, summary = ask(probe, material.subjects, seed=material.seed, permutations=material.permutations)
+        _, summary = score(probe, material.subjects, seed=material.seed, permutations=material.permutations)
         found.append(Named(label, summary.estimate, summary.p))
     return found
