@@ -60,7 +60,8 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
     out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"])) / "audit"
-    features = tuple(name for name in given.pop("features") if name != "none") if given["features"] else None
+    named = given.pop("features")
+    features = tuple(name for name in named if name != "none") if named else None
     found = api.audit(
         data,
         out,
