@@ -67,7 +67,7 @@ class Degrade(click.ParamType):
     type=click.Choice(["corrected", "released-code"]),
     default="corrected",
     show_default=True,
-    help="Degrade as the study's text says, or as its released code did.",
+    help="Degrade as the study's text describes it, or as its released code did.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="At most so many [the recipe's].")
 @click.option("--batch-size", type=click.IntRange(2), help="[the recipe's]")

@@ -1,7 +1,7 @@
 """How well scores separate the classes: of a trained run on labelled images, or of a table of scores made elsewhere.
 
 Results are aggregates: no command scores single patients, and strata with fewer than 11 patients are not shown, nor is the one
-that subtraction from the total would give away.
+that could be computed from the total.
 """
 
 from __future__ import annotations

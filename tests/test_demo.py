@@ -19,7 +19,7 @@ def test_the_demo_finds_the_planted_band_and_nothing_in_the_control(tmp_path: Pa
     done = subprocess.run([*FASTRACE, "demo", "--out", str(out)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "the planted band was found, and nothing where nothing was planted" in done.stdout
-    assert "a small network tells them apart" in done.stdout
+    assert "a small network separates them" in done.stdout
     truth = json.loads((out / "leak" / "archive.truth.json").read_text())["band"]
     leak, control = (json.loads((out / name / "audit" / "audit.json").read_text()) for name in ("leak", "control"))
     low, high = leak["location"]["found"]

@@ -1,4 +1,4 @@
-"""The cells of an audit as tasks; a finished one is kept on disk, so that an interrupted audit does not answer it again."""
+"""The cells of an audit as tasks; a finished one is kept on disk, so that an interrupted audit does not compute it again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Task:
 
 
 def answer(task: Task, tables: Tables, file: Path, seed: int, permutations: int, mm_per_pixel: float | None) -> Answer:
-    """The answer to a task, from ``file`` if it was given before."""
+    """The answer to a task, from ``file`` if it is there."""
 
     def p_again(count: int) -> float | None:
         return score(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p

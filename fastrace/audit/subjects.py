@@ -1,4 +1,4 @@
-"""Whose images are audited, in which classes, and in which folds they are scored."""
+"""The patients of an audit, their classes, and the folds in which they are scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastrace.statistics import MIN_CELL
 
 FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5
-"""Below 200 patients one assignment to folds is a matter of luck: the mean of five is taken."""
+"""Below 200 patients results vary with the assignment to folds: the mean of five is taken."""
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -57,8 +57,8 @@ class Subjects:
     def partition(self, seed: int, *, blind: bool = False) -> Partition:
         """Cross-fitting over patients, assigned to folds by keyed hash within attribute x site.
 
-        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (a vendor,
-        say) that carries no signal: AUC .45 instead of .5.
+        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (such
+        as a vendor) that carries no signal: AUC .45 instead of .5.
         """
         place = {key: number for number, key in enumerate(self.keys)}
         names = np.array(["all"] * len(self.classes) if blind else self.classes, dtype=object)
@@ -75,7 +75,7 @@ class Subjects:
 
 
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
-    """Everyone with one known value of the target, in classes of at least 11 patients.
+    """Patients with one known value of the target, in classes of at least 11 patients.
 
     Patients who share a study or identical pixels with another are left out: in two folds they would be scored by a probe that
     learned from the same images.

@@ -1,4 +1,4 @@
-"""Which images of a dataset take part, with which class, and what was left out and why."""
+"""Which images of a dataset are used, with which class, and what was left out and why."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def request(data: Path, out: Path, **changes: Any) -> AuditRequest:
 
 
 class Stop(Progress):
-    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if wanted."""
+    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if one is named."""
 
     def __init__(self, stage: str = "", step: int = 0) -> None:
         self.lines: list[str] = []
@@ -47,7 +47,7 @@ class Stop(Progress):
 
 @contextmanager
 def fewer_permutations(count: int = 4999) -> Iterator[None]:
-    """The planted control asks for 9,999 shuffles, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
+    """The planted control takes 9,999 permutations, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
     from fastrace.audit.controls import planted
 
     before = planted.PERMUTATIONS

@@ -1,4 +1,4 @@
-"""An audit is stopped anywhere, goes on, and says the same; its folder is for its owner alone."""
+"""An audit is stopped anywhere, goes on, and has the same result; its folder is for its owner alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def content(out: Path) -> str:
 @pytest.mark.parametrize(
     ("stage", "step"), [("features", 1), ("features", 3), ("cells", 1), ("cells", 9), ("planted control", 1)]
 )
-def test_stopped_and_resumed_it_says_the_same(
+def test_stopped_and_resumed_it_has_the_same_result(
     tmp_path: Path, tiny: Dataset, undisturbed: Path, stage: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
@@ -59,7 +59,7 @@ def test_stopped_and_resumed_it_says_the_same(
     assert {file.name for file in out.iterdir()} == {"run.json", "audit.json", "lock", "partition.parquet"}
 
 
-def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_cell_is_not_computed_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "audit"
     with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
         audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 8))
@@ -87,7 +87,7 @@ with fewer_permutations(99):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_says_the_same(tmp_path: Path, tiny: Dataset, undisturbed: Path) -> None:
+def test_killed_at_any_moment_it_has_the_same_result(tmp_path: Path, tiny: Dataset, undisturbed: Path) -> None:
     out = tmp_path / "audit"
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tiny.path), str(out), ",".join(ONLY)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""The primary question again, with other folds and permutations: how much of the answer is their luck?"""
+"""The primary question again, with other folds and permutations: how much does the answer depend on them?"""
 
 from __future__ import annotations
 

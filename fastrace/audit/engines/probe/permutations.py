@@ -19,7 +19,7 @@ KEPT = 1 << 25  # patients x permutations that are kept for the next table of th
 def label_permutations(
     labels: Ints, partition: Partition, first: int, count: int, seed: int
 ) -> Iterator[NDArray[np.unsignedinteger]]:  # [C, P]
-    """Permuted labels, some at a time; the rows do not depend on how many are wanted."""
+    """Permuted labels, some at a time; the rows do not depend on how many are requested."""
     patients = np.arange(len(labels)) if partition.refit else partition.scored
     last, most = first + count, max(1, min(COLUMNS, CELLS // max(len(labels), 1)))
     if last * len(labels) <= KEPT:
@@ -36,7 +36,7 @@ def label_permutations(
 
 @lru_cache(maxsize=4)
 def _kept(labels: bytes, patients: bytes, count: int, seed: int) -> NDArray[np.unsignedinteger]:
-    """The permutations that every table of an audit is asked about: drawing them again for each took 7 % of its time."""
+    """The permutations that every table of an audit uses: drawing them again for each took 7 % of its time."""
     rng = np.random.default_rng((seed, 7001))
     rows = _permuted(np.frombuffer(labels, dtype=np.int64), np.frombuffer(patients, dtype=np.int64), count, rng)
     rows.setflags(write=False)
