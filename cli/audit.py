@@ -59,7 +59,7 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     if data is None and given["modality"] is None:
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
-    out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"])) / "audit"
+    out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"], "any")) / "audit"
     named = given.pop("features")
     features = tuple(name for name in named if name != "none") if named else None
     found = api.audit(

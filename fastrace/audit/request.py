@@ -83,7 +83,7 @@ def request_for(
     UsageError
         No such target, another modality than the dataset's.
     """
-    chosen = choose_modality(dataset, modality)
+    chosen = choose_modality(dataset, modality, "any")
     choose_target(dataset, target)
     if features is None:
         from fastrace.models.weights import find_imagenet

@@ -116,18 +116,28 @@ def choose_target(dataset: Dataset, named: str | None) -> str:
     return named
 
 
-def choose_modality(dataset: Dataset, named: str | None) -> str:
+def choose_modality(dataset: Dataset, named: str | None, default: str | None = None) -> str:
     """The modality of a dataset: the one it was preprocessed for, or the one named where that kept every image.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    named : str or None
+    default : str, optional
+        Of a dataset that holds none.
 
     Raises
     ------
     UsageError
-        Another one is named than the dataset was made for.
+        Another one is named than the dataset was made for; none is named, and there is no other.
     """
-    made_for = dataset.meta["recipe"].get("modality") or "any"
-    if named is not None and made_for not in ("any", named):
+    made_for = dataset.meta["recipe"].get("modality")
+    if named is not None and made_for not in (None, "any", named):
         raise UsageError(f"--modality {named}: {dataset.path} was made for {made_for}; leave the option out")
-    return named or str(made_for)
+    found = named or made_for or default
+    if found is None:
+        raise UsageError(f"{dataset.path} does not say its modality; name it with --modality")
+    return str(found)
 
 
 def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Cohort:
