@@ -12,7 +12,7 @@ from fastrace.bench.machine import ROOT, environment
 from fastrace.bench.roofline import roofline
 from fastrace.bench.row import Row, figures, is_ours
 from fastrace.bench.session import Settings
-from fastrace.bench.table import README_OPERATIONS, described, markdown
+from fastrace.bench.table import described, markdown, readme_block
 from fastrace.bench.targets import targets_markdown
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
@@ -164,7 +164,7 @@ def page(document: dict[str, Any]) -> str:
 
 def blocks(document: dict[str, Any]) -> dict[str, str]:
     """What README takes from a result, between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
-    return {"bench": markdown(document, README_OPERATIONS), "targets": targets_markdown(document)}
+    return {"bench": readme_block(document)}
 
 
 def write(document: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ One row is not here: the grid of cut-offs by probes against training on each tak
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,17 +107,19 @@ def _outcome(target: Target, rows: list[Row]) -> Outcome:
     return Outcome(target, fastest, min(timed, key=lambda row: float(row["ratio"])))
 
 
-def targets_markdown(document: dict[str, Any]) -> str:
-    """A table of all targets; those that are not met in four of five runs in bold."""
-    lines = ["| work | against | asked | measured | p20-p80 | |", "|---|---|---|---|---|---|"]
+def targets_markdown(document: dict[str, Any], shown: Collection[tuple[str, str]] = ()) -> str:
+    """A table of all targets, or of those for the operations and peers shown; not met in four of five runs: in bold."""
+    lines = ["| work | against | target | measured | p20-p80 | |", "|---|---|---|---|---|---|"]
     for outcome in outcomes(document):
         target, row = outcome.target, outcome.row
-        asked = "no slower" if target.ratio == SAME else f">= {target.ratio:g}x"
+        if shown and (target.operation, target.peer) not in shown:
+            continue
+        goal = "no slower" if target.ratio == SAME else f">= {target.ratio:g}x"
         name = f"{row['peer']} {row['version']}" if row else target.peer
         measured, spread = "", ""
         if row and row["ms"] is not None:
             low, high = row["spread"]
             measured, spread = f"{row['ratio']:.2f}x", f"{low:.2f}-{high:.2f}"
         words = outcome.words() if outcome.reached else f"**{outcome.words()}**"
-        lines.append(f"| {target.operation} | {name} | {asked} | {measured} | {spread} | {words} |")
+        lines.append(f"| {target.operation} | {name} | {goal} | {measured} | {spread} | {words} |")
     return "\n".join(lines) + "\n"

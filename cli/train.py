@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ class Degrade(click.ParamType):
     name = "DEGRADATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Degradation:
-        """Parse it once; the value travels unchanged to the kernels."""
+        """Parse it once, in the variant named beside it; the value travels unchanged to the kernels."""
         from fastrace.degrade.grammar import Degradation
         from fastrace.degrade.parser import parse
         from fastrace.errors import UsageError
@@ -31,7 +30,7 @@ class Degrade(click.ParamType):
         if isinstance(value, Degradation):
             return value
         try:
-            return parse(str(value))
+            return parse(str(value), ctx.params.get("variant", "corrected") if ctx else "corrected")
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -60,6 +59,7 @@ class Degrade(click.ParamType):
     "degradations",
     type=Degrade(),
     multiple=True,
+    default=("none",),
     help="Train and test on degraded images; repeated: a model each.",
 )
 @click.option(
@@ -67,6 +67,7 @@ class Degrade(click.ParamType):
     type=click.Choice(["corrected", "released-code"]),
     default="corrected",
     show_default=True,
+    is_eager=True,  # known before --degrade is read
     help="Degrade as the study's text describes it, or as its released code did.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="At most so many [the recipe's].")
@@ -104,9 +105,7 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     dataset = Dataset.open(data or workspace(given["modality"]) / "data")
     modality, target = choose_modality(dataset, given["modality"]), choose_target(dataset, given["target"])
-    variant, named = given.pop("variant"), given.pop("out")
-    wanted = dict.fromkeys(replace(one, variant=variant) for one in degradations or (CLEAN,))
-    outcomes = []
+    named, wanted, outcomes = given.pop("out"), dict.fromkeys(degradations), []
     for degradation in wanted:
         name = target if degradation == CLEAN else f"{target}-{degradation.slug}"
         out = named or workspace(modality) / "runs" / name
@@ -114,11 +113,7 @@ def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool
             out = named / degradation.slug
         progress = TerminalProgress()
         progress.line(f"run {out}: degradation {degradation.describe(dataset.size)}")
-        outcomes.append(
-            api.train(
-                dataset.path, out, degrade=degradation, variant=variant, resume=resume, progress=progress, **given
-            )
-        )
+        outcomes.append(api.train(dataset.path, out, degrade=degradation, resume=resume, progress=progress, **given))
     if as_json:
         runs = [{"run": str(outcome.folder), **outcome.metrics} for outcome in outcomes]
         click.echo(json.dumps({"runs": runs}))

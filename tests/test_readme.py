@@ -14,6 +14,7 @@ from fastrace.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+TOPS = ("fastrace", "kernels", "cli", "bench")
 
 
 def tree() -> list[str]:
@@ -26,17 +27,18 @@ def test_every_path_of_the_tree_exists() -> None:
     assert [path for path in tree() if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("folder", ["fastrace", "kernels", "cli", "bench"])
-def test_every_module_has_a_caption(folder: str) -> None:
-    shown = set(tree())
-    modules = {f"{folder}/{file.name}" for file in (ROOT / folder).glob("*.py")}
-    packages = {f"{folder}/{file.parent.name}/" for file in (ROOT / folder).glob("*/__init__.py")} - {
-        "fastrace/kernels/",
-        "fastrace/cli/",
-        "fastrace/bench/",
-    }
-    left_out = {f"{folder}/__init__.py", f"{folder}/__main__.py"}
-    assert sorted((modules | packages) - shown - left_out) == []
+def test_every_folder_has_a_caption() -> None:
+    here = {str(file.parent.relative_to(ROOT)) + "/" for top in TOPS for file in (ROOT / top).rglob("*.*")}
+    assert sorted(name for name in here - set(tree()) if "__pycache__" not in name) == []
+    captions = README.split("<!-- tree -->")[1].split("```")[1].splitlines()[1:]
+    assert all(re.fullmatch(r"[\w/.]+ {2,}\S.*", line) for line in captions)
+
+
+def test_every_file_named_exists() -> None:
+    named = set(re.findall(rf"`((?:{'|'.join(TOPS)}|docs|tests)/[\w./-]+|[A-Z]+\.md)`", README))
+    named |= {link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link}
+    assert len(named) > 10
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
 def test_every_command_named_exists() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from bench_documents import timed
 
-from fastrace.bench import GROUPS, NAMES, QUICK_NAMES, machine, run, table
+from fastrace.bench import GROUPS, NAMES, QUICK_NAMES, machine, run, table, targets
 from fastrace.bench.session import Settings
+from fastrace.bench.targets import Target
 from fastrace.cli.main import main
 from fastrace.errors import UsageError
 
@@ -119,7 +120,8 @@ def test_write_renews_result_and_readme_of_a_checkout_only(
     assert not stubs
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copy(ROOT / "bench" / "results" / "cpu.json", tmp_path)
-    monkeypatch.setattr(run, "README_OPERATIONS", ("op",))
+    monkeypatch.setattr(targets, "TARGETS", (Target("op", "other", 3), Target("op", "fastrace", 1)))
+    monkeypatch.setattr(table, "README_ROWS", (("op", "other"),))
     with pytest.raises(SystemExit) as stop:
         main(["bench", "--write"])
     assert stop.value.code == 0
@@ -128,7 +130,8 @@ def test_write_renews_result_and_readme_of_a_checkout_only(
     start, end = "<!-- bench -->", "<!-- /bench -->"
     readme = (tmp_path / "README.md").read_text()
     shown = readme.split(start)[1].split(end)[0]
-    assert shown.strip() == table.markdown(result, ("op",)).strip()
-    assert "| op | other 1.0 | 2.00 |" in shown
+    assert shown.strip() == table.readme_block(result).strip()
+    assert "| op | other 1.0 | >= 3x | 2.00x |" in shown
+    assert "op | fastrace" not in shown
     assert (tmp_path / "cpu.md").read_text() == run.page(result)
     assert (tmp_path / "cpu.svg").read_text().startswith("<?xml")

@@ -9,8 +9,9 @@ import pytest
 from bench_documents import document, timed
 
 from fastrace.bench import row as rows_module
-from fastrace.bench import run, table
+from fastrace.bench import run, table, targets
 from fastrace.bench.row import restless
+from fastrace.bench.targets import Target
 
 
 def test_a_loss_is_a_word_and_not_only_a_number() -> None:
@@ -94,6 +95,27 @@ def test_several_runs_are_pooled_and_each_keeps_its_ratio() -> None:
     assert not ours["noisy"]  # in one run of three
     assert ours["why"] == ["run 3: our own times spread by 1.50 (p80/p20)"]
     assert several["seconds"] == {"noise": 3.0}
+
+
+def test_the_readme_shows_a_few_rows_and_names_every_miss_and_every_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = timed("shown", fastrace=[1.0], peer=[5.0]) + timed("far", fastrace=[1.0], peer=[1.5], unseen=[9.0])
+    rows += timed("lost", fastrace=[1.0] * 3, quick=[0.5] * 3, even=[0.9, 0.9, 1.1], **{"fastrace, bare": [0.1] * 3})
+    monkeypatch.setattr(targets, "TARGETS", (Target("shown", "peer", 2), Target("far", "peer", 2)))
+    monkeypatch.setattr(table, "README_ROWS", (("shown", "peer"),))
+    found = {**document(rows), "environment": run.environment(quick=False)}
+    text = table.readme_block(found)
+    assert [line for line in text.splitlines() if line.startswith("| ")][1:] == [
+        "| shown | peer 1.0 | >= 2x | 5.00x | 5.00-5.00 | met in 1 of 1 |"
+    ]
+    assert text.split("met in 1 of 1 |\n\n")[1].splitlines() == [
+        "1 of 2 targets were reached in at least four of five runs. Not reached:",
+        "",
+        "- far: 1.50x against peer, target 2x, met in 0 of 1",
+        "",
+        "Other libraries that are faster (their time / ours):",
+        "",
+        "- lost: quick 0.50",
+    ]
 
 
 def test_the_csv_has_a_line_for_each_time_and_memory() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bench_documents import timed
 
-from fastrace.bench import run, targets
+from fastrace.bench import run, table, targets
 from fastrace.bench.targets import Target, outcomes, targets_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,3 +62,4 @@ def test_every_target_names_an_operation_and_a_peer_of_the_committed_result(monk
     measured = {(row["operation"], row["peer"]) for row in result["rows"]}
     for target in targets.TARGETS:
         assert any(target.operation == op and peer.startswith(target.peer) for op, peer in measured), target
+    assert {(target.operation, target.peer) for target in targets.TARGETS} >= set(table.README_ROWS)
