@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True, expose_value=False)
 @click.option("--variant", type=click.Choice(["corrected"]), default="corrected", show_default=True)
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, shuffles, noise, controls."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, permutations, noise, controls."
 )
 @click.option("--permutations", type=click.IntRange(99), default=4999, show_default=True)
 @click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 @click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json.")
 def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **given: Any) -> None:
-    """Ask whether an attribute is readable from images, and where, with controls.
+    """Test whether an attribute is readable from images, and where, with controls.
 
     DATA is a dataset made by `fastrace preprocess`. Probes learn the attribute from features of the images, and of filtered,
-    coarser and noisy ones; patients are judged by probes that never saw them. The result is about groups; `fastrace report`
-    makes a page of it.
+    coarser and noisy ones; patients are scored by probes that did not train on them. The result is about groups;
+    `fastrace report` makes a page of it.
 
     \b
     Example:
@@ -60,7 +60,8 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
     out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"], "any")) / "audit"
-    features = tuple(name for name in given.pop("features") if name != "none") if given["features"] else None
+    named = given.pop("features")
+    features = tuple(name for name in named if name != "none") if named else None
     found = api.audit(
         data,
         out,

@@ -20,8 +20,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--peers",
     default="all",
     metavar="all|fast|NAME,...",
-    help="Against whom: all (the default), fast (leaves out, and says so, who takes more than 20 times as long as fastrace in "
-    "a second call), or those whose name holds one of the words.",
+    help="Peers to compare with: all (the default), fast (leaves out, and lists, those that take more than 20 times as long "
+    "as fastrace in a second call), or those whose name holds one of the words.",
 )
 @click.option("--check-only", is_flag=True, help="Compare the results with the references and time nothing.")
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, metavar="N", help="Run everything N times.")
@@ -51,9 +51,9 @@ def bench(
     """Measure fastrace against the other libraries that are installed here.
 
     NAME is a group (kernels, decode, stats, pipeline, train) or one of the kernels (window, bandpass, sweep, noise, gather);
-    all of them without a name. Everyone takes turns, errors are against a float64 reference, and losses, crashes, who does not
-    answer and what is not installed are shown. Kernels are timed with hot caches (right after the same call), some of them also
-    with cold ones. Times on a restless machine are marked NOISY with the reason.
+    all of them without a name. All take turns, errors are against a float64 reference, and losses, crashes, time-outs
+    and missing libraries are shown. Kernels are timed with hot caches (right after the same call), some of them also
+    with cold ones. Times on a noisy machine are marked NOISY with the reason.
 
     Exit code 1: a result of fastrace is wrong, or --compare finds it more than 10 % slower against the same peers, beyond
     the spread of both runs.
@@ -85,10 +85,10 @@ def bench(
         benchmarks.require_checkout()
     before = load(old) if old else None
 
-    def say(line: str) -> None:
+    def show(line: str) -> None:
         click.echo(f"bench: {line}", err=True)
 
-    document = benchmarks.run(names, Settings(quick, peers, check_only), say, repeat)
+    document = benchmarks.run(names, Settings(quick, peers, check_only), show, repeat)
     text = benchmarks.as_json(document)
     if out:
         write_atomic(out, text.encode())

@@ -29,7 +29,7 @@ class Voi(click.ParamType):
     name = "VOI"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the grammar; the text itself travels on."""
+        """Check the grammar; the text itself is passed on."""
         from fastrace.dicom.voi import parse_voi
         from fastrace.errors import FastraceError
 

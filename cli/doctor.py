@@ -11,7 +11,7 @@ import click
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> int:
-    """Say what is installed, which kernel would run where, and what to install for the rest.
+    """Show what is installed, which kernel would run where, and what to install for the rest.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The command `fastrace`: commands are imported when asked for, so that `fastrace --help` needs no torch."""
+"""The command `fastrace`: commands are imported when used, so that `fastrace --help` needs no torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("fastrace.cli.verify", "Check a dataset against its hashes and counts."),
     "train": ("fastrace.cli.train", "Train a classifier of an attribute and test it by patient."),
     "evaluate": ("fastrace.cli.evaluate", "Score a run on a dataset, or scores made elsewhere."),
-    "audit": ("fastrace.cli.audit", "Ask whether an attribute is readable from images, and where, with controls."),
+    "audit": ("fastrace.cli.audit", "Test whether an attribute is readable from images, and where, with controls."),
     "report": ("fastrace.cli.report", "Write the page, figures and tables of an audit."),
     "phantom": ("fastrace.cli.phantom", "Make a synthetic DICOM archive with a leak of known size and place."),
     "demo": ("fastrace.cli.demo", "Phantoms, preprocess, train, audit, report: under three minutes on a laptop."),
     "bench": ("fastrace.cli.bench", "Measure fastrace against the other libraries that are installed."),
-    "doctor": ("fastrace.cli.doctor", "Say what is installed and which kernel runs where."),
+    "doctor": ("fastrace.cli.doctor", "Show what is installed and which kernel runs where."),
 }
 
 
@@ -62,8 +62,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
       fastrace train --modality mammo
     """
     ctx.obj = debug
-    if ctx.invoked_subcommand != "bench":  # whose other libraries do not get it either
-        # torch then asks for huge pages, if it is set before the first tensor: on a CPU a batch becomes float32 in half the
+    if ctx.invoked_subcommand != "bench":  # the other libraries run there without it, too
+        # torch then requests huge pages, if it is set before the first tensor: on a CPU a batch becomes float32 in half the
         # time or less.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except Exception as error:
         what = (str(error).splitlines() or [""])[0]
-        _fail(f"{type(error).__name__}: {what}; not foreseen: please report it with what --debug shows", debug, 1)
+        _fail(f"{type(error).__name__}: {what}; unexpected: please report it with the output of --debug", debug, 1)
 
 
 def _fail(message: str, debug: bool, code: int) -> None:

@@ -115,7 +115,7 @@ def phantom(out: Path, modality: Any, size: tuple[int, int], patients: int, **gi
     """Make a synthetic DICOM archive with a planted leak.
 
     Two neutral groups of computed patients, "A" and "B", differ by a leak of known strength in a known band. OUT holds real
-    DICOM files of several vendors' conventions and labels.csv (patient_id, group); the truth lies beside it, in
+    DICOM files of several vendors' conventions and labels.csv (patient_id, group); the truth is beside it, in
     OUT.truth.json, to be read when the audit has ended.
 
     \b

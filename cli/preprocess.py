@@ -38,14 +38,14 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="Keep this Body Part Examined beside the preset's (repeatable); any: keep all.",
 )
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
-@click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file says].")
+@click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file states].")
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
 @click.option(
     "--resize",
     type=click.Choice(["area", "lanczos"]),
     default="area",
     show_default=True,
-    help="Exact area averages; lanczos is a check of how much hangs on them.",
+    help="Exact area averages; lanczos checks how much depends on them.",
 )
 @click.option("--salt", type=_FILE, help="Key for the hashes, 16 to 64 bytes; reuse one to compare patients.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")

@@ -68,7 +68,7 @@ class Degrade(click.ParamType):
     default="corrected",
     show_default=True,
     is_eager=True,  # known before --degrade is read
-    help="Degrade as the study's text says, or as its released code did.",
+    help="Degrade as the study's text describes it, or as its released code did.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="At most so many [the recipe's].")
 @click.option("--batch-size", type=click.IntRange(2), help="[the recipe's]")

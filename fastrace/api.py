@@ -310,10 +310,10 @@ def evaluate(
 
     RunFolder(Path(run)).read_json("metrics.json")
     Dataset.open(Path(data))
-    from fastrace.evaluate import Question  # after what can be refused: it imports torch
+    from fastrace.evaluate import Evaluation  # after what can be refused: it imports torch
     from fastrace.evaluate import evaluate as score
 
-    return score(Question(Path(run), Path(data), read(degrade), batch_size, device), progress=progress)
+    return score(Evaluation(Path(run), Path(data), read(degrade), batch_size, device), progress=progress)
 
 
 def audit(

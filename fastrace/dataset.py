@@ -4,7 +4,7 @@
 
     DATA/dataset.json       schema version, recipe, counts, label columns, shard hashes, fingerprint
     DATA/images-00000.npy   [n, H, W] uint16 (display value * 65535) or uint8 (* 255), memory-mapped when read
-    DATA/index.parquet      one row per image; ``shard`` and ``row`` say where its pixels are
+    DATA/index.parquet      one row per image; ``shard`` and ``row`` are the place of its pixels
     DATA/README.md          a datasheet
     DATA.private/           salt, sources.parquet, contact sheet: stays with the custodian (mode 0700)
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2  # 1 hashed pixels by SHA-256: identical images of two datasets would not be found
 SCALE = {"uint16": 65535, "uint8": 255}
-LOOK_SECONDS = 1.0  # between two looks at a shard's size: 4 us each, a tenth of what it takes to copy an image
+LOOK_SECONDS = 1.0  # between two checks of a shard's size: 4 us each, a tenth of what it takes to copy an image
 
 # What every index holds, in this order; label columns follow. An allow-list: nothing else leaves the source.
 INDEX_COLUMNS = (
@@ -56,7 +56,7 @@ def keyed_hash(salt: bytes, kind: str, *parts: str | bytes) -> str:
 
 
 def salt_id(salt: bytes) -> str:
-    """Names a salt without giving it away: equal ids mean that patients of two datasets can be compared."""
+    """Names a salt without revealing it: equal ids mean that patients of two datasets can be compared."""
     return hashlib.blake2b(b"fastrace salt id", key=salt, digest_size=8).hexdigest()
 
 
@@ -101,7 +101,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 @dataclass
 class _Map:
-    """A shard as `fastrace.kernels.gather` reads it; its file has to have ``end`` bytes, and had when it was looked at."""
+    """A shard as `fastrace.kernels.gather` reads it; its file must have ``end`` bytes, and had when last checked."""
 
     pixels: Tensor
     file: str
@@ -151,7 +151,7 @@ class Dataset:
         except ValueError as error:
             raise DatasetError(f"{meta_file}: not valid JSON ({error}); make the dataset again") from error
         if not isinstance(meta, dict) or not {"schema", "recipe", "counts", "labels", "shards"} <= set(meta):
-            raise DatasetError(f"{meta_file}: not the facts of a dataset; make the dataset again")
+            raise DatasetError(f"{meta_file}: not the description of a dataset; make the dataset again")
         if meta["schema"] != SCHEMA:
             raise DatasetError(
                 f"{meta_file}: schema version {meta['schema']}, this fastrace reads {SCHEMA}; make the dataset again"
@@ -213,7 +213,7 @@ class Dataset:
         Raises
         ------
         DatasetError
-            A shard that is missing, cut short or not what the index says.
+            A shard that is missing, truncated or does not match the index.
         """
         from fastrace.kernels.gather import as_shard, gather  # torch is imported by those who read pixels
 
@@ -235,7 +235,7 @@ class Dataset:
         return out
 
     def _mapped(self, number: int) -> Tensor:
-        """A shard's memory, after a look at its file: reading a map beyond the end of its file ends the process."""
+        """A shard's memory, after a check of its file: reading a map beyond the end of its file ends the process."""
         from fastrace.kernels.gather import as_shard
 
         if number not in self._maps:
@@ -248,7 +248,7 @@ class Dataset:
             with contextlib.suppress(FileNotFoundError):  # what is mapped stays whole when its file is deleted or moved
                 if (size := os.stat(one.file).st_size) < one.end:
                     raise DatasetError(
-                        f"{one.file}: was cut to {size} of {one.end} bytes while in use; check with `fastrace verify`"
+                        f"{one.file}: was truncated to {size} of {one.end} bytes while in use; check with `fastrace verify`"
                     )
         return one.pixels
 

@@ -1,4 +1,4 @@
-"""The whole line on made-up data: two phantom archives, one with a known leak and one without, are audited as a user would.
+"""The whole pipeline on synthetic data: two phantom archives, one with a known leak and one without, are audited as a user would.
 
 It shows what a user will see on an archive of their own, and it is a check of the installation: the band that was planted must
 be found, and nothing in the archive without a leak. The truth is read when everything has been measured.
@@ -125,7 +125,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     lap("phantoms")
 
     # A salt of its own would split the patients anew in every run: the network's AUC was .54, .92 and .99 in three. These
-    # patients are computed, so that theirs may be known.
+    # patients are synthetic, so their salt may be known.
     salt = out / "salt"
     salt.write_bytes(hashlib.sha256(f"fastrace demo {seed}".encode()).digest())
     summaries = {}
@@ -164,7 +164,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     write(out / "control" / "audit")
     lap("reports")
 
-    # Only now, when everything is measured, is the truth looked at.
+    # The truth is read only now, when everything is measured.
     truth = json.loads(truth_path(out / "leak" / "archive").read_text())
     planted = float(truth["band"]["low"]), float(truth["band"]["high"])
     location = found["leak"].location

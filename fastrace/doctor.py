@@ -19,7 +19,7 @@ _PACKAGES = (
 
 @dataclass
 class Finding:
-    """One line: what, how it stands, and what would improve it (empty if nothing)."""
+    """One line: what, its state, and what would improve it (empty if nothing)."""
 
     what: str
     state: str

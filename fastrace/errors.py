@@ -20,7 +20,7 @@ REASONS: dict[str, str] = {
     "unknown_syntax": "an unknown transfer syntax",
     "decode_failed": "the compressed pixel data is damaged or not decodable",
     "decoder_crashed": "the decoder ended its process on this file",
-    "bad_window": "the window asked for, or stored, is not a valid one",
+    "bad_window": "the requested or stored window is not a valid one",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",
     "other_body_part": "not of the body part of the preset",
@@ -46,7 +46,7 @@ class UsageError(FastraceError):
 
 
 class BackendMissing(FastraceError):
-    """A kernel, codec or weight that is not installed; the message says what to install."""
+    """A kernel, codec or weight that is not installed; the message names what to install."""
 
 
 class DatasetError(FastraceError):
@@ -54,7 +54,7 @@ class DatasetError(FastraceError):
 
 
 class RunError(FastraceError):
-    """A training, evaluation or audit run that cannot go on as asked."""
+    """A training, evaluation or audit run that cannot go on with these options."""
 
 
 class RejectedInput(FastraceError):
@@ -76,5 +76,5 @@ class RejectedInput(FastraceError):
         self.message = message
 
     def __reduce__(self) -> tuple[type[RejectedInput], tuple[str, str]]:
-        # Exceptions with two arguments do not survive the trip back from a worker process without this.
+        # Exceptions with two arguments cannot be unpickled from a worker process without this.
         return (type(self), (self.reason, self.message))

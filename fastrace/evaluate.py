@@ -1,7 +1,7 @@
 """How well scores separate the classes: of a trained run on labelled images, or of a table of scores made elsewhere.
 
 Results are aggregates: no command scores single patients, and strata with fewer than 11 patients are not shown, nor is the one
-that subtraction from the total would give away.
+that could be computed from the total.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fastrace.cohort.selection import Cohort, labelled
+from fastrace.cohort.selection import MIN_COHORT, Cohort, labelled
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation
@@ -29,13 +29,12 @@ from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.pipeline import choose_device, predict
 from fastrace.train.scores import aucs_of, result
 
-MIN_PATIENTS = 30
 AGE_BANDS = (0, 20, 40, 60, 80)  # the study's; the last is open
 STRATA = ("sex", "age", "view", "manufacturer")
 
 
 @dataclass(frozen=True)
-class Question:
+class Evaluation:
     """One evaluation of one run.
 
     Attributes
@@ -54,7 +53,7 @@ class Question:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-def evaluate(question: Question, *, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dict[str, Any]:
     """Score a dataset with a trained run.
 
     On the data it was trained on only the test part is scored. On other data all labelled patients are, except those known to
@@ -71,35 +70,35 @@ def evaluate(question: Question, *, progress: Progress | None = None) -> dict[st
         No run, another recipe, no such label, fewer than 30 labelled patients.
     """
     progress = progress or Progress()
-    folder = RunFolder(question.run)
+    folder = RunFolder(evaluation.run)
     folder.read_json("metrics.json")
-    checkpoint = Checkpoint.load(question.run)
-    dataset = Dataset.open(question.data)
-    checkpoint.check_preprocessing(dataset.meta["recipe"], question.data)
+    checkpoint = Checkpoint.load(evaluation.run)
+    dataset = Dataset.open(evaluation.data)
+    checkpoint.check_preprocessing(dataset.meta["recipe"], evaluation.data)
     internal = dataset.fingerprint == checkpoint.fingerprint
     if checkpoint.target not in dataset.index.columns:
         raise UsageError(
-            f"{question.data}: has no column {checkpoint.target!r}, which the model predicts; preprocess it with labels"
+            f"{evaluation.data}: has no column {checkpoint.target!r}, which the model predicts; preprocess it with labels"
         )
     cohort = labelled(dataset, checkpoint.target, checkpoint.classes)
-    if cohort.frame["patient_key"].nunique() < MIN_PATIENTS:
+    if cohort.frame["patient_key"].nunique() < MIN_COHORT:
         raise RunError(
-            f"{question.data}: {cohort.frame['patient_key'].nunique()} patients with a known {checkpoint.target} of the "
-            f"model's classes; at least {MIN_PATIENTS} are needed, since results are about groups, never about persons"
+            f"{evaluation.data}: {cohort.frame['patient_key'].nunique()} patients with a known {checkpoint.target} of the "
+            f"model's classes; at least {MIN_COHORT} are needed, since results are about groups, never about persons"
         )
     cohort, overlap = _independent(folder, cohort, dataset, checkpoint, internal)
-    asked = replace(question.degradation, variant=checkpoint.variant)
-    for degradation in (asked, checkpoint.degrades, asked + checkpoint.degrades):
+    degrades = replace(evaluation.degradation, variant=checkpoint.variant)
+    for degradation in (degrades, checkpoint.degrades, degrades + checkpoint.degrades):
         degradation.check(dataset.size, cohort.mm_per_pixel)
-    device = choose_device(question.device)
+    device = choose_device(evaluation.device)
     set_threads()
     pipeline = checkpoint.pipeline(device)
-    pipeline.degradation = asked + pipeline.degradation
+    pipeline.degradation = degrades + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
         progress.line(line)
     positions = np.arange(len(cohort.rows))
     with progress:
-        scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, question.batch_size, progress)
+        scores, _ = predict(pipeline, Reader(dataset, cohort, device), positions, evaluation.batch_size, progress)
     found = {
         "schema": SCHEMA,
         "target": cohort.target,
@@ -109,14 +108,14 @@ def evaluate(question: Question, *, progress: Progress | None = None) -> dict[st
         "overlap": overlap,
         "trained_on": checkpoint.degradation,
         "variant": checkpoint.variant,
-        "degradation": str(question.degradation),
-        "mode": "test" if question.degradation.steps else "train+test",
+        "degradation": str(evaluation.degradation),
+        "mode": "test" if evaluation.degradation.steps else "train+test",
         "described": pipeline.degradation.describe(dataset.size),
         **result(scores, cohort.labels, cohort.frame, cohort.classes),
         "strata": list(strata(scores, cohort.labels, cohort.frame, cohort.target)),
         "left_out": dict(cohort.left_out),
     }
-    folder.write_json(f"evaluations/{dataset.fingerprint[:8]}-{question.degradation.slug}.json", found)
+    folder.write_json(f"evaluations/{dataset.fingerprint[:8]}-{evaluation.degradation.slug}.json", found)
     return found
 
 
@@ -204,7 +203,7 @@ class ScoreTable:
     study: str | None = None
 
 
-def evaluate_table(asked: ScoreTable) -> dict[str, Any]:
+def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     """AUCs of a table of scores.
 
     With one score its class is compared with all other labels; with several, rows of labels without a score are left out.
@@ -216,16 +215,16 @@ def evaluate_table(asked: ScoreTable) -> dict[str, Any]:
     RunError
         Fewer than 30 patients.
     """
-    table = _read(asked.file)
-    for column in filter(None, (asked.label, *asked.scores.values(), asked.patient, asked.study)):
+    table = _read(source.file)
+    for column in filter(None, (source.label, *source.scores.values(), source.patient, source.study)):
         if column not in table.columns:
-            raise UsageError(f"{asked.file}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
-    if not asked.scores:
+            raise UsageError(f"{source.file}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
+    if not source.scores:
         raise UsageError("--score CLASS=COLUMN is needed at least once with --predictions")
-    classes = tuple(asked.scores)
-    label = table[asked.label].astype("string").str.strip()
-    matrix = _numbers(table, asked)
-    owner = table[asked.patient].astype("string") if asked.patient else pd.Series(np.arange(len(table)).astype(str))
+    classes = tuple(source.scores)
+    label = table[source.label].astype("string").str.strip()
+    matrix = _numbers(table, source)
+    owner = table[source.patient].astype("string") if source.patient else pd.Series(np.arange(len(table)).astype(str))
     several = label.groupby(owner).nunique()
     reasons = {
         "no label": label.isna(),
@@ -239,20 +238,20 @@ def evaluate_table(asked: ScoreTable) -> dict[str, Any]:
     for k, name in enumerate(classes):
         if not (codes == k).any():
             seen = ", ".join(sorted(label.dropna().unique())[:6])
-            raise UsageError(f"{asked.file}: no usable row has {asked.label} = {name!r}; it holds {seen}")
-    study = table[asked.study].astype("string") if asked.study else owner
+            raise UsageError(f"{source.file}: no usable row has {source.label} = {name!r}; it holds {seen}")
+    study = table[source.study].astype("string") if source.study else owner
     frame = pd.DataFrame({"patient_key": owner[~drop], "study_key": study[~drop]}).reset_index(drop=True)
-    if frame["patient_key"].nunique() < MIN_PATIENTS:
+    if frame["patient_key"].nunique() < MIN_COHORT:
         raise RunError(
-            f"{asked.file}: {frame['patient_key'].nunique()} usable patients; at least {MIN_PATIENTS} are needed"
+            f"{source.file}: {frame['patient_key'].nunique()} usable patients; at least {MIN_COHORT} are needed"
         )
     return {
         "schema": SCHEMA,
-        "target": asked.label,
+        "target": source.label,
         "classes": list(classes),
         "part": "scores made elsewhere",
-        "file_blake2b": hashlib.blake2b(asked.file.read_bytes(), digest_size=16).hexdigest(),
-        "patients_known": asked.patient is not None,
+        "file_blake2b": hashlib.blake2b(source.file.read_bytes(), digest_size=16).hexdigest(),
+        "patients_known": source.patient is not None,
         **result(matrix[~drop], codes, frame, classes),
         "strata": [],
         "left_out": {why: {"images": int(mask.sum())} for why, mask in reasons.items() if mask.any()},
@@ -269,14 +268,14 @@ def _read(file: Path) -> pd.DataFrame:
         raise UsageError(f"{file}: cannot be read as a table ({str(error).splitlines()[0][:120]})") from error
 
 
-def _numbers(table: pd.DataFrame, asked: ScoreTable) -> np.ndarray:
+def _numbers(table: pd.DataFrame, source: ScoreTable) -> np.ndarray:
     columns = []
-    for name, column in asked.scores.items():
+    for name, column in source.scores.items():
         numbers = pd.to_numeric(table[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
         wrong = table[column].notna() & numbers.isna()
         if wrong.any():
             raise UsageError(
-                f"{asked.file}: --score {name}={column}: {wrong.sum()} values are no finite numbers, such as "
+                f"{source.file}: --score {name}={column}: {wrong.sum()} values are no finite numbers, such as "
                 f"{table[column][wrong].iloc[0]!r}"
             )
         columns.append(numbers.to_numpy(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""A run on disk: a folder for its owner alone (mode 0700) that says how everything in it was made.
+"""A run on disk: a folder for its owner alone (mode 0700) that records how everything in it was made.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Is a dataset what its dataset.json says? Hashes, counts, ranges, index against shards."""
+"""Does a dataset match its dataset.json? Hashes, counts, ranges, index against shards."""
 
 from __future__ import annotations
 

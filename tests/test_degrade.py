@@ -1,4 +1,4 @@
-"""The degradation language prints itself back, fails at the right place, and does to pixels what it says."""
+"""The degradation language prints itself back, fails at the right place, and does to pixels what it names."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 What Inductor schedules is read after its fusion, before code is made of it: kernels in order, with the bytes that each reads
 and writes for a pixel. On a machine without a GPU the schedule for CUDA is made from fake tensors in another process, with a
-device that only says what it is.
+device that exists in name only.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Passes(TorchDispatchMode):
         given = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         made = [one for one in pytree.tree_leaves(result) if isinstance(one, Tensor)]
         in_place = operation._schema.is_mutable
-        # Fake tensors also answer questions, such as that for their device, by operations.
+        # Fake tensors also look up properties, such as their device, by operations.
         if made and (in_place or not {storage_of(one) for one in given} & {storage_of(one) for one in made}):
             sizes = (one.untyped_storage().nbytes() for one in given + made)
             moved = sum(size for size in sizes if size >= N * SIDE**2)
@@ -213,7 +213,7 @@ def test_an_eager_filter_takes_in_what_stands_around_it_on_cuda(text: str, passe
     assert (result.shape, result.dtype) == ((N, 1, SIDE, SIDE), torch.bfloat16)
 
 
-def test_where_somebody_differentiates_nothing_is_fused() -> None:
+def test_where_gradients_are_needed_nothing_is_fused() -> None:
     with FakeTensorMode():
         images, ids = torch.empty(N, SIDE, SIDE, device="cuda", requires_grad=True), torch.empty(N, dtype=torch.int64)
         with Passes() as eager:
@@ -258,7 +258,7 @@ def main() -> None:
 
     target = SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", 90, 32), get_current_device=lambda: 0)
     triton.runtime.driver.set_active(target)
-    # To multiply matrices Inductor asks more of a device than its name.
+    # To multiply matrices Inductor needs more of a device than its name.
     cases = [case for case, kernels in SCHEDULES.items() if PRODUCT not in kernels]
     sys.stdout.write(json.dumps([[*case, schedule_for_a_gpu_that_is_not_there(*case)] for case in cases]))
 

@@ -128,7 +128,7 @@ def test_the_result_is_real(images: torch.Tensor) -> None:
     assert apply(parse("band:10:50", "released-code"), images, torch.arange(2), None, seed=0).dtype == torch.float32
 
 
-def test_bright_values_are_clipped_even_when_nobody_asks(images: torch.Tensor) -> None:
+def test_bright_values_are_clipped_even_without_a_clip_operation(images: torch.Tensor) -> None:
     clean = released("none", images)
     assert clean.max() == 1.0
     np.testing.assert_array_equal(clean, np.minimum(np.stack([normalised(one) for one in images.numpy()]), 1))

@@ -146,7 +146,7 @@ def test_a_damaged_library_in_the_cache_is_made_anew(library: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written_costs_a_compilation_and_says_so(
+def test_a_cache_that_cannot_be_written_costs_a_compilation_and_a_message(
     library: Path, tmp_path: Path, sources: Path
 ) -> None:
     (tmp_path / "file").touch()

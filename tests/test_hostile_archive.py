@@ -58,7 +58,7 @@ def change(path: Path, old: bytes, new: bytes) -> None:
 
 
 def huge(path: Path) -> None:
-    """Rows and Columns of 10^5: more than two bytes can say, so as decimal text under a VR that allows it."""
+    """Rows and Columns of 10^5: more than two bytes can hold, so as decimal text under a VR that allows it."""
     dicom(path)
     for element, number in ((b"\x10", 40), (b"\x11", 30)):
         old = b"\x28\0" + element + b"\0US\2\0" + number.to_bytes(2, "little")
@@ -77,11 +77,11 @@ def other_syntax(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """How a hostile file is made, and what must be said of it: the reason, and parts of the message."""
+    """How a hostile file is made, and how it must be rejected: the reason, and parts of the message."""
 
     write: Any
     reason: str
-    says: tuple[str, ...]
+    message: tuple[str, ...]
 
 
 def header(**attributes: Any) -> Any:
@@ -170,7 +170,7 @@ def test_a_hostile_file_is_rejected_with_its_reason_and_one_helpful_line(name: s
     case, row = CASES[name], row_of(run, name)
     assert (row["outcome"], row["reason"]) == ("rejected", case.reason)
     assert "\n" not in row["message"]
-    for part in case.says:
+    for part in case.message:
         assert part in row["message"]
     assert not [value for value in IDENTIFYING if value in row["message"]]
 
@@ -194,7 +194,7 @@ def test_the_counts_add_up_everywhere(run: Run) -> None:
     assert summary["patients"] == 1
 
 
-def test_the_command_says_so_without_a_traceback(run: Run) -> None:
+def test_the_command_reports_them_without_a_traceback(run: Run) -> None:
     assert run.done.returncode == 3  # --strict: done, but inputs were rejected
     assert "Traceback" not in run.done.stderr + run.done.stdout
     assert "Warning" not in run.done.stderr  # pydicom quotes values in its warnings

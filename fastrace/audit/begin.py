@@ -1,4 +1,4 @@
-"""Before anything is computed: which experiments are wanted, and whether the folder belongs to this audit."""
+"""Before anything is computed: which experiments run, and whether the folder belongs to this audit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastrace.run_folder import RunFolder
 
 
 def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resume: bool) -> None:
-    """Refuse a folder that holds another audit, or one that was not to be resumed.
+    """Refuse a folder that holds another audit, or an interrupted one without ``resume``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def wanted_experiments(request: AuditRequest, dataset: Dataset) -> tuple[Experim
         raise UsageError(f"--variant {request.variant}: only 'corrected' is built")
     every = experiments(request.modality, dataset.size)
     if not self_reported(choose_target(dataset, request.target)):
-        # What was printed is about race: beside another attribute it would mean nothing.
+        # The published numbers are about race: beside another attribute they mean nothing.
         every = tuple(replace(one, paper=None, released_code=None) for one in every)
     if not request.only:
         return every

@@ -61,7 +61,7 @@ class Answer:
 
 
 def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partition) -> Ranking:
-    """Patients as rows. Cross-fitted scores are those of which everything is fitted again."""
+    """Patients as rows; scores count as cross-fitted where a permutation test fits everything again."""
     scored = partition.scored
     images = np.bincount(subjects.owner, minlength=len(subjects))[scored]
     return Ranking(
@@ -69,7 +69,7 @@ def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partitio
     )
 
 
-def ask(
+def score(
     engine: Engine, subjects: Subjects, *, seed: int, permutations: int
 ) -> tuple[NDArray[np.float64], Summary]:  # [T, K]
     """Scores of the patients of ``engine.partition.scored``, and their summary."""
@@ -116,7 +116,7 @@ def widening(value: float, spread: float) -> float:
     """Factor on the standard error of a cross-fitted AUC on the logit scale.
 
     DeLong's variance takes the scores as given. Cross-fitted ones vary more: by `spread` where there is no signal, by nothing
-    where the classes are apart; between, the excess variance is taken in proportion to AUC (1 - AUC). docs/crossfit.md shows
+    where the classes are separated; between, the excess variance is taken in proportion to AUC (1 - AUC). docs/crossfit.md shows
     that this covers, and that the plain interval covers 79-90 % near .5.
     """
     return float(np.sqrt(1 + (spread**2 - 1) * 4 * value * (1 - value)))

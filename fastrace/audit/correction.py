@@ -1,4 +1,4 @@
-"""Many cells, one plan: which of them are findings after correction for their number."""
+"""Correction for multiple testing: which cells are findings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fastrace.statistics import NOT_ENOUGH, benjamini_yekutieli, holm
 ALPHA = 0.01
 METHODS = {"primary": holm, "exploratory": benjamini_yekutieli}
 MOST = 10
-"""Times as many permutations where the smallest p that the usual number can give decides whether a cell is a finding."""
+"""Factor on the number of permutations, where the smallest p that they can give decides whether a cell is a finding."""
 
 
 def correct(answers: Sequence[Answer], permutations: int) -> list[Answer]:
     """The answers with ``p_adjusted`` and ``finding``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
-    correction and 30 patients in every class. Where no permutation reached a cell, its p is as small as so many permutations
-    can give; if that is too large for a finding, more are drawn.
+    correction and 30 patients in every class. Where no permutation reaches the AUC of a cell, its p is the smallest that this
+    number of permutations can give; if that is too large for a finding, more are drawn.
     """
     found = list(answers)
     for family, method in METHODS.items():

@@ -34,7 +34,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Estimate(Value, frozen=True, kw_only=True):
-    """An AUC with its interval and what stands behind it; see `fastrace.statistics.Estimate`."""
+    """An AUC with its interval, sample, method and status; see `fastrace.statistics.Estimate`."""
 
     value: float | None
     low: float | None
@@ -51,7 +51,7 @@ class Estimate(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         numbers = (self.value, self.low, self.high, self.n_patients, self.n_positive, self.n_images)
         if self.suppressed and numbers != (None,) * len(numbers):
-            raise ValueError("suppressed, and yet with numbers")
+            raise ValueError("suppressed, but holds numbers")
 
     @classmethod
     def of(cls, computed: Computed) -> Estimate:
@@ -76,7 +76,7 @@ class Estimate(Value, frozen=True, kw_only=True):
 
     @property
     def sure(self) -> bool:
-        """Defined, and evidence; an approximate interval is still one."""
+        """Defined, and evidence; approximate intervals are included."""
         return self.value is not None and self.status.startswith(("ok", "approximate")) and not self.suppressed
 
 
@@ -124,7 +124,7 @@ class Cell(Value, frozen=True, kw_only=True):
 
 
 class Control(Value, frozen=True):
-    """A control, or a baseline that stands beside: only ``failed`` voids an audit."""
+    """A control, or a baseline for comparison: only ``failed`` voids an audit."""
 
     id: str
     title: str
@@ -158,7 +158,7 @@ class Group(Value, frozen=True):
 
 
 class LeftOut(Value, frozen=True):
-    """A reason, and how many images and patients it took."""
+    """A reason, and how many images and patients were left out for it."""
 
     reason: str
     images: Count | None
@@ -241,12 +241,12 @@ class Audit(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if tuple(question.id for question in self.questions) != IDS:
-            raise ValueError("questions: not Q1 to Q7 in order")
+            raise ValueError("questions: expected Q1 to Q7 in order")
         ids = [cell.id for cell in self.cells]
         if len(set(ids)) < len(ids):
-            raise ValueError("cells: two of one id")
+            raise ValueError("cells: an id occurs twice")
         if self.location is not None and not set(self.location.scan) <= set(ids):
-            raise ValueError("location.scan: names a cell that is not there")
+            raise ValueError("location.scan: names a cell that does not exist")
 
     @property
     def failed(self) -> tuple[Control, ...]:
@@ -279,7 +279,7 @@ class Audit(Value, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> Audit:
-    """Read the audit of a folder, once and with suspicion: names in it come from an archive.
+    """Read and check the audit of a folder; its text is cleaned, since names in it come from an archive.
 
     Raises
     ------
@@ -315,11 +315,11 @@ def read(folder: Path) -> Audit:
 
 
 def _plain(value: Any) -> str | float:
-    """What other libraries make of text and numbers, such as torch's version and numpy's float64, for msgspec."""
+    """Text and numbers of other libraries, such as torch's version and NumPy's float64, as plain types for msgspec."""
     for kind in (str, float):
         if isinstance(value, kind):
             return kind(value)
-    raise TypeError(f"{type(value).__name__} has no place in an audit")
+    raise TypeError(f"{type(value).__name__} cannot be written to an audit; expected text or a number")
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,8 @@
 The endpoint of all is the patient-level macro one-vs-rest AUC of the audit's attribute, over all patients. Each states what
 is done to the images that a probe learns from, what to those it is tested on, and what others found: the study's text
 (arXiv:2107.10356) and its released code, with where the number comes from. Those were trained networks on hundreds of
-thousands of chest radiographs of other hospitals, most with other classes than yours; they stand beside, they are no target.
+thousands of chest radiographs of other hospitals, most with other classes than yours; they are shown for comparison,
+not as a target.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Experiment:
         ``Q1`` ...
     train, test : Degradation
         Done to the images the probe learns from, and to those it is tested on. Equal: is the signal there? Different: does
-        this probe survive it?
+        a probe of other images still read it?
     family : "primary" | "exploratory"
         Which correction for many tests a finding needs: Holm, or Benjamini-Yekutieli.
     x_cycles : tuple of float
@@ -48,7 +49,7 @@ class Experiment:
     curve : bool
         A point of the curve of all experiments of its id, which gets a simultaneous band.
     networks : bool
-        Put to networks too: an image through a network costs as much as all radial filters of the built-in features.
+        Run with networks too: an image through a network costs as much as all radial filters of the built-in features.
     parts : tuple of str
         Feature families used; empty: all.
     paper, released_code : Published or None
@@ -94,14 +95,14 @@ def _both(id: str, title: str, text: str, edges: tuple[float, ...] = (), **facts
 
 
 def experiments(modality: str, size: tuple[int, int]) -> tuple[Experiment, ...]:
-    """Everything asked of images of one size, in the order of the report.
+    """All experiments for images of one size, in the order of the report.
 
     Cut-offs beyond the largest radius, and resolutions beyond the images', change nothing or leave nothing: left out.
 
     Parameters
     ----------
     modality : str
-        Decides which published numbers stand beside.
+        Decides which published numbers are shown for comparison.
     size : (int, int)
 
     Raises
@@ -142,7 +143,7 @@ def scan(size: tuple[int, int], width: int, id: str, title: str) -> list[Experim
 
 
 def part(clean: Experiment, family: str) -> Experiment:
-    """The primary question to one family of built-in features alone: which of them see it?"""
+    """The primary question for one family of built-in features alone."""
     return Experiment("A1f", f"{family} alone", "Q1", clean.train, clean.test, parts=(family,))
 
 

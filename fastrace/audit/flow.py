@@ -1,6 +1,6 @@
 """From the files to the patients audited: what was left out, and why.
 
-Small groups, and totals that would give them back, are suppressed.
+Small groups, and totals from which they could be computed, are suppressed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def flow(dataset: Dataset, subjects: Subjects) -> tuple[Flow, ...]:
         _step("in the dataset", int(counts["indexed"]), int(counts["patients"]), left_out),
         _step("audited", len(subjects.cohort.rows), len(subjects), []),
     ]
-    # A total that is suppressed must not come back from the totals above it.
+    # A suppressed total must not follow from the totals above it.
     for above, below in reversed(list(pairwise(range(len(steps))))):
         if steps[below].suppressed and not steps[above].suppressed:
             steps[above] = msgspec.structs.replace(steps[above], images=None, patients=None, suppressed=True)
@@ -41,7 +41,7 @@ def _step(label: str, images: int | None, patients: int | None, parts: Sequence[
         LeftOut(part.reason, None, None, suppressed=True) if hide else part
         for part, hide in zip(parts, small, strict=True)
     )
-    # What is suppressed is the total minus all that is shown: unless it is eleven patients together, the total goes as well.
+    # The total minus the parts shown gives the suppressed ones: below eleven patients together, the total is suppressed too.
     missing = sum(n for n, hide in zip(people, small, strict=True) if hide)
     hide_total = any(small) and (missing < MIN_CELL or sum(small) == 1)
     if hide_total:

@@ -9,8 +9,8 @@ from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects
 
 ALWAYS = (
-    "A low AUC is no clearance: it says that these features and these networks did not read the attribute here.",
-    "A high AUC says that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
+    "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
+    "A high AUC means that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
     "harmed.",
     "Intervals hold for the patients of this archive and the models trained here; another hospital may differ.",
     "What a probe reads may come from the scanner, the view or the referral as well as from the body: see the controls.",
@@ -26,17 +26,17 @@ def limits(subjects: Subjects, cells: Sequence[Cell]) -> tuple[str, ...]:
         )
     if any("widened" in cell.estimate.method for cell in cells):
         found.append(
-            "Intervals of cross-fitted probes are widened, since the patients who are scored by a probe also taught the others; "
-            "in simulations they held the true value 92-100 % of the time, most often more than 95 %."
+            "Intervals of cross-fitted probes are widened, since a patient scored by one probe also trains the others; "
+            "in simulations they contained the true value 92-100 % of the time, most often more than 95 %."
         )
     if any(map(few, cells)):
         found.append(
             "Fewer than 30 patients in a class: the interval is printed, but it is not evidence for either answer."
         )
     if len({cell.features for cell in cells}) == 1:
-        found.append("Only one set of features looked: a network might read what they cannot.")
+        found.append("Only one feature set was used: a network might read what it cannot.")
     found.append(
-        "p values are corrected for the questions and feature sets of this audit: one that asks fewer finds more easily."
+        "p values are corrected for the questions and feature sets of this audit: with fewer of them it would have more power."
     )
     if subjects.cohort.frame["mm_per_pixel"].isna().any():
         found.append("Some images have no pixel spacing: frequencies are given in cycles/image alone.")

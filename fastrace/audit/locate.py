@@ -1,4 +1,4 @@
-"""Where in frequency the signal is strongest: a rule written down before any archive was looked at.
+"""Where in frequency the signal is strongest, by a rule fixed before any archive was read.
 
 The third octaves are read one by one. The band starts at the octave with the largest d' (the distance of the groups in standard
 deviations of the score: unlike the AUC it does not saturate) and grows to both sides while the next octave has at least half
@@ -65,7 +65,7 @@ def overlap(found: tuple[float, float] | None, planted: tuple[float, float]) -> 
 def aliased_share(band: tuple[float, float], size: tuple[int, int], slope: float = 0.0) -> float:
     """Share of the power in a band that the resize can have folded into it from above, at most.
 
-    Area averaging has the gain sinc(f), f in cycles/pixel of the result, and what lies at 1 - f folds back onto f. For an image
+    Area averaging has the gain sinc(f), f in cycles/pixel of the result, and power at 1 - f folds back onto f. For an image
     whose power falls as 1 / f^slope, folded power over all, in the band. Tissue has a slope of about 3; noise is white, slope 0,
     which is the bound: high bands of radiographs are mostly noise.
 

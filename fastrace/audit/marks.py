@@ -1,4 +1,4 @@
-"""The marks of answers: one word for what an interval and a corrected p allow to say."""
+"""The marks of answers: one word for the strength of evidence, from an interval and a corrected p."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which patients teach a probe and which are scored by it."""
+"""Which patients train a probe and which are scored by it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fold:
-    """Patients whose labels are seen, and patients who are scored."""
+    """Patients whose labels train a probe, and patients who are scored by it."""
 
     train: Ints
     test: Ints
@@ -30,8 +30,8 @@ class Partition:
     scored : ndarray [T] int64
         Patients with a score, ascending.
     refit : bool
-        Whether a permutation test permutes all labels and fits again. Not where the features themselves have seen labels of the
-        training patients: there the labels of the scored patients alone are permuted.
+        Whether a permutation test permutes all labels and fits again. False where the features themselves were learned from
+        labels of the training patients: then the labels of the scored patients alone are permuted.
     """
 
     repeats: tuple[tuple[Fold, ...], ...]

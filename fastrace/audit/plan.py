@@ -1,4 +1,4 @@
-"""The cells of an audit as tasks; a finished one is kept on disk, so that an interrupted audit does not answer it again."""
+"""The cells of an audit as tasks; a finished one is kept on disk, so that an interrupted audit does not compute it again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fastrace.audit.cells import Answer, ask, cell_id, cell_of
+from fastrace.audit.cells import Answer, cell_id, cell_of, score
 from fastrace.audit.document import Cell
 from fastrace.audit.engines import Engine
 from fastrace.audit.engines.probe import Probe
@@ -36,17 +36,17 @@ class Task:
 
 
 def answer(task: Task, tables: Tables, file: Path, seed: int, permutations: int, mm_per_pixel: float | None) -> Answer:
-    """The answer to a task, from ``file`` if it was given before."""
+    """The answer to a task, from ``file`` if it is there."""
 
     def p_again(count: int) -> float | None:
-        return ask(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p
+        return score(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p
 
     if file.is_file():
         with np.load(file, allow_pickle=False) as stored:
             cell = msgspec.json.decode(str(stored["cell"]), type=Cell)
             if cell.id == cell_id(task.experiment, task.features):
                 return Answer(cell, stored["scores"], task.partition, p_again)
-    scores, summary = ask(task.engine(tables), tables.subjects, seed=seed, permutations=permutations)
+    scores, summary = score(task.engine(tables), tables.subjects, seed=seed, permutations=permutations)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
     part = file.with_suffix(".part.npz")
     np.savez(part, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))

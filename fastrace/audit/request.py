@@ -1,4 +1,4 @@
-"""What an audit is to do, as the options say it; light, so that a refusal costs nothing."""
+"""The options of an audit; imports nothing heavy, so that a refusal costs nothing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PERMUTATIONS = 4999
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """What is request.
+    """The options of one audit.
 
     Attributes
     ----------
     data, out : Path
     modality : str
-        Decides the published numbers shown beside, and the backbone.
+        Decides the published numbers shown for comparison, and the backbone.
     target : str or None
         None: the only attribute column.
     classes : tuple of str
@@ -34,7 +34,7 @@ class AuditRequest:
         Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
     seed, permutations : int
     variant : str
-        ``corrected``: what the study's text says, not what its released code did.
+        ``corrected``: as the study's text describes it, not as its released code did it.
     purpose : str or None
     keep_work : bool
         Leave feature tables, scores and the small network in the folder.

@@ -127,7 +127,7 @@ def _run(
     folder: RunFolder,
     progress: Progress,
 ) -> Audit:
-    """The audit in the order of its report: who, what reads, each cell, what is a finding, where, controls, questions."""
+    """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
     work.mkdir(exist_ok=True, mode=0o700)
     clock = _Clock()
@@ -147,7 +147,7 @@ def _run(
     spacing = _spacing(subjects)
     tasks = _tasks(wanted, partition, networks)
     found = _answer_all(tasks, tables, work / "cells", request, spacing, progress)
-    with one_blas_thread():  # as its cells were computed: it computes some again
+    with one_blas_thread():  # as the cells were computed: correction computes some again
         found = correct(found, request.permutations)
     found = with_bands(found, {one.id for one in wanted if one.curve}, subjects, request.seed)
     clock.lap("cells")
@@ -218,7 +218,7 @@ def _degradations(wanted: Sequence[Experiment]) -> list[Degradation]:
 
 
 def _tasks(wanted: Sequence[Experiment], partition: Partition, networks: Sequence[Network]) -> list[Task]:
-    """All cells: the protocol by the built-in features, what networks are given by each of them, and each family alone."""
+    """All cells: the protocol with the built-in features, its part for networks with each of them, and each family alone."""
     tasks = [Task(experiment, BUILT_IN, partition) for experiment in wanted]
     tasks += [Task(one, network.name, network.partition) for network in networks for one in wanted if one.networks]
     tasks += [Task(part(wanted[0], family), BUILT_IN, partition) for family in FAMILIES]

@@ -1,4 +1,4 @@
-"""Whose images are audited, in which classes, and in which folds they are scored."""
+"""The patients of an audit, their classes, and the folds in which they are scored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.partition import Ints, Partition, cross_fit
-from fastrace.cohort.selection import Cohort, choose_target, labelled
+from fastrace.cohort.selection import MIN_COHORT, Cohort, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
@@ -19,8 +19,7 @@ from fastrace.statistics import MIN_CELL
 
 FOLDS = 5
 FEW_PATIENTS, REPEATS = 200, 5
-"""Below 200 patients one assignment to folds is a matter of luck: the mean of five is taken."""
-MIN_PATIENTS = 30
+"""Below 200 patients results vary with the assignment to folds: the mean of five is taken."""
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -58,8 +57,8 @@ class Subjects:
     def partition(self, seed: int, *, blind: bool = False) -> Partition:
         """Cross-fitting over patients, assigned to folds by keyed hash within attribute x site.
 
-        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (a vendor,
-        say) that carries no signal: AUC .45 instead of .5.
+        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (such
+        as a vendor) that carries no signal: AUC .45 instead of .5.
         """
         place = {key: number for number, key in enumerate(self.keys)}
         names = np.array(["all"] * len(self.classes) if blind else self.classes, dtype=object)
@@ -76,7 +75,7 @@ class Subjects:
 
 
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
-    """Everyone with one known value of the target, in classes of at least 11 patients.
+    """Patients with one known value of the target, in classes of at least 11 patients.
 
     Patients who share a study or identical pixels with another are left out: in two folds they would be scored by a probe that
     learned from the same images.
@@ -102,9 +101,9 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
             f"found {listed}. Merge classes in the label map of `fastrace preprocess`, or name another --target"
         )
     patients = cohort.frame["patient_key"].nunique()
-    if patients < MIN_PATIENTS:
+    if patients < MIN_COHORT:
         raise RunError(
-            f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_PATIENTS}, since "
+            f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_COHORT}, since "
             "results are about groups, never about persons"
         )
     new = {old: k for k, old in enumerate(kept)}

@@ -1,7 +1,7 @@
 """The label table: race and covariates are not in DICOM headers, so they come from a table and are joined by a key.
 
 A table may name patients, studies, accessions, images or paths; the most specific key it has is used. DICOM has no race
-attribute (only Ethnic Group (0010,2160)), which makes this join the most-asked question about the study's code.
+attribute (only Ethnic Group (0010,2160)), so this join is the most frequent question about the study's code.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _choose_key(file: Path, table: pd.DataFrame, names: Mapping[str, str], key: 
         if not kind:
             kind = next((name for name, plains in KEYS.items() if plain(column) in plains), "")
         if kind not in KEYS:
-            raise UsageError(f"--key {key}: say what it identifies, for example --key patient={column}")
+            raise UsageError(f"--key {key}: state what it identifies, for example --key patient={column}")
         return kind, column
     for kind, plains in KEYS.items():
         for name in plains:

@@ -1,4 +1,4 @@
-"""Which images of a dataset take part, with which class, and what was left out and why."""
+"""Which images of a dataset are used, with which class, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from fastrace.errors import RunError, UsageError
 INDEX_TARGETS = ("sex", "manufacturer", "model")
 # Strata that preprocessing keeps apart from missing values; they are no class to learn.
 NO_CLASS = frozenset({"unknown", "declined"})
-MIN_PATIENTS_OF_A_CLASS = 3  # one for each part
+MIN_COHORT = 30
+"""Patients, of all classes together, below which nothing is evaluated: results are about groups, never about persons."""
+MIN_SPLIT_PATIENTS = 3  # of a class: one for each part
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,9 @@ def select(
     listed = ", ".join(f"{name!r} {count}" for name, count in counts.items()) or "none"
     if sum(count > 0 for count in counts.values()) < 2:
         raise RunError(f"--target {target}: two classes with patients are needed; found {listed}")
-    if min(counts.values()) < MIN_PATIENTS_OF_A_CLASS:
+    if min(counts.values()) < MIN_SPLIT_PATIENTS:
         raise RunError(
-            f"--target {target}: every class needs at least {MIN_PATIENTS_OF_A_CLASS} patients, one for each "
+            f"--target {target}: every class needs at least {MIN_SPLIT_PATIENTS} patients, one for each "
             f"part; found {listed}; choose classes with --class, or merge them in the label map of `fastrace preprocess`"
         )
     draw = official_split if split == "official" else split_patients

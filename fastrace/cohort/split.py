@@ -1,4 +1,4 @@
-"""Which patients train a model, which stop it, and which judge it.
+"""The split of patients into training, validation and test part.
 
 Patients are ranked by a hash keyed with the seed, within attribute (and site, where there is a column of that name), and cut
 at the fractions: the split depends on names and seed alone, not on order or machine. The study's fractions are the default.

@@ -1,4 +1,4 @@
-"""Tables as people have them: text with commas, semicolons or tabs, or Parquet; and category maps. Every cell is text."""
+"""Label tables in their usual forms: text with commas, semicolons or tabs, or Parquet; and category maps. Every cell is text."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ FACTS: dict[str, tuple[str, ...]] = {
     "official_split": ("split",),
 }
 
-# What a row can say about an image depends on what the row is about: a patient has one sex but many views.
+# What a row can state about an image depends on what it describes: a patient has one sex but many views.
 PATIENT_FACTS = ("sex", "official_split")
 STUDY_FACTS = (*PATIENT_FACTS, "age_years")
 
 # Label columns kept without being named: attributes and covariates of the study. Everything else needs --column, so
-# that no identifier, date or free text of a hospital's table slips into the dataset.
+# that no identifier, date or free text of a hospital's table gets into the dataset.
 KEPT = (
     "race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", "ethnicgroupdesc", "group", "label", "density",
     "tissueden", "bmi", "site", "scanner", "insurance", "language",
@@ -52,7 +52,7 @@ def plain(name: str) -> str:
 
 
 def clean(cell: str) -> str | None:
-    """A cell without outer and repeated white space; None where it says that there is no value."""
+    """A cell without outer and repeated white space; None where it stands for a missing value."""
     return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())
 
 

@@ -18,7 +18,7 @@ class Progress:
         """Begin a step of ``total`` units."""
 
     def reach(self, done: int, note: str = "") -> None:
-        """So many units are done; ``note`` stands behind them in a plain line."""
+        """So many units are done; ``note`` follows in a plain line."""
 
     def step(self) -> None:
         """One more unit is done."""
@@ -83,7 +83,7 @@ class TerminalProgress(Progress):
         self._task = self._bar.add_task(what, total=total, unit=unit)
 
     def reach(self, done: int, note: str = "") -> None:
-        """So many units are done; ``note`` stands behind them in a plain line."""
+        """So many units are done; ``note`` follows in a plain line."""
         self._done = done
         if self._bar is not None:
             self._bar.update(self._task, completed=done)

@@ -1,6 +1,6 @@
 """Text and numbers as they are printed: one form for each, so that terminal, page, chart and table show the same.
 
-Names of attributes, classes, files and reasons come from the archive and are hostile until proven otherwise. `clean` takes out
+Names of attributes, classes, files and reasons come from the archive and are not trusted. `clean` takes out
 what could reorder or hide text; escaping is left to the writers of HTML, SVG and CSV, each of which does it for everything.
 """
 
@@ -99,7 +99,7 @@ def p_value(p: float | None) -> str:
 
 
 def count(n: int | None, *, suppressed: bool = False, patients: bool = False) -> str:
-    """``12,431``; ``suppressed`` where the audit hid it; ``fewer than 11`` for patients where the audit forgot to suppress."""
+    """``12,431``; ``suppressed`` where the audit hid it; ``fewer than 11`` for patients where it should have been."""
     if suppressed and n is None:
         return HIDDEN
     if patients and n is not None and 0 < n < MIN_CELL:

@@ -1,9 +1,9 @@
 """The report of an audit: one page that opens anywhere, its figures as SVG, its numbers as CSV.
 
-It shows the values of `fastrace.audit.document`, and has no parser of its own. ``tell`` and ``marks`` print estimates and marks;
+It shows the values of `fastrace.audit.document`; it has no parser of its own. ``estimates`` and ``marks`` put them into words;
 ``svg``, ``forest``, ``curve``, ``bands`` and ``flow`` draw; ``figures``, ``tables`` and ``csv_text`` choose what is shown;
 ``gallery`` makes the pictures; ``page`` fills ``templates/``.
-The page asks nothing of the network, runs no script, and holds aggregates only.
+The page loads nothing from the network, runs no script, and holds aggregates only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastrace.run_folder import writing
 __all__ = ["write"]
 
 FILE = "report.html"
-# Names that this module gives to figures: those of an earlier report that has more of them are taken away.
+# Names that this module gives to figures: those of an earlier report that has more of them are removed.
 _OURS = re.compile(r"(q[1-7]|controls|exclusions)-[a-z0-9-]+\.svg")
 
 

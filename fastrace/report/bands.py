@@ -8,9 +8,9 @@ from itertools import pairwise
 from fastrace.audit.document import Cell
 from fastrace.console.words import number, short, span
 from fastrace.report.curve import Axes, frame, hover
+from fastrace.report.estimates import facts, interval
 from fastrace.report.forest import CHANCE
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, tag, text_width
-from fastrace.report.tell import facts, interval
 
 THIRD = 2 ** (1 / 3)
 
@@ -43,10 +43,12 @@ def band_name(cell: Cell) -> str:
 
 def scan(name: str, title: str, cells: Sequence[Cell], found: tuple[float, float] | None, axes: Axes) -> Figure:
     """Draw one bar per band, from chance to its AUC."""
-    said = ", ".join(f"{band_name(c)}: {interval(c.estimate)}" for c in cells if ring(c))
-    said = f"AUC in bands of {axes.unit}: {said}. " + (f"Band found: {span(*found)}" if found else "No band found")
+    points = ", ".join(f"{band_name(c)}: {interval(c.estimate)}" for c in cells if ring(c))
+    description = f"AUC in bands of {axes.unit}: {points}. " + (
+        f"Band found: {span(*found)}" if found else "No band found"
+    )
     wide, narrow = (_scan(cells, found, axes, *size) for size in ((520, 300), (340, 280)))
-    return Figure(name, title, said, wide, narrow)
+    return Figure(name, title, description, wide, narrow)
 
 
 def _scan(cells: Sequence[Cell], found: tuple[float, float] | None, axes: Axes, width: float, height: float) -> Drawing:
@@ -66,7 +68,7 @@ def _scan(cells: Sequence[Cell], found: tuple[float, float] | None, axes: Axes, 
     frame(canvas, x, y, axes, top)
     overlapping = any(after < high_edge for (_, _, high_edge), (_, after, _) in pairwise(shown))
     for cell, low_edge, high_edge in shown:
-        if overlapping:  # octaves, a third apart: the middle third stands for each
+        if overlapping:  # octaves, a third apart: each is drawn as its middle third
             third = (high_edge / low_edge) ** (1 / 3)
             low_edge, high_edge = low_edge * third, high_edge / third
         _bar(canvas, cell, x, y, low_edge, high_edge)
@@ -105,9 +107,9 @@ def _bar(canvas: Canvas, cell: Cell, x: Scale, y: Scale, low: float, high: float
 
 def heat(name: str, title: str, cells: Sequence[Cell]) -> Figure:
     """Draw a map of lower edge against upper edge; the number stands in every field, so shade is never alone."""
-    said = ", ".join(f"{span(*e)}: {interval(c.estimate)}" for c in cells if (e := edges(c)))
+    points = ", ".join(f"{span(*e)}: {interval(c.estimate)}" for c in cells if (e := edges(c)))
     wide, narrow = (_heat(cells, width) for width in (520, 340))
-    return Figure(name, title, f"AUC by lower and upper edge in cycles/image: {said}", wide, narrow)
+    return Figure(name, title, f"AUC by lower and upper edge in cycles/image: {points}", wide, narrow)
 
 
 def _heat(cells: Sequence[Cell], width: float) -> Drawing:

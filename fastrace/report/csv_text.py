@@ -1,7 +1,7 @@
 """CSV tables: every number of the report, for spreadsheets and scripts.
 
 A cell of text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV injection"). Undefined
-numbers are empty, suppressed ones say so.
+numbers are empty, suppressed ones hold "suppressed".
 """
 
 from __future__ import annotations

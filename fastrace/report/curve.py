@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fastrace.audit.document import Cell
 from fastrace.console.words import limits, number, short
+from fastrace.report.estimates import facts
 from fastrace.report.forest import CHANCE
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, spread, tag, text_width, tick_label
-from fastrace.report.tell import facts
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ SECOND = "lp/mm"
 
 def curve(name: str, title: str, series: Sequence[Series], axes: Axes, *, mini: bool = False) -> Figure:
     """Draw curves; ``mini`` is the small one of the first page."""
-    said = describe(series, axes)
+    description = describe(series, axes)
     if mini:
         drawing = _draw(series, axes, 330, 132, mini=True)
-        return Figure(name, title, said, drawing, drawing)
-    return Figure(name, title, said, _draw(series, axes, 520, 300), _draw(series, axes, 340, 270))
+        return Figure(name, title, description, drawing, drawing)
+    return Figure(name, title, description, _draw(series, axes, 520, 300), _draw(series, axes, 340, 270))
 
 
 def describe(series: Sequence[Series], axes: Axes) -> str:
@@ -72,7 +72,7 @@ def describe(series: Sequence[Series], axes: Axes) -> str:
 
 
 def hover(cell: Cell, where: str) -> str:
-    """What is read on a point or a bar."""
+    """The text on hover over a point or a bar."""
     text = f"{where}: AUC {facts(cell.estimate)}"
     if cell.band is not None:
         text += f"; simultaneous band {limits(*cell.band)}"
@@ -176,10 +176,10 @@ def _line(canvas: Canvas, series: Series, x: Scale, y: Scale, axes: Axes, radius
         places = [(x(c.x), y(c.estimate.value)) for c in run if c.x is not None and c.estimate.value is not None]
         canvas.add("polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in places), class_=f"curve {series.style}")
         for cell, (a, b) in zip(run, places, strict=True):
-            said = tag("title", hover(cell, f"{series.label} {short(cell.x or 0.0)} {axes.unit}"))
+            title = tag("title", hover(cell, f"{series.label} {short(cell.x or 0.0)} {axes.unit}"))
             style = f"dot {series.style} {'sure' if cell.estimate.sure else 'open'}"
             if series.style == "two":
                 side = radius * 1.8
-                canvas.add("rect", said, x=a - side / 2, y=b - side / 2, width=side, height=side, class_=style)
+                canvas.add("rect", title, x=a - side / 2, y=b - side / 2, width=side, height=side, class_=style)
             else:
-                canvas.add("circle", said, cx=a, cy=b, r=radius, class_=style)
+                canvas.add("circle", title, cx=a, cy=b, r=radius, class_=style)

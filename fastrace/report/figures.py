@@ -10,10 +10,10 @@ from fastrace.audit.document import Audit, Cell
 from fastrace.console.words import clip
 from fastrace.report.bands import edges, heat, ring, scan
 from fastrace.report.curve import Axes, Series, curve
+from fastrace.report.estimates import CLASS
 from fastrace.report.flow import flow
 from fastrace.report.forest import Row, forest
 from fastrace.report.svg import Figure
-from fastrace.report.tell import CLASS
 
 CYCLES = "cycles/image"
 
@@ -50,7 +50,7 @@ def readable(audit: Audit) -> Panel | None:
         own = comparison_rows(cell)
         if len(own) > 1:
             rows += [Row(clip(cell.features, 60)), *own]
-        else:  # two classes: one line says it all
+        else:  # two classes: all of them are one line
             rows.append(Row(clip(cell.features, 60), own[0].estimate, own[0].paper, own[0].code))
             title = f"Is it readable? AUC on clean images, {own[0].label}"
     if not rows:
@@ -203,8 +203,8 @@ def ladders(audit: Audit) -> list[Panel]:
             axes = Axes(label, unit, log=log, clean=_clean(audit, features), ticks=ticks)
             title = f"AUC against {what}, {clip(features, 60)}"
             figure = curve(_name(f"q2-{what}", k, features), title, series, axes)
-            said = "; ".join(MODES.get(mode, clip(mode, 20)) for mode in modes)
-            panels.append(Panel(figure, f"{clip(features, 60)}, {what}: {said}"))
+            described = "; ".join(MODES.get(mode, clip(mode, 20)) for mode in modes)
+            panels.append(Panel(figure, f"{clip(features, 60)}, {what}: {described}"))
     return panels
 
 

@@ -23,13 +23,13 @@ def counted(one: Flow | LeftOut) -> str:
 
 def flow(name: str, steps: Sequence[Flow]) -> Figure:
     """Draw the steps from top to bottom, what was left out beside each (below it on narrow pages)."""
-    said = []
+    parts = []
     for step in steps:
         reasons = "; ".join(f"{clip(one.reason)}: {counted(one)}" for one in step.left_out)
-        said.append(f"{clip(step.label)}: {counted(step)}" + (f". Left out: {reasons}" if reasons else ""))
+        parts.append(f"{clip(step.label)}: {counted(step)}" + (f". Left out: {reasons}" if reasons else ""))
     wide = _draw(steps, 760, 300, 372, 388)
     narrow = _draw(steps, 340, 340, 28, 312)
-    return Figure(name, "Flow of images and patients", ". ".join(said), wide, narrow)
+    return Figure(name, "Flow of images and patients", ". ".join(parts), wide, narrow)
 
 
 def _draw(steps: Sequence[Flow], width: float, main: float, side_x: float, side: float) -> Drawing:

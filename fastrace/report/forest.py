@@ -10,8 +10,8 @@ from markupsafe import Markup
 from fastrace.audit.document import Estimate
 from fastrace.console.words import clip, number
 from fastrace.modality import Published
+from fastrace.report.estimates import SMALLEST, facts, interval
 from fastrace.report.svg import Canvas, Drawing, Figure, Scale, auc_scale, fit, tag, text_width, tick_label
-from fastrace.report.tell import SMALLEST, facts, interval
 
 CHANCE = 0.5
 
@@ -38,18 +38,18 @@ def forest(name: str, title: str, rows: Sequence[Row], *, mini: bool = False) ->
 
 def describe(rows: Sequence[Row]) -> str:
     """The plot in words."""
-    return ". ".join(f"{row.label}: {_said(row)}" for row in rows if row.estimate is not None)[:4000]
+    return ". ".join(f"{row.label}: {_numbers(row)}" for row in rows if row.estimate is not None)[:4000]
 
 
-def _said(row: Row) -> str:
+def _numbers(row: Row) -> str:
     assert row.estimate is not None
-    others = [f"{who} {number(ref.value)}" for who, ref in _references(row)]
+    others = [f"{source} {number(ref.value)}" for source, ref in _references(row)]
     return ", ".join([interval(row.estimate), *others])
 
 
 def _references(row: Row) -> list[tuple[str, Published]]:
     both = (("paper", row.paper), ("released code", row.code))
-    return [(who, ref) for who, ref in both if ref is not None and ref.value is not None]
+    return [(source, ref) for source, ref in both if ref is not None and ref.value is not None]
 
 
 def _values(rows: Sequence[Row]) -> list[float]:
@@ -137,22 +137,22 @@ def _mark(canvas: Canvas, scale: Scale, row: Row, y: float) -> None:
 
 
 def _reference_line(canvas: Canvas, scale: Scale, row: Row, y: float, size: float) -> None:
-    """Below the estimate: where the paper and the released code stood, and their numbers at the end of the line."""
+    """Below the estimate: the values of the paper and the released code, and their numbers at the end of the line."""
     found = _references(row)
     if not found:
         return
     if canvas.width < 400:  # no room for both
         found = found[:1]
-    said = [f"{who} {number(ref.value)}" for who, ref in found]
-    canvas.text(canvas.width, y + size * 0.36, " · ".join(said), "quiet halo", "end")
-    for who, ref in found:
+    numbers = [f"{source} {number(ref.value)}" for source, ref in found]
+    canvas.text(canvas.width, y + size * 0.36, " · ".join(numbers), "quiet halo", "end")
+    for source, ref in found:
         assert ref.value is not None
         x = scale(ref.value)
         shape = (
             f"M{x - 4.5:.1f} {y:.1f}l4.5 -4.5 4.5 4.5 -4.5 4.5Z"
-            if who == "paper"
+            if source == "paper"
             else f"M{x - 4.5:.1f} {y + 4:.1f}h9l-4.5 -8Z"
         )
         canvas.add(
-            "path", tag("title", f"{who}: {clip(ref.text, 160) or number(ref.value)}"), d=shape, class_="reference"
+            "path", tag("title", f"{source}: {clip(ref.text, 160) or number(ref.value)}"), d=shape, class_="reference"
         )

@@ -1,7 +1,7 @@
 """What the filtered images look like, shown on a computed phantom: no patient is in a report.
 
 The real operations of `fastrace.degrade` act on an image of the dataset's size. Results without a mean (high-pass, band) are
-shown around grey, scaled to their own contrast, and said to be so: unscaled many of them would look blank.
+shown around grey, scaled to their own contrast, and labelled so: unscaled many of them would look blank.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """All pictures, and the words that say what they are."""
+    """All pictures, and the words that describe them."""
 
     rows: tuple[Row, ...]
     body: str

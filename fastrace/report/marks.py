@@ -37,8 +37,8 @@ MEANING = {
     "clear": "a finding whose interval starts at .6 or above (Q2: at least one finding)",
     "weak": "a finding whose interval starts below .6",
     "not shown": "no finding, which is not the same as nothing being there",
-    "not enough evidence": "fewer than 30 patients in a class: an interval, no verdict",
-    "not run": "this audit did not ask",
+    "not enough evidence": "fewer than 30 patients in a class: an interval, but no answer",
+    "not run": "not part of this audit",
     "no conclusion": "a control failed",
 }
 

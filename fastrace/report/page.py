@@ -1,4 +1,4 @@
-"""An audit to the page: which words, figures and tables stand where. The templates hold the layout and the standing text."""
+"""An audit to the page: its words, figures and tables. The templates hold the layout and the fixed text."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from fastrace.console.words import (
     typeset,
 )
 from fastrace.report import figures, tables
+from fastrace.report.estimates import facts, interval, sample
 from fastrace.report.figures import Panel, broken
 from fastrace.report.gallery import gallery
 from fastrace.report.marks import MEANING, Mark
 from fastrace.report.svg import Figure
-from fastrace.report.tell import facts, interval, sample
 
 SENTENCE = 500  # characters of a sentence that are shown
 LONG = 60  # characters of a control's number; what is longer is text
@@ -37,7 +37,7 @@ LONG = 60  # characters of a control's number; what is longer is text
 
 @dataclass(frozen=True)
 class Line:
-    """A question as it is shown: after the controls had their say."""
+    """A question as it is shown: without a conclusion where a control failed."""
 
     id: str
     anchor: str
@@ -46,7 +46,7 @@ class Line:
     mark: str
     sentence: str
     detail: str
-    told: str
+    hover: str
     small: Figure | None
 
 
@@ -58,7 +58,7 @@ class Page:
     figures: tuple[Figure, ...]
 
 
-def said(sentence: str) -> str:
+def as_sentence(sentence: str) -> str:
     """A sentence of the audit: typeset, with a capital and a full stop, cut to what a page holds."""
     text = typeset(sentence.strip())
     if not text:
@@ -74,7 +74,7 @@ def lines(audit: Audit) -> list[Line]:
 
 def _line(audit: Audit, question: Question, small: Figure | None) -> Line:
     id, anchor, wording = question.id, question.id.lower(), clip(question.asks, 200)
-    title, sentence, mark = clip(question.title, 40), said(question.sentence), clip(question.mark, 40)
+    title, sentence, mark = clip(question.title, 40), as_sentence(question.sentence), clip(question.mark, 40)
     if mark == "not run":
         return Line(id, anchor, title, wording, mark, sentence, "", "", None)
     if broken(audit):
@@ -99,7 +99,7 @@ def render(audit: Audit, csv_names: tuple[str, ...]) -> Page:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        Mark=Mark, clip=clip, said=said, short=short, lp=lp, percent=percent, plural=plural,
+        Mark=Mark, clip=clip, as_sentence=as_sentence, short=short, lp=lp, percent=percent, plural=plural,
         control_numbers=control_numbers, one_number=one_number,
     )  # fmt: skip
     shown = lines(audit)
@@ -183,7 +183,7 @@ def header(audit: Audit) -> list[str]:
 
 
 def left_out(audit: Audit) -> str:
-    """The link to the exclusions; a total only where no part of it is suppressed, since a total gives parts away."""
+    """The link to the exclusions; a total only where no part of it is suppressed and could be computed."""
     parts = [one for step in audit.flow for one in step.left_out]
     images = [one.images for one in parts if one.images is not None and not one.suppressed]
     if not audit.flow or len(images) < len(parts):
@@ -242,7 +242,7 @@ def _plain(value: Any) -> str:
 
 
 def repeat_facts(audit: Audit) -> list[tuple[str, str]]:
-    """What one has to know to do it again."""
+    """What is needed to repeat the audit."""
     window = ", ".join(
         f"{clip(name, 40)} {count(n, suppressed=True, patients=True)}" for name, n in audit.dataset.window.items()
     )

@@ -182,14 +182,14 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart for wide and narrow pages, with the words that stand for it.
+    """A chart for wide and narrow pages, with the words that describe it.
 
     Attributes
     ----------
     name : str
         File name without suffix, and the base of its ids; made of our own words.
     title, description : str
-        What it is, and what it shows, for those who do not see it.
+        What it is, and what it shows, for screen readers.
     wide, narrow : Drawing
     """
 

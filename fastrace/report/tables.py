@@ -1,4 +1,4 @@
-"""Tables of the page: what stands in which column, each number with its interval, and with its n in the table and on hover."""
+"""Tables of the page: their columns, each number with its interval, and with its n in the table and on hover."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
 from fastrace.console.words import clip, count, limits, lp, lp_span, number, p_value, typeset
 from fastrace.modality import Published
 from fastrace.report.bands import edges
+from fastrace.report.estimates import SMALLEST, facts, interval
 from fastrace.report.figures import comparison_rows
-from fastrace.report.tell import SMALLEST, facts, interval
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field: what is read, what stands small below it, and what is told on hover."""
+    """One field: its text, the small text below it, and the text on hover."""
 
     text: str
     below: str = ""
-    told: str = ""
+    hover: str = ""
     kind: str = "number"
 
 

@@ -24,7 +24,7 @@ def request(data: Path, out: Path, **changes: Any) -> AuditRequest:
 
 
 class Stop(Progress):
-    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if wanted."""
+    """Keeps lines and stages; stops like Ctrl-C at a step of a stage if one is named."""
 
     def __init__(self, stage: str = "", step: int = 0) -> None:
         self.lines: list[str] = []
@@ -46,8 +46,8 @@ class Stop(Progress):
 
 
 @contextmanager
-def fewer_shuffles(count: int = 4999) -> Iterator[None]:
-    """The planted control asks for 9,999 shuffles, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
+def fewer_permutations(count: int = 4999) -> Iterator[None]:
+    """The planted control takes 9,999 permutations, half of the time of a small audit. 4,999 are the fewest for 15 rings."""
     from fastrace.audit.controls import planted
 
     before = planted.PERMUTATIONS
@@ -90,6 +90,6 @@ class Finished:
 
 
 def finish(folder: Path, dataset: Dataset, **changes: Any) -> Finished:
-    with fewer_shuffles():
+    with fewer_permutations():
         audit(request(dataset.path, folder / "audit", **changes))
     return Finished(dataset, folder / "audit", json.loads((folder / "audit" / "audit.json").read_text()))

@@ -38,7 +38,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="session")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Three classes and one of 7 patients, small reasons, sites, windows and rejections: much that must not be counted out."""
+    """Three classes and one of 7 patients, small reasons, sites, windows and rejections: much that must be suppressed."""
     folder = tmp_path_factory.mktemp("crowded")
     groups = {HOSTILE: 40, "B, of two words": 36, "C": 32, "rare": 7}
     n = sum(groups.values())

@@ -34,9 +34,9 @@ def test_the_real_chest_radiographs_are_audited_and_marked_as_not_enough(test_da
         ["not enough evidence"] * 2, []
     )  # fmt: skip
     assert found["location"]["found"] is None
-    assert any("not evidence" in said for said in found["limits"])
+    assert any("not evidence" in limit for limit in found["limits"])
     estimate = found["cells"][0]["estimate"]
     assert estimate["high"] - estimate["low"] > 0.15
     assert not math.isnan(estimate["value"])
-    shuffled = next(one for one in found["controls"] if one["id"] == "shuffled")
-    assert shuffled["status"] == "ok"
+    permuted = next(one for one in found["controls"] if one["id"] == "shuffled")
+    assert permuted["status"] == "ok"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Finished, fewer_shuffles
+from audit_archives import Finished, fewer_permutations
 from planted import dataset_of_groups
 
 from fastrace.cli.main import main
@@ -30,7 +30,7 @@ class Done:
 
 def call(*words: object, command: str = "audit") -> Done:
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with fewer_shuffles(99), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with fewer_permutations(99), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main([command, *map(str, words)])
         except SystemExit as stop:
@@ -62,7 +62,7 @@ def test_json_is_the_document_and_nothing_else(tmp_path: Path, tiny: Dataset) ->
     ("only", "experiments"),
     [("Q1", {"A1", "A1f"}), ("C1a", {"A1", "A1f", "C1a"}), ("C1b, C2", {"A1", "A1f", "C1b", "C2a", "C2b"})],
 )
-def test_only_asks_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str, experiments: set[str]) -> None:
+def test_only_runs_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str, experiments: set[str]) -> None:
     done = call(tiny.path, "--out", tmp_path / "audit", "--only", only, "--json", *QUICK)
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
@@ -75,7 +75,7 @@ def test_only_asks_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "parts"),
     [
         (["--only", "Q9"], 2, ("--only Q9", "Q1", "C1a")),
         (["--only", "C"], 2, ("--only C",)),
@@ -90,12 +90,12 @@ def test_only_asks_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
         (["--engine", "retrain"], 2, ("retrain",)),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line_before_anything_is_written(
-    tmp_path: Path, chest: Dataset, words: Sequence[str], code: int, says: Sequence[str]
+def test_what_cannot_be_done_is_refused_in_one_line_before_anything_is_written(
+    tmp_path: Path, chest: Dataset, words: Sequence[str], code: int, parts: Sequence[str]
 ) -> None:
     done = call(chest.path, "--out", tmp_path / "audit", *words)
     assert done.exit_code == code, done.stderr
-    for part in says:
+    for part in parts:
         assert part in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.strip()]
     if not errors[0].startswith("Usage:"):  # click's own
@@ -110,7 +110,7 @@ def chest(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return dataset_of_groups(path, groups={"A": 20, "B": 20}, size=(24, 24), modality="cxr")
 
 
-def test_without_data_it_asks_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_it_is_refused_with_what_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert (done := call()).exit_code == 2
     assert "--modality" in done.stderr
@@ -120,7 +120,7 @@ def test_without_data_it_asks_for_some(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def options(document: dict[str, Any]) -> list[str]:
-    """The words of the command that the document says repeats it."""
+    """The words of the command that repeats an audit, from its document."""
     words = shlex.split(document["repeat"])
     assert words[:3] == ["fastrace", "audit", "DATA"]
     return words[3:]

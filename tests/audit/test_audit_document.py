@@ -1,4 +1,4 @@
-"""What audit.json says: complete, consistent, and nothing from which a small group or a patient could be made out."""
+"""The content of audit.json: complete, consistent, and nothing from which a small group or a patient could be inferred."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from audit_archives import HOSTILE, Finished, audited, fewer_shuffles, finish, lasting, request, walk
+from audit_archives import HOSTILE, Finished, audited, fewer_permutations, finish, lasting, request, walk
 from planted import AUDIT_SALT, BAND, dataset_of_groups
 from scipy.stats import false_discovery_control
 
-from fastrace.audit.cells import Answer, ask
+from fastrace.audit.cells import Answer, score
 from fastrace.audit.correction import correct
 from fastrace.audit.document import Cell, Estimate
 from fastrace.audit.engines.probe import Probe
@@ -38,7 +38,7 @@ def cells_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """32 patients and the small network, which is judged on ten of them."""
+    """32 patients and the small network, which is evaluated on ten of them."""
     folder = tmp_path_factory.mktemp("few")
     dataset = dataset_of_groups(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
     return finish(folder, dataset, features=("small",), only=("Q1",))
@@ -72,7 +72,7 @@ def test_nothing_is_found_where_nothing_is(plain: Finished) -> None:
     assert not [one["id"] for one in document["controls"] if one["status"] == "failed"]
 
 
-def test_all_seven_questions_stand_there_and_those_not_built_say_so(finished: Finished) -> None:
+def test_all_seven_questions_are_there_and_those_not_built_are_marked(finished: Finished) -> None:
     questions = finished.document["questions"]
     assert [one["id"] for one in questions] == [f"Q{k}" for k in range(1, 8)]
     assert {one["mark"] for one in questions[2:]} == {"not run"}
@@ -133,7 +133,7 @@ def test_two_classes_are_one_question(leak: Finished) -> None:
 
 @pytest.mark.parametrize("name", ["leak", "plain", "crowded"])
 def test_every_question_that_was_corrected_for_is_shown(name: str, request: pytest.FixtureRequest) -> None:
-    # Who reads the document must be able to repeat the correction: with questions missing, p_adjusted would be smaller.
+    # A reader of the document must be able to repeat the correction: with questions missing, p_adjusted would be smaller.
     cells = [cell for cell in cells_of(request.getfixturevalue(name).document) if cell["family"] == "exploratory"]
     again = false_discovery_control([cell["p"] for cell in cells], method="by")
     np.testing.assert_allclose([cell["p_adjusted"] for cell in cells], again, rtol=1e-9)
@@ -148,7 +148,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, tiny: Dataset, on
     found = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        with fewer_shuffles(99):
+        with fewer_permutations(99):
             found.append(lasting(audited(request(tiny.path, tmp_path / str(threads), only=(only,)))))
     torch.set_num_threads(1)
     one, other = (dict(walk(document)) for document in found)
@@ -192,7 +192,7 @@ def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
     assert [one.cell.p for one in found] == [1 / 991, 0.02]
     (enough,) = correct([answer(1 / 10_000, again=1e-9)], 9999)
     assert enough.cell.p == 1 / 10_000
-    # and what more permutations say is believed also where it is worse
+    # and the p of more permutations is used also where it is larger
     (worse,) = correct([answer(1 / 100, again=0.03)], 99)
     assert worse.cell.finding is False
 
@@ -304,15 +304,15 @@ def test_scanner_controls_do_not_give_back_a_small_site(crowded: Finished) -> No
             assert not 0 < total["images"] - shown["n_images"] < MIN_CELL, one["name"]
 
 
-def test_classes_and_pairs_do_not_give_back_a_class_judged_on_few(crowded: Finished) -> None:
-    # As for the small network: it is judged on some patients alone, here on 5 of one class and 20 of each of the others.
+def test_classes_and_pairs_do_not_reveal_a_class_scored_on_few(crowded: Finished) -> None:
+    # As for the small network: it is evaluated on some patients alone, here on 5 of one class and 20 of each of the others.
     subjects: Subjects = select_subjects(crowded.dataset, "primary race")
-    judged = np.sort(np.concatenate([np.flatnonzero(subjects.labels == k)[:n] for k, n in enumerate((5, 20, 20))]))
-    train = np.setdiff1d(np.arange(len(subjects)), judged)
+    scored = np.sort(np.concatenate([np.flatnonzero(subjects.labels == k)[:n] for k, n in enumerate((5, 20, 20))]))
+    train = np.setdiff1d(np.arange(len(subjects)), scored)
     x = np.random.default_rng(0).standard_normal((len(subjects), 4))
-    probe = Probe(x, np.full(4, "all"), Partition(((Fold(train, judged),),), judged, refit=False))
-    _, summary = ask(probe, subjects, seed=0, permutations=99)
-    # The 5, and one of the others, so that all minus the others does not give them back.
+    probe = Probe(x, np.full(4, "all"), Partition(((Fold(train, scored),),), scored, refit=False))
+    _, summary = score(probe, subjects, seed=0, permutations=99)
+    # The 5, and one of the others, so that all minus the others does not reveal them.
     assert [one.estimate.suppressed for one in summary.classes] == [True, True, False]
     assert [one.estimate.suppressed for one in summary.pairs] == [True, True, True]
     total = {summary.estimate.n_patients, *(one.estimate.n_patients for one in summary.classes)} - {None}

@@ -1,4 +1,4 @@
-"""The built-in features against what their definition says, computed slowly in float64; and the filters they stand for."""
+"""The built-in features against their definition, computed slowly in float64; and the filters they stand for."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def keep_of(text: str, size: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_feature_is_what_its_definition_says(size: tuple[int, int]) -> None:
+def test_every_feature_follows_its_definition(size: tuple[int, int]) -> None:
     image = image_of(size)
     parts, values = Sweep(size, [everything(size)])(image[None])
     expected_rings, expected_octaves, expected_values = naive(image)
@@ -204,7 +204,7 @@ def test_what_a_filter_rejects_does_not_change_its_features(text: str) -> None:
 
 
 @pytest.mark.parametrize("width", [16, 31])
-def test_values_on_the_edges_of_bins_are_counted_where_their_definition_says(width: int) -> None:
+def test_values_on_the_edges_of_bins_are_counted_as_their_definition_requires(width: int) -> None:
     edges = np.concatenate([np.arange(1, 17) / 16, np.ldexp(1.0, np.arange(-20, 4)), [0.0, 1e-30, 3e4]]).astype(
         np.float32
     )
@@ -246,7 +246,7 @@ def test_a_constant_image_has_power_at_zero_alone(value: float) -> None:
 
 
 def test_the_mean_does_not_leak_into_high_frequencies() -> None:
-    # Rounding errors of a large mean, spread over all coefficients, would tell bright images from dark ones.
+    # Rounding errors of a large mean, spread over all coefficients, would separate bright images from dark ones.
     weak = np.float32(1e-3) * (image_of((64, 64)) - np.float32(0.55))
     sweep = Sweep((64, 64), [everything((64, 64))])
     low, high = (split(sweep((weak + np.float32(mean))[None])[0][0], (64, 64))[0] for mean in (0.1, 0.9))
@@ -287,7 +287,7 @@ def test_threads_and_batches_give_the_same_bits() -> None:
         assert one[k].tobytes() == three[k].tobytes() == np.concatenate([found[k] for found in alone]).tobytes()
 
 
-def test_values_of_a_filter_do_not_depend_on_which_others_are_asked() -> None:
+def test_values_of_a_filter_do_not_depend_on_which_others_are_computed() -> None:
     image = image_of((64, 64))[None]
     keeps = [keep_of(text, (64, 64)) for text in ("lowpass:10", "highpass:5", "band:10:25")]
     _, alone = Sweep((64, 64), keeps[:1])(image)

@@ -1,4 +1,4 @@
-"""The rule that says where: what must hold whatever the scan looks like."""
+"""The rule that locates a signal: what must hold whatever the scan looks like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an audit says where there is nothing: p-values keep their level, intervals and shuffles have the place they claim."""
+"""An audit without any signal: p-values keep their level, intervals their coverage, and permuted labels a mean of .5."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Fold, Partition, cross_fit
 from fastrace.statistics import Estimate, Ranking, class_aucs, permutation_p
 
-PATIENTS, SHUFFLES = 60, 99
+PATIENTS, PERMUTATIONS = 60, 99
 
 
 @dataclass(frozen=True)
 class Null:
-    """Of many data sets without a signal: p, estimates, and mean and spread of the shuffled AUCs."""
+    """Of many data sets without a signal: p, estimates, and mean and spread of the permuted AUCs."""
 
     p: np.ndarray
     estimates: list[Estimate]
@@ -28,14 +28,14 @@ class Null:
 
 
 def stratified(labels: np.ndarray, rng: np.random.Generator, repeats: int) -> Partition:
-    """Folds as an audit deals them: dealt class by class."""
+    """Folds as an audit makes them: assigned class by class."""
     cells = [np.flatnonzero(labels == k) for k in range(labels.max() + 1)]
-    dealt = tuple(cross_fit([rng.permutation(cell) for cell in cells], 5) for _ in range(repeats))
-    return Partition(dealt, np.arange(len(labels)))
+    repeated = tuple(cross_fit([rng.permutation(cell) for cell in cells], 5) for _ in range(repeats))
+    return Partition(repeated, np.arange(len(labels)))
 
 
-def judged_apart(labels: np.ndarray, rng: np.random.Generator, _: int) -> Partition:
-    """As the small network: a probe on some patients, and others judged; labels of these alone are shuffled."""
+def scored_apart(labels: np.ndarray, rng: np.random.Generator, _: int) -> Partition:
+    """As the small network: a probe of some patients scores others; the labels of these alone are permuted."""
     order = rng.permutation(len(labels))
     test = np.sort(order[:24])
     return Partition(((Fold(np.sort(order[24:]), test),),), test, refit=False)
@@ -47,21 +47,21 @@ def simulate(
     *,
     classes: int = 2,
     repeats: int = 1,
-    deal: Callable[[np.ndarray, np.random.Generator, int], Partition] = stratified,
+    assign: Callable[[np.ndarray, np.random.Generator, int], Partition] = stratified,
     seed: int = 0,
 ) -> Null:
     rng = np.random.default_rng(seed)
     p, estimates, mean, sd = [], [], [], []
     for _ in range(sets):
         x, labels = features(rng), rng.permutation(np.arange(PATIENTS) % classes)
-        part = deal(labels, rng, repeats)
+        part = assign(labels, rng, repeats)
         probe = Probe(x, np.full(x.shape[1], "all"), part)
-        judged, n = part.scored, len(part.scored)
+        scored, n = part.scored, len(part.scored)
         ranking = Ranking(
-            probe.observed(labels, classes), labels[judged], np.arange(n), n, "patient", np.ones(n, dtype=np.int64)
+            probe.observed(labels, classes), labels[scored], np.arange(n), n, "patient", np.ones(n, dtype=np.int64)
         )
         estimates.append(class_aucs(ranking).macro)
-        drawn = probe.permuted(labels, classes, SHUFFLES, int(rng.integers(1 << 30)))
+        drawn = probe.permuted(labels, classes, PERMUTATIONS, int(rng.integers(1 << 30)))
         estimates[-1], draws = widened(estimates[-1], drawn.spread), drawn.aucs
         p.append(permutation_p(estimates[-1].value, draws))
         mean.append(np.nanmean(draws))
@@ -95,8 +95,8 @@ def vendors(rng: np.random.Generator) -> np.ndarray:
 CASES = {
     "20 features": (gauss, {}),
     "20 features, three classes": (gauss, {"classes": 3}),
-    "20 features, not fitted again": (gauss, {"deal": judged_apart}),
-    "20 features, three classes, not fitted again": (gauss, {"classes": 3, "deal": judged_apart}),
+    "20 features, not fitted again": (gauss, {"assign": scored_apart}),
+    "20 features, three classes, not fitted again": (gauss, {"classes": 3, "assign": scored_apart}),
     "more features than patients": (wide, {}),
     "five sites": (sites, {}),
     "two vendors": (vendors, {}),
@@ -113,15 +113,15 @@ def nulls() -> dict[str, Null]:
 def test_p_is_below_alpha_no_more_often_than_alpha_under_the_null(
     nulls: dict[str, Null], name: str, alpha: float
 ) -> None:
-    # 99 shuffles: (1 + k) / 100, so each of these alphas is a value that p can take.
+    # 99 permutations: (1 + k) / 100, so each of these alphas is a value that p can take.
     _, most = region(500, alpha)
     assert (nulls[name].p <= alpha + 1e-9).sum() <= most
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "two vendors"])
 def test_p_is_uniform_under_the_null(nulls: dict[str, Null], name: str) -> None:
-    # Folds are balanced for the labels as they are, not for shuffled ones. Where rows come in clumps, shuffles then vary more
-    # than the AUC and p is a little too large (two vendors: 18 % below .25).
+    # Folds are balanced for the labels as they are, not for permuted ones. Where rows come in clumps, their AUCs vary more
+    # than the observed one and p is a little too large (two vendors: 18 % below .25).
     for share in (0.25, 0.5, 0.75):
         low, high = region(500, share)
         assert low <= (nulls[name].p <= share + 1e-9).sum() <= high
@@ -129,19 +129,19 @@ def test_p_is_uniform_under_the_null(nulls: dict[str, Null], name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("five sites", "two vendors")])
 def test_shuffled_labels_have_an_auc_of_one_half_in_the_mean(nulls: dict[str, Null], name: str) -> None:
-    # 500 means of 99 shuffles each; the shuffles of one data set are independent, those means have no common cause.
+    # 500 means of 99 permutations each; those of one data set are independent, and so are the means.
     found = nulls[name].mean
     assert abs(found.mean() - 0.5) < 4 * found.std(ddof=1) / np.sqrt(len(found))
 
 
 def test_with_few_distinct_rows_the_mean_lies_a_little_below(nulls: dict[str, Null]) -> None:
-    # The scores of a fold are then few values, and who was dealt into it moves them against its own labels. Tables of
+    # The scores of a fold are then few values, and the assignment to it moves them against its own labels. Tables of
     # acquisition are of that kind, images are not; the permutation test repeats it, so p keeps its level (above).
     assert 0.44 < nulls["five sites"].mean.mean() < 0.5
 
 
 @pytest.mark.parametrize("name", ["20 features", "more features than patients"])
-def test_the_shuffles_have_the_spread_that_the_auc_has(nulls: dict[str, Null], name: str) -> None:
+def test_permuted_labels_have_the_spread_that_the_auc_has(nulls: dict[str, Null], name: str) -> None:
     values = np.array([one.value for one in nulls[name].estimates])
     # Standard deviation of 500 values: known to 3 %; three of them.
     assert nulls[name].sd.mean() == pytest.approx(values.std(ddof=1), rel=0.1)

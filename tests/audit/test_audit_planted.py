@@ -1,4 +1,4 @@
-"""The positive control: the planted texture is what it claims to be, and the audit that does not find it says so."""
+"""The positive control: the planted texture is what it claims to be, and an audit that does not find it draws no conclusion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_archives import Finished, audited, fewer_shuffles, request
+from audit_archives import Finished, audited, fewer_permutations, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import dataset_of_groups, scene
@@ -29,7 +29,7 @@ def in_band(x: np.ndarray, band: tuple[float, float]) -> tuple[np.ndarray, np.nd
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("band", [(6.0, 12.0), (10.3, 23.9)])
-def test_the_texture_stays_in_its_band_with_the_power_that_was_asked(
+def test_the_texture_stays_in_its_band_with_the_power_that_was_requested(
     size: tuple[int, int], band: tuple[float, float]
 ) -> None:
     image = scene(np.random.default_rng(0), size).astype(np.float32)
@@ -92,7 +92,7 @@ def test_pieces_of_another_size_give_the_same_control(
     controls = []
     for pixels in (1 << 23, 24 * 24 * 7):
         monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", pixels)
-        with fewer_shuffles(99):
+        with fewer_permutations(99):
             found = audited(request(tiny.path, tmp_path / str(pixels), only=("Q1",)))
         controls.append(json.dumps(found["controls"], sort_keys=True))
     assert controls[0] == controls[1]
@@ -111,19 +111,19 @@ def test_it_is_found_in_an_archive_without_a_leak(plain: Finished) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_it_is_found_also_where_the_classes_differ_in_its_band(tmp_path: Path, seed: int) -> None:
-    # What is to be found must not make the control fail: every archive with a strong leak would say "no conclusion".
+    # What is to be found must not make the control fail: every archive with a strong leak would end in "no conclusion".
     data = dataset_of_groups(tmp_path / "data", groups={"A": 50, "B": 50}, strength=0.05, seed=seed)
     found = audited(request(data.path, tmp_path / "audit", only=("Q1",)))
     assert control(found, "planted")["status"] == "ok", control(found, "planted")["sentence"]
 
 
-def test_an_audit_that_misses_it_draws_no_conclusion_and_says_so_first(
+def test_an_audit_that_misses_it_draws_no_conclusion_and_states_that_first(
     tmp_path: Path, leak: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STRENGTH", 1e-4)
     # The strength is a default of a function, bound when it was defined.
     monkeypatch.setattr(module.plant, "__defaults__", (1e-4,))
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         found = audited(request(leak.dataset.path, tmp_path / "audit", only=("Q1",)))
     assert control(found, "planted")["status"] == "failed"
     assert found["questions"][0]["mark"] == "no conclusion"
@@ -132,6 +132,6 @@ def test_an_audit_that_misses_it_draws_no_conclusion_and_says_so_first(
     from fastrace.audit.document import read
     from fastrace.cli.audit import text
 
-    said = text(read(tmp_path / "audit"), tmp_path)
-    assert "A CONTROL FAILED" in said
-    assert said.index("A CONTROL FAILED") < said.index("Q1")
+    printed = text(read(tmp_path / "audit"), tmp_path)
+    assert "A CONTROL FAILED" in printed
+    assert printed.index("A CONTROL FAILED") < printed.index("Q1")

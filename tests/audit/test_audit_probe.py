@@ -30,7 +30,7 @@ def table(n: int, d: int, labels: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def standardised(train: np.ndarray, test: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As the docstrings say: cut at six spreads, every family with the same total variance, centred."""
+    """As the docstrings define it: cut at six spreads, every family with the same total variance, centred."""
     mean, spread = train.mean(axis=0), train.std(axis=0)
     weight = np.array([1 / np.sqrt((group == name).sum()) for name in group])
     train, test = (np.clip((x - mean) / spread, -MOST_SPREADS, MOST_SPREADS) * weight for x in (train, test))
@@ -145,7 +145,7 @@ def test_every_patient_is_scored_by_a_fit_that_never_saw_it() -> None:
         assert len(np.intersect1d(mine.test, mine.train)) == 0
 
 
-def test_two_classes_say_the_same_thing_twice() -> None:
+def test_two_classes_have_one_score_and_its_negative() -> None:
     labels = np.arange(60) % 2
     part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
     scores = Probe(table(60, 8, labels), groups(8), part).observed(labels, 2)
@@ -156,9 +156,9 @@ def test_scores_of_several_repeats_are_their_mean() -> None:
     labels = np.arange(60) % 2
     features = table(60, 8, labels)
     rng = np.random.default_rng(0)
-    dealt = [cross_fit([rng.permutation(60)], 5) for _ in range(3)]
-    each = [Probe(features, groups(8), Partition((one,), np.arange(60))).observed(labels, 2) for one in dealt]
-    together = Probe(features, groups(8), Partition(tuple(dealt), np.arange(60))).observed(labels, 2)
+    repeats = [cross_fit([rng.permutation(60)], 5) for _ in range(3)]
+    each = [Probe(features, groups(8), Partition((one,), np.arange(60))).observed(labels, 2) for one in repeats]
+    together = Probe(features, groups(8), Partition(tuple(repeats), np.arange(60))).observed(labels, 2)
     # Half a unit of the last digit kept on either side.
     np.testing.assert_allclose(together, np.mean(each, axis=0), rtol=0, atol=1.0001 * 10.0**-DECIMALS)
 
@@ -200,7 +200,7 @@ def partition_of_40(refit: bool) -> Partition:
 
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> None:
+def test_fewer_permutations_are_the_first_of_more(refit: bool, classes: int) -> None:
     labels = np.arange(40) % classes
     features = table(40, 5, labels)
     part = partition_of_40(refit)
@@ -217,7 +217,7 @@ def test_shuffles_of_fewer_are_the_first_of_more(refit: bool, classes: int) -> N
 
 
 @pytest.mark.parametrize("refit", [True, False])
-def test_shuffles_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permutations_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(40) % 3
     part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit)
 
@@ -243,7 +243,7 @@ def test_many_permutations_are_the_few_and_the_rest() -> None:
     observed = auc(probe.observed(labels, 2)[:, 1], labels == 1)
     few, many = (probe.permuted(labels, 2, count, 3) for count in (FEW, PERMUTATIONS))
     found, spread = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
-    # As in `test_shuffles_of_fewer_are_the_first_of_more`, a shuffle may round to the other side.
+    # As in `test_fewer_permutations_are_the_first_of_more`, an AUC may round to the other side.
     assert found == pytest.approx(permutation_p(observed, many.aucs), abs=1.5 / (PERMUTATIONS + 1))
     assert 10 / PERMUTATIONS < found < ESCALATE
     assert spread == few.spread
@@ -251,15 +251,15 @@ def test_many_permutations_are_the_few_and_the_rest() -> None:
 
 
 @pytest.mark.parametrize("refit", [True, False])
-def test_a_shuffle_is_what_fitting_again_gives(refit: bool) -> None:
+def test_permuted_labels_give_what_fitting_again_gives(refit: bool) -> None:
     labels = np.arange(40) % 2
     features = table(40, 5, labels)
     part = partition_of_40(refit)
     probe = Probe(features, groups(5), part)
     rng = np.random.default_rng((3, 7001))
     columns = np.repeat(labels[:, None], 20, axis=1)
-    whom = part.scored
-    columns[whom] = rng.permuted(columns[whom], axis=0)
+    patients = part.scored
+    columns[patients] = rng.permuted(columns[patients], axis=0)
     fixed = probe.observed(labels, 2)
     drawn = probe.permuted(labels, 2, 20, 3)
     for k, (found, kept) in enumerate(zip(drawn.aucs, drawn.fixed, strict=True)):

@@ -26,7 +26,7 @@ def test_names_are_unique_and_a1_comes_first(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_is_asked_beyond_the_largest_radius_or_the_images_own_resolution(size: tuple[int, int]) -> None:
+def test_nothing_is_run_beyond_the_largest_radius_or_the_images_own_resolution(size: tuple[int, int]) -> None:
     top = largest_radius(size)
     for one in experiments("mammo", size):
         one.test.check(size, None)

@@ -1,4 +1,4 @@
-"""An audit is stopped anywhere, goes on, and says the same; its folder is for its owner alone."""
+"""An audit is stopped anywhere, goes on, and has the same result; its folder is for its owner alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_archives import Stop, fewer_shuffles, lasting, request
+from audit_archives import Stop, fewer_permutations, lasting, request
 
 from fastrace.audit.run import audit
 from fastrace.dataset import Dataset
@@ -28,7 +28,7 @@ def modes(folder: Path) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def undisturbed(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "audit"
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         audit(request(tiny.path, out, only=ONLY))
     return out
 
@@ -40,13 +40,13 @@ def content(out: Path) -> str:
 @pytest.mark.parametrize(
     ("stage", "step"), [("features", 1), ("features", 3), ("cells", 1), ("cells", 9), ("planted control", 1)]
 )
-def test_stopped_and_resumed_it_says_the_same(
+def test_stopped_and_resumed_it_has_the_same_result(
     tmp_path: Path, tiny: Dataset, undisturbed: Path, stage: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
     out = tmp_path / "audit"
     progress = Stop(stage, step)
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         with pytest.raises(KeyboardInterrupt):
             audit(request(tiny.path, out, only=ONLY), progress=progress)
         assert "--resume" in progress.lines[-1]
@@ -59,13 +59,13 @@ def test_stopped_and_resumed_it_says_the_same(
     assert {file.name for file in out.iterdir()} == {"run.json", "audit.json", "lock", "partition.parquet"}
 
 
-def test_a_finished_cell_is_not_asked_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_cell_is_not_computed_again(tmp_path: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "audit"
-    with fewer_shuffles(99), pytest.raises(KeyboardInterrupt):
+    with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
         audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 8))
     done = set((out / "work" / "cells").glob("*.npz"))
     before = {file: file.stat().st_mtime_ns for file in done}
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         audit(request(tiny.path, out, only=ONLY, keep_work=True), resume=True)
     assert len(done) >= 8
     assert {file: file.stat().st_mtime_ns for file in done} == before
@@ -79,15 +79,15 @@ import torch
 torch.set_num_threads(1)
 import fastrace.audit.readers.tables
 fastrace.audit.readers.tables.PIXELS_AT_ONCE = 24 * 24 * 9
-from audit_archives import request, fewer_shuffles
+from audit_archives import request, fewer_permutations
 from fastrace.audit.run import audit
-with fewer_shuffles(99):
+with fewer_permutations(99):
     audit(request(Path(sys.argv[2]), Path(sys.argv[3]), only=tuple(sys.argv[4].split(","))), resume=True)
 """
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_says_the_same(tmp_path: Path, tiny: Dataset, undisturbed: Path) -> None:
+def test_killed_at_any_moment_it_has_the_same_result(tmp_path: Path, tiny: Dataset, undisturbed: Path) -> None:
     out = tmp_path / "audit"
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tiny.path), str(out), ",".join(ONLY)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -164,7 +164,7 @@ def test_the_folder_is_for_its_owner_alone_and_holds_no_patient(undisturbed: Pat
 
 def test_what_is_about_patients_stays_only_on_request_and_for_the_owner(tmp_path: Path, tiny: Dataset) -> None:
     out = tmp_path / "audit"
-    with fewer_shuffles(99):
+    with fewer_permutations(99):
         audit(request(tiny.path, out, only=("Q1",), keep_work=True))
     found = modes(out)
     assert any(name.startswith("work/features/") for name in found)

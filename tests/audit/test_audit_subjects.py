@@ -1,4 +1,4 @@
-"""Who is audited, how much each image counts, and who is judged by whom."""
+"""Which patients are audited, how much each image counts, and which probes score which patients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastrace.errors import RunError, UsageError
 SMALL = {"size": (8, 8), "strength": 0.0}
 
 
-def test_every_patient_is_judged_once_in_every_repeat_by_others(leak: Finished) -> None:
+def test_every_patient_is_scored_once_in_every_repeat_by_a_probe_of_others(leak: Finished) -> None:
     subjects = select_subjects(leak.dataset, None)
     partition = subjects.partition(0)
     assert len(partition.repeats) == REPEATS
@@ -27,8 +27,8 @@ def test_every_patient_is_judged_once_in_every_repeat_by_others(leak: Finished) 
             assert len(np.intersect1d(fold.train, fold.test)) == 0
             assert len(fold.train) + len(fold.test) == 100
             assert (np.bincount(subjects.labels[fold.test]) == 10).all()
-    dealt = {tuple(map(tuple, (fold.test for fold in folds))) for folds in partition.repeats}
-    assert len(dealt) == REPEATS
+    distinct = {tuple(map(tuple, (fold.test for fold in folds))) for folds in partition.repeats}
+    assert len(distinct) == REPEATS
 
 
 def test_folds_depend_on_the_seed_and_on_nothing_else(tmp_path: Path, leak: Finished) -> None:
@@ -54,7 +54,7 @@ def test_sites_are_spread_over_the_folds_also_where_they_are_not_known(tmp_path:
         np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(90))
         for fold in folds:
             counts = np.bincount(of[fold.test] * 2 + subjects.labels[fold.test], minlength=6)
-            assert counts.max() - counts.min() <= 1 + 1  # 15 in a cell over five folds, dealt on from cell to cell
+            assert counts.max() - counts.min() <= 1 + 1  # 15 in a cell over five folds, continued from cell to cell
 
 
 def test_patients_who_share_pixels_or_a_study_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -95,12 +95,12 @@ def test_classes_are_those_named_in_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "says"),
+    ("groups", "message"),
     [({"A": 15, "B": 14}, "29 patients"), ({"A": 50, "B": 10}, "at least two classes"), ({"A": 50}, "two classes")],
 )
-def test_too_little_is_refused(tmp_path: Path, groups: dict[str, int], says: str) -> None:
+def test_too_little_is_refused(tmp_path: Path, groups: dict[str, int], message: str) -> None:
     data = dataset_of_groups(tmp_path / "data", groups=groups, **SMALL)
-    with pytest.raises(RunError, match=says):
+    with pytest.raises(RunError, match=message):
         select_subjects(data, "group")
 
 

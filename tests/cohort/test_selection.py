@@ -1,4 +1,4 @@
-"""Who takes part in a training, with which class, and who is left out and counted."""
+"""Which patients are used in a training, with which class, and which are left out and counted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_a_target_is_refused(tmp_path: Path, named: str, message:
         choose_target(dataset, named)
 
 
-def test_a_dataset_without_labels_says_so(tmp_path: Path) -> None:
+def test_a_dataset_without_labels_is_refused_with_the_candidates(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", **TINY)
     dataset.meta["labels"] = {}
     with pytest.raises(UsageError, match=r"has no attribute column.*sex, manufacturer"):
@@ -114,7 +114,7 @@ def test_identical_pixels_in_two_patients_are_refused_or_left_out(tmp_path: Path
     assert cohort.left_out == {"shares a study or identical pixels with another patient": {"patients": 2, "images": 4}}
 
 
-def test_the_official_split_is_used_when_asked_for(tmp_path: Path) -> None:
+def test_the_official_split_is_used_on_request(tmp_path: Path) -> None:
     words = np.repeat(["train"] * 6 + ["valid"] * 2 + ["test"] * 2 + ["other"] * 2, 2)
     dataset = make_dataset(tmp_path / "d", **TINY, columns={"official_split": words})
     cohort = select(dataset, "group", split="official")

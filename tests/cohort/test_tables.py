@@ -73,7 +73,7 @@ def test_a_named_key_wins(tmp_path: Path) -> None:
     assert read_labels(file, key="patient=local_number").find({"patient": ["p1"]})[1]["group"] == "A"
     with pytest.raises(UsageError, match="no column 'nope'"):
         read_labels(file, key="nope")
-    with pytest.raises(UsageError, match="say what it identifies"):
+    with pytest.raises(UsageError, match="state what it identifies"):
         read_labels(file, key="local_number")
 
 
@@ -83,7 +83,7 @@ def test_views_of_one_patient_are_no_contradiction(tmp_path: Path) -> None:
     assert any("merged" in note for note in labels.notes)
 
 
-def test_two_labels_for_one_patient_reject_its_images_and_nobody_elses(tmp_path: Path) -> None:
+def test_two_labels_for_one_patient_reject_its_images_and_no_others(tmp_path: Path) -> None:
     labels = read_labels(table(tmp_path, "patient_id,race\np1,Black\np1,White\np2,White\n"))
     with pytest.raises(RejectedInput, match="different values of race") as error:
         labels.find({"patient": ["p1"]})

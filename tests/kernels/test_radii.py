@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastrace.degrade import apply, parse
+from fastrace.degrade.operations import apply
+from fastrace.degrade.parser import parse
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import Filter, bandpass, cpu
 from fastrace.kernels.radii import NO_EDGE

@@ -141,9 +141,9 @@ def scan_cells(features: str, top: float) -> list[Document]:
     return cells
 
 
-ASKED = {
+QUESTIONS = {
     "Q1": ("Readable?", "Is the attribute readable from the images at all?"),
-    "Q2": ("Where?", "Where does the signal live (frequency, resolution), and when does it die?"),
+    "Q2": ("Where?", "Where is the signal (frequency, resolution), and when is it lost?"),
     "Q3": (
         "Covariates?",
         "How much of it do known covariates reach alone: body size, density, age, sex, disease, acquisition?",
@@ -151,17 +151,17 @@ ASKED = {
     "Q4": ("Remains?", "Does it remain inside strata of these, and after matching on them?"),
     "Q5": ("Encoded?", "Is it encoded in the clinical model under audit?"),
     "Q6": ("Used?", "Does that model use it?"),
-    "Q7": ("Harmed?", "Who is harmed: which groups are under-diagnosed, and how surely is that known?"),
+    "Q7": ("Harmed?", "Who is harmed: which groups are under-diagnosed, and how certain is that?"),
 }
 NOT_RUN = ("not run", "", None)
 
 
 def questions(*answers: tuple[str, str, Document | None]) -> list[Document]:
     """All seven; those without an answer were not run."""
-    given = [*answers, *[NOT_RUN] * (len(ASKED) - len(answers))]
+    given = [*answers, *[NOT_RUN] * (len(QUESTIONS) - len(answers))]
     return [
         {"id": id, "title": title, "asks": asks, "mark": mark, "sentence": sentence, "estimate": one}
-        for (id, (title, asks)), (mark, sentence, one) in zip(ASKED.items(), given, strict=True)
+        for (id, (title, asks)), (mark, sentence, one) in zip(QUESTIONS.items(), given, strict=True)
     ]
 
 
@@ -173,7 +173,7 @@ def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
         "Patient-level AUC .792 (.767-.815) by built-in; small CNN .831 (.806-.854), strong.",
         estimate(0.792),
     )
-    q2 = ("clear", "Survives low-pass 25 and high-pass 75; dies below 8 x 8; strongest in 19-41 cycles/image (0.38-0.82 lp/mm).",
+    q2 = ("clear", "Survives low-pass 25 and high-pass 75; lost below 8 x 8; strongest in 19-41 cycles/image (0.38-0.82 lp/mm).",
           estimate(0.771))  # fmt: skip
     cells = [clean_cell(name, tops[name], classes) for name in FEATURES]
     cells += [one for name in FEATURES for one in q2_cells(name, tops[name])]
@@ -227,8 +227,8 @@ def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
         ],
         "controls": [
             {"id": "shuffled", "title": "Shuffled labels", "status": "ok",
-             "sentence": "Mean AUC of 50 shuffles .501 (.497-.505), as chance would have it (p = .62).",
-             "estimates": [named("mean of 50 shuffles", 0.501)], "numbers": {"shuffles": 50, "p": 0.62}},
+             "sentence": "Mean AUC of 50 permutations .501 (.497-.505), as expected by chance (p = .62).",
+             "estimates": [named("mean of 50 permutations", 0.501)], "numbers": {"shuffles": 50, "p": 0.62}},
             {"id": "planted", "title": "Planted leak", "status": "ok",
              "sentence": "Planted in 20-40 cycles/image, found in 19-41 cycles/image.",
              "estimates": [named("with the leak", 0.962), named("the same images without it", 0.508)],
@@ -334,11 +334,11 @@ def small_archive() -> Document:
     ]
     document["questions"][0].update(
         mark="not enough evidence",
-        sentence="AUC .588 (.388-.788): too few patients for a verdict.",
+        sentence="AUC .588 (.388-.788): too few patients for an answer.",
         estimate=estimate(0.588, 40, 19),
     )
     document["questions"][1].update(
-        mark="not enough evidence", sentence="Too few patients to say where.", estimate=None
+        mark="not enough evidence", sentence="Too few patients to locate it.", estimate=None
     )
     document["location"].update(found=None, found_lp_per_mm=None, sentence="No band was found.")
     return document

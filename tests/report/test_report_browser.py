@@ -39,22 +39,22 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """An open page, and what it said and asked for."""
+    """An open page, its messages and its requests."""
 
     def __init__(self, browser: Any, folder: Path, width: int = 1280, scheme: str = "light") -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         self.context.route("**/*", self._route)
         self.page.goto((folder / "report.html").resolve().as_uri())
 
     def _route(self, route: Any) -> None:
         address = route.request.url
-        self.asked.append(address)
+        self.requests.append(address)
         if address.startswith(("file:", "data:")):
             route.continue_()
         else:
@@ -70,9 +70,9 @@ class Visit:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_error_no_request_and_no_sideways_scrolling(browser: Any, report: Path, width: int) -> None:
     with Visit(browser, report, width) as visit:
-        assert visit.said == []
+        assert visit.messages == []
         page = (report / "report.html").resolve().as_uri()
-        assert [one for one in visit.asked if one != page and not one.startswith("data:")] == []
+        assert [one for one in visit.requests if one != page and not one.startswith("data:")] == []
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
         broken = "[...document.images].filter(one => !one.complete || one.naturalWidth === 0).length"
         assert visit.page.evaluate(broken) == 0

@@ -75,7 +75,7 @@ def test_tables_have_captions_and_scopes_and_pictures_have_words(report: Path) -
     assert all(one.attributes["tabindex"] == "0" and one.attributes["aria-label"] for one in scrolling)
 
 
-def test_the_page_asks_nothing_of_anyone(report: Path) -> None:
+def test_the_page_loads_nothing_from_elsewhere(report: Path) -> None:
     page = read(report)
     assert not page.all("script", "iframe", "object", "embed", "form", "base", "input")
     assert all(not name.startswith("on") for one in page.elements for name in one.attributes)
@@ -144,7 +144,7 @@ def test_writing_again_gives_the_same_bytes_and_takes_old_figures_away(tmp_path:
     assert (folder / "figures" / "mine.svg").exists()
 
 
-def test_a_failed_control_is_said_first_and_nothing_is_concluded(tmp_path: Path) -> None:
+def test_a_failed_control_comes_first_and_nothing_is_concluded(tmp_path: Path) -> None:
     page = outline(write(put(tmp_path / "a", failed_control())).read_text())
     text = page.all("header")[0].text.strip()
     assert text.startswith("A control failed: Planted leak")
@@ -157,7 +157,7 @@ def test_a_failed_control_is_said_first_and_nothing_is_concluded(tmp_path: Path)
     assert not [one for one in page.elements if one.attributes.get("class") == "found"]
 
 
-def test_suppressed_cells_are_not_given_back(reports: dict[str, Path]) -> None:
+def test_suppressed_cells_cannot_be_computed(reports: dict[str, Path]) -> None:
     page = read(reports["suppressed class"])
     groups = next(one for one in page.all("table") if "Groups compared" in one.text)
     assert re.sub(r"\s+", " ", groups.text).count("suppressed") == 4  # two groups, patients and images
@@ -191,7 +191,7 @@ def test_lists_among_the_numbers_of_a_control_are_read_as_lists(reports: dict[st
     assert "planted: 20, 40 · found: 19, 41 · overlap: 0.909" in text
 
 
-def test_the_words_describe_and_never_explain(report: Path) -> None:
+def test_the_words_describe_and_claim_no_cause(report: Path) -> None:
     text = "".join(file.read_text() for file in TEMPLATES.iterdir() if file.name.endswith(".html")).lower()
     for word in ("explain", "because", "due to", "no effect", "driven by", "responsible for", "caused"):
         assert word not in text, word

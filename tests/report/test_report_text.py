@@ -16,7 +16,7 @@ from fastrace.audit import marks as audit_marks
 from fastrace.audit.document import Estimate
 from fastrace.console import words
 from fastrace.report import csv_text, marks, svg
-from fastrace.report.tell import facts, interval
+from fastrace.report.estimates import facts, interval
 
 
 def test_numbers_are_written_alike_on_the_terminal_and_on_the_page() -> None:
@@ -125,7 +125,7 @@ def test_the_marks_mean_what_the_audit_means_by_them() -> None:
     assert words.number(audit_marks.CLEAR).rstrip("0") in marks.MEANING["weak"]
 
 
-def test_an_estimate_tells_its_interval_its_n_and_its_reservation() -> None:
+def test_an_estimate_states_its_interval_its_n_and_its_reservation() -> None:
     one = Estimate(
         value=0.812, low=0.79, high=0.833, n_patients=3102, n_positive=812, n_images=12431, unit="patient",
         method="logit DeLong", status="not enough evidence",

@@ -184,7 +184,7 @@ def test_a_shard_that_is_cut_short_while_in_use_is_an_error_and_no_crash(
     file = data.path / "images-00000.npy"
     with file.open("r+b") as opened:
         opened.truncate(file.stat().st_size - 1)
-    with pytest.raises(DatasetError, match=r"images-00000.npy: was cut to \d+ of \d+ bytes"):
+    with pytest.raises(DatasetError, match=r"images-00000.npy: was truncated to \d+ of \d+ bytes"):
         data.images([0])
     with pytest.raises(DatasetError, match=r"images-00000.npy: cannot be read"):
         Dataset.open(data.path).images([0])

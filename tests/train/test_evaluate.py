@@ -17,7 +17,7 @@ from fastrace.console.words import number
 from fastrace.dataset import Dataset
 from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
-from fastrace.evaluate import Question, ScoreTable, _hidden, evaluate, evaluate_table, strata
+from fastrace.evaluate import Evaluation, ScoreTable, _hidden, evaluate, evaluate_table, strata
 from fastrace.run_folder import single_run
 from fastrace.train import Options, train
 
@@ -33,7 +33,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_on_the_training_data_only_the_test_part_is_scored(run: Path, planted: Dataset) -> None:
-    found = evaluate(Question(run, planted.path, device="cpu"))
+    found = evaluate(Evaluation(run, planted.path, device="cpu"))
     metrics = json.loads((run / "metrics.json").read_text())
     assert found["part"] == "test part of the training data"
     assert found["patient"] == metrics["patient"]
@@ -42,15 +42,15 @@ def test_on_the_training_data_only_the_test_part_is_scored(run: Path, planted: D
 
 
 def test_the_result_is_kept_in_the_run(run: Path, planted: Dataset) -> None:
-    found = evaluate(Question(run, planted.path, device="cpu"))
+    found = evaluate(Evaluation(run, planted.path, device="cpu"))
     (kept,) = (run / "evaluations").iterdir()
     assert json.loads(kept.read_text()) == found
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_noise_at_test_time_is_another_evaluation_and_is_named(run: Path, planted: Dataset) -> None:
-    clean = evaluate(Question(run, planted.path, device="cpu"))
-    noisy = evaluate(Question(run, planted.path, parse("noise:gaussian:0.5"), device="cpu"))
+    clean = evaluate(Evaluation(run, planted.path, device="cpu"))
+    noisy = evaluate(Evaluation(run, planted.path, parse("noise:gaussian:0.5"), device="cpu"))
     assert noisy["mode"] == "test"
     assert noisy["patient"]["macro"]["value"] < clean["patient"]["macro"]["value"]
     assert len(list((run / "evaluations").iterdir())) == 2
@@ -58,7 +58,7 @@ def test_noise_at_test_time_is_another_evaluation_and_is_named(run: Path, plante
 
 def test_other_patients_of_the_same_archive_are_all_scored(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40, first_patient=1000, seed=9)
-    found = evaluate(Question(run, other.path, device="cpu"))
+    found = evaluate(Evaluation(run, other.path, device="cpu"))
     assert found["part"] == "other data"
     assert found["overlap"] == "checked; none"
     assert found["patient"]["macro"]["n_patients"] == 40
@@ -67,7 +67,7 @@ def test_other_patients_of_the_same_archive_are_all_scored(run: Path, tmp_path: 
 
 def test_patients_who_trained_the_model_are_left_out_of_a_grown_archive(run: Path, tmp_path: Path) -> None:
     grown = make_dataset(tmp_path / "grown", patients=140, seed=9)
-    found = evaluate(Question(run, grown.path, device="cpu"))
+    found = evaluate(Evaluation(run, grown.path, device="cpu"))
     assert found["overlap"] == "checked; 70 patients trained the model and were left out"
     assert found["patient"]["macro"]["n_patients"] == 70
 
@@ -77,31 +77,31 @@ def test_an_archive_of_training_patients_alone_is_refused(run: Path, tmp_path: P
     split = pd.read_parquet(run / "split.parquet").assign(part="train")
     split.to_parquet(run / "split.parquet")
     with pytest.raises(RunError, match="all its labelled patients trained the model"):
-        evaluate(Question(run, same.path, device="cpu"))
+        evaluate(Evaluation(run, same.path, device="cpu"))
 
 
 def test_another_salt_leaves_the_overlap_unknown_and_is_reported(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40, salt=bytes(32))
-    assert evaluate(Question(run, other.path, device="cpu"))["overlap"].startswith("patient overlap not checkable")
+    assert evaluate(Evaluation(run, other.path, device="cpu"))["overlap"].startswith("patient overlap not checkable")
 
 
 def test_another_recipe_is_refused_with_every_difference(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40, size=(16, 16), band=(2, 4), recipe={"voi": "robust"})
     with pytest.raises(RunError, match=r"size: \[16, 16\] there, \[32, 32\] in training; voi: robust there, auto"):
-        evaluate(Question(run, other.path, device="cpu"))
+        evaluate(Evaluation(run, other.path, device="cpu"))
 
 
 def test_the_stored_type_and_the_presets_name_do_not_matter(run: Path, tmp_path: Path) -> None:
     other = make_dataset(
         tmp_path / "other", patients=40, dtype="uint8", recipe={"modality": "cxr", "body_parts": ["CHEST"]}
     )
-    assert evaluate(Question(run, other.path, device="cpu"))["patient"]["macro"]["value"] > 0.9
+    assert evaluate(Evaluation(run, other.path, device="cpu"))["patient"]["macro"]["value"] > 0.9
 
 
 def test_fewer_than_thirty_patients_are_refused(run: Path, tmp_path: Path) -> None:
     few = make_dataset(tmp_path / "few", patients=29, first_patient=1000)
     with pytest.raises(RunError, match=r"29 patients .* at least 30 are needed.*never about persons"):
-        evaluate(Question(run, few.path, device="cpu"))
+        evaluate(Evaluation(run, few.path, device="cpu"))
 
 
 def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
@@ -109,38 +109,38 @@ def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
     index = pd.read_parquet(other.path / "index.parquet").drop(columns="group")
     index.to_parquet(other.path / "index.parquet")
     with pytest.raises(UsageError, match="has no column 'group', which the model predicts"):
-        evaluate(Question(run, other.path, device="cpu"))
+        evaluate(Evaluation(run, other.path, device="cpu"))
 
 
 def test_a_class_that_the_model_lacks_is_left_out_and_one_that_the_data_lack_is_named(
     run: Path, tmp_path: Path
 ) -> None:
     other = make_dataset(tmp_path / "other", patients=90, first_patient=1000, classes=("A", "B", "C"))
-    found = evaluate(Question(run, other.path, device="cpu"))
+    found = evaluate(Evaluation(run, other.path, device="cpu"))
     assert found["left_out"]["another group than the classes used"] == {"patients": 30, "images": 60}
     only = make_dataset(tmp_path / "only", patients=40, first_patient=1000, classes=("A",))
-    macro = evaluate(Question(run, only.path, device="cpu"))["patient"]["macro"]
+    macro = evaluate(Evaluation(run, only.path, device="cpu"))["patient"]["macro"]
     assert macro["value"] is None
     assert macro["status"].startswith("undefined")
 
 
 def test_no_run_and_a_damaged_checkpoint_are_different_errors(run: Path, planted: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no finished run here"):
-        evaluate(Question(tmp_path / "nothing", planted.path))
+        evaluate(Evaluation(tmp_path / "nothing", planted.path))
     (run / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(RunError, match="cannot be read as a checkpoint"):
-        evaluate(Question(run, planted.path))
+        evaluate(Evaluation(run, planted.path))
     (run / "checkpoint.pt").unlink()
     with pytest.raises(RunError, match=r"no checkpoint.pt here"):
-        evaluate(Question(run, planted.path))
+        evaluate(Evaluation(run, planted.path))
     (run / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
-        evaluate(Question(run, planted.path))
+        evaluate(Evaluation(run, planted.path))
 
 
 def test_a_run_trained_on_degraded_images_keeps_its_degradation(make_options: MakeOptions, planted: Dataset) -> None:
     folder = train(make_options(degradation=parse("band:6:10"))).folder
-    found = evaluate(Question(folder, planted.path, device="cpu"))
+    found = evaluate(Evaluation(folder, planted.path, device="cpu"))
     assert found["trained_on"] == "band:6:10"
     assert found["patient"] == json.loads((folder / "metrics.json").read_text())["patient"]
 

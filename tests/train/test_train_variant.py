@@ -17,7 +17,7 @@ from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
-from fastrace.evaluate import Question, evaluate
+from fastrace.evaluate import Evaluation, evaluate
 from fastrace.train import Options, train
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
@@ -72,12 +72,12 @@ def test_run_checkpoint_and_metrics_hold_the_variant(run: Path) -> None:
 
 
 def test_an_evaluation_repeats_the_variant(run: Path, planted: Dataset) -> None:
-    found = evaluate(Question(run, planted.path, device="cpu"))
+    found = evaluate(Evaluation(run, planted.path, device="cpu"))
     assert found["variant"] == "released-code"
     assert found["patient"] == json.loads((run / "metrics.json").read_text())["patient"]
     for text in ("noise:gaussian:0.1", "lowpass:9"):  # not in the released code; a second filter
         with pytest.raises(UsageError, match="released code has one filter"):
-            evaluate(Question(run, planted.path, parse(text), device="cpu"))
+            evaluate(Evaluation(run, planted.path, parse(text), device="cpu"))
 
 
 def test_a_degradation_of_the_test_images_alone_is_of_the_runs_variant(
@@ -86,7 +86,7 @@ def test_a_degradation_of_the_test_images_alone_is_of_the_runs_variant(
     done = train(
         make_options(degradation=parse("none", "released-code"), recipe=replace(make_options().recipe, epochs=1))
     ).folder
-    found = evaluate(Question(done, planted.path, parse("highpass:200"), device="cpu"))
+    found = evaluate(Evaluation(done, planted.path, parse("highpass:200"), device="cpu"))
     assert "as in the released code" in found["described"]
     assert found["patient"]["macro"]["value"] == 0.5  # nothing is left of an image
 

@@ -1,4 +1,4 @@
-"""What an audit does to itself: controls that must hold before anything else is believed, and baselines that stand beside.
+"""Controls, which must hold before anything is concluded, and baselines for comparison.
 
 ``permuted_labels`` and ``planted`` can fail, and then no conclusion is drawn; the others are shown. To add one: a file with
 a function of `Material` that returns a `Control`, and the function in `CONTROLS`.

@@ -1,4 +1,4 @@
-"""What a control works on."""
+"""What controls read: the feature tables of an audit and its options."""
 
 from __future__ import annotations
 

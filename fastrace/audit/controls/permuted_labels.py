@@ -9,7 +9,7 @@ from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control
 from fastrace.console.words import number
 
-SHUFFLES = 100
+PERMUTATIONS = 100
 STREAM = 7007  # other permutations than those of the tests
 FAILS_BELOW = 0.001
 
@@ -18,7 +18,7 @@ def control(material: Material) -> Control:
     """The built-in features on unchanged images, 100 permutations of the labels."""
     subjects = material.subjects
     probe = material.probe(material.blind)
-    draws = probe.permuted(subjects.labels, len(subjects.classes), SHUFFLES, material.seed + STREAM).aucs
+    draws = probe.permuted(subjects.labels, len(subjects.classes), PERMUTATIONS, material.seed + STREAM).aucs
     draws = draws[np.isfinite(draws)]
     p = float(stats.ttest_1samp(draws, 0.5).pvalue) if len(draws) > 1 and np.ptp(draws) > 0 else 1.0
     ok = p >= FAILS_BELOW

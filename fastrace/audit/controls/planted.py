@@ -5,9 +5,9 @@ amplitudes that their own image has in the band, with new phases, follows the im
 
     t = B(B(x with new phases) * sqrt(G(B(x)^2))),      y = x + STRENGTH * t * rms(B(x)) / rms(t)
 
-B keeps the band, G is a Gaussian mean. So in the band its power is STRENGTH^2 times what is there, and elsewhere nothing: y is
-not clipped to [0, 1], which would put power into every band. Only the question "which patients got it?" is put to these
-images. An audit that cannot answer it cannot find a leak of that size in its archive.
+B keeps the band, G is a Gaussian mean. So in the band its power is STRENGTH^2 times that of the image, and outside it is zero: y
+is not clipped to [0, 1], which would put power into every band. The only attribute tested on these images is whether a patient
+has the texture. An audit that does not find it cannot find a leak of that size in its archive.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STRENGTH = 1.5
 LEAST_OVERLAP = 0.5
 """The planted band counts as found if the found one shares half of their union with it."""
 LOCAL = 1 / 32  # of the longer side: sigma of the local power
-PERMUTATIONS = 9999  # of 22 octaves one alone can then be a finding
+PERMUTATIONS = 9999  # enough for a single one of 22 octaves to be a finding
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def plant(
 
     spectrum = scipy.fft.rfft2(image - image.mean(dtype=np.float64).astype(np.float32)) * keep
     own = inverse(spectrum)
-    # The phases of white noise are those of a real image: conjugate twins stay twins.
+    # White noise is a real image, so its phases keep the conjugate symmetry.
     noise = scipy.fft.rfft2(rng.standard_normal(image.shape, dtype=np.float32))
     texture = inverse(np.abs(spectrum) * noise / np.maximum(np.abs(noise), 1e-20))
     local = gaussian_filter(own**2, LOCAL * max(image.shape), mode="reflect")
@@ -142,9 +142,9 @@ def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
 
 
 def _without_classes(parts: NDArray[np.float64], subjects: Subjects) -> NDArray[np.float64]:
-    """Take the mean of each class of the attribute away: a leak of its own in the same band would hide the planted one.
+    """Subtract the mean of each class of the attribute: the archive's own leak in the same band would hide the planted one.
 
-    Features are logarithms, so it adds to them what it multiplies power by. Without this, a leak three times weaker than the
+    Features are logarithms, so a factor on the power is a term added to them. Without this, a leak three times weaker than the
     audit can find made the control fail.
     """
     out = parts.copy()

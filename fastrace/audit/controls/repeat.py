@@ -1,8 +1,8 @@
-"""The primary question again, with other folds and permutations: how much of the answer is their luck?"""
+"""The primary question again, with other folds and permutations: how much does the answer depend on them?"""
 
 from __future__ import annotations
 
-from fastrace.audit.cells import ask
+from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.console.words import interval
@@ -12,7 +12,7 @@ def control(material: Material) -> Control:
     """The built-in features on unchanged images with the next seed."""
     seed = material.seed + 1
     probe = material.probe(material.subjects.partition(seed))
-    _, summary = ask(probe, material.subjects, seed=seed, permutations=material.permutations)
+    _, summary = score(probe, material.subjects, seed=seed, permutations=material.permutations)
     auc = interval(summary.estimate.value, summary.estimate.low, summary.estimate.high)
     return Control(
         "repeat",

@@ -1,11 +1,11 @@
-"""The other way round: are the site, the scanner or the view read from the same features?"""
+"""Can the site, the scanner or the view be read from the same features?"""
 
 from __future__ import annotations
 
 import msgspec
 import numpy as np
 
-from fastrace.audit.cells import ask
+from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
@@ -32,9 +32,9 @@ def control(material: Material) -> Control:
         rows = np.searchsorted(subjects.keys, other.keys)
         probe = Probe(features[rows], group, other.partition(material.seed))
         permutations = min(material.permutations, MOST_PERMUTATIONS)
-        _, summary = ask(probe, other, seed=material.seed, permutations=permutations)
+        _, summary = score(probe, other, seed=material.seed, permutations=permutations)
         estimate = summary.estimate
-        if 0 < len(subjects) - len(other) < MIN_CELL:  # who is left out would be known by subtraction
+        if 0 < len(subjects) - len(other) < MIN_CELL:  # the patients left out could be computed by subtraction
             estimate = msgspec.structs.replace(estimate, n_patients=None, n_positive=None, n_images=None)
         estimates.append(Named(name, estimate, summary.p))
     named = [f"{one.name} {interval(one.estimate.value, one.estimate.low, one.estimate.high)}" for one in estimates]
@@ -48,7 +48,7 @@ def control(material: Material) -> Control:
 
 
 def scanner_subjects(subjects: Subjects, name: str) -> Subjects | None:
-    """The patients all of whose images have one scanner (site, view), with it as the class: a tie has no answer.
+    """Patients whose images all have the same scanner (site, view), with it as the class; patients with two are left out.
 
     None where there are not two values of at least 11 patients.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastrace.audit.cells import ask
+from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
@@ -26,12 +26,12 @@ FINDING = 0.01
 
 
 def acquisition_columns(frame: pd.DataFrame, target: str) -> list[str]:
-    """Columns that say how an image was made, and that vary."""
+    """Columns that describe the acquisition, and that vary."""
     return [name for name in ACQUISITION if name != target and name in frame and _varies(frame[name])]
 
 
 def covariate_columns(frame: pd.DataFrame, target: str, labels: Sequence[str]) -> list[str]:
-    """Age, sex and the label columns, but for the target and the site."""
+    """Age, sex and the label columns, without the target and the site."""
     names = [*DEMOGRAPHIC, *(name for name in labels if name not in (*ACQUISITION, *DEMOGRAPHIC))]
     return [name for name in names if name != target and name in frame and _varies(frame[name])]
 
@@ -63,7 +63,7 @@ def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64
 
 
 def acquisition(material: Material) -> Control:
-    """How an image was made, without the image."""
+    """The acquisition alone, without the image."""
     names = acquisition_columns(material.subjects.cohort.frame, material.subjects.cohort.target)
     return _baseline("acquisition", "Acquisition alone", names, material)
 
@@ -96,6 +96,6 @@ def baselines(names: Sequence[str], material: Material) -> list[Named]:
     found = []
     for label, chosen in sets:
         probe = Probe(table[:, chosen], group[chosen], material.blind)
-        _, summary = ask(probe, material.subjects, seed=material.seed, permutations=material.permutations)
+        _, summary = score(probe, material.subjects, seed=material.seed, permutations=material.permutations)
         found.append(Named(label, summary.estimate, summary.p))
     return found

@@ -1,7 +1,7 @@
 """What turns features and labels into scores: today the linear probe (``probe/``).
 
-An engine stands for one experiment with one feature set. It is asked for the scores of patients it did not learn from, under the
-labels as they are and under permuted ones, and says which patients those are.
+An engine stands for one experiment with one feature set. It computes scores of patients it did not learn from, for the observed
+labels and for permuted ones; its partition names these patients.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Permuted:
 
     @property
     def spread(self) -> float:
-        """How much wider cross-fitting makes an AUC vary where there is no signal: patients are scored, and teach other scorers.
+        """Factor by which cross-fitting widens the spread of an AUC without a signal: scored patients train the other probes.
 
         Ratio of the two standard deviations, at least 1; about 1.4 for five folds.
         """
@@ -49,11 +49,11 @@ class Engine(Protocol):
 
     @property
     def partition(self) -> Partition:
-        """Which patients teach, and which are scored."""
+        """Which patients train, and which are scored."""
         ...
 
     def observed(self, labels: Ints, n_classes: int) -> F64:  # [P], -> [T, K]
-        """Scores of ``partition.scored`` for the labels as they are."""
+        """Scores of ``partition.scored`` for the observed labels."""
         ...
 
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:

@@ -38,7 +38,7 @@ QUESTIONS: tuple[ModuleType | Question, ...] = (
     Question(
         "Q7",
         "Harmed?",
-        "Who is harmed: which groups are under-diagnosed, and how surely is that known?",
+        "Who is harmed: which groups are under-diagnosed, and how certain is that?",
         NOT_RUN,
         _NO_MODEL,
     ),

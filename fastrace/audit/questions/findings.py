@@ -1,4 +1,4 @@
-"""What a question is answered from."""
+"""The results from which questions are answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastrace.audit.document import Cell, Location
 
 @dataclass(frozen=True)
 class Findings:
-    """The cells of an audit, corrected, the feature set that answers first; and where the signal was located.
+    """The corrected cells of an audit, those of the headline feature set first, and the location of the signal.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Findings:
 def headline(cells: Sequence[Cell]) -> Cell:
     """The primary cell that answers Q1: the built-in features, or, where they find nothing, the first set that does.
 
-    An order fixed beforehand: the largest of several AUCs would be too large.
+    The order is fixed beforehand: the largest of several AUCs would be biased upwards.
     """
     primary = [cell for cell in cells if cell.family == "primary"]
     return next((cell for cell in primary if cell.finding), primary[0])

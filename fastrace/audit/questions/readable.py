@@ -15,7 +15,7 @@ ASKS = "Is the attribute readable from the images at all?"
 
 
 def answer(findings: Findings) -> Question:
-    """The AUC on unchanged images, of the feature set that answers first; the others beside it."""
+    """The AUC on unchanged images, of the feature set that answers first; then those of the others."""
     first = findings.headline
     others = [cell for cell in findings.cells if cell.family == "primary" and cell is not first]
     sentence = f"patient-level AUC {_interval(first.estimate)} by {first.features}"

@@ -1,4 +1,4 @@
-"""Q2. Where does the signal live, in frequency and resolution, and when does it die?"""
+"""Q2. Where is the signal, in frequency and resolution, and when is it lost?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastrace.statistics import NOT_ENOUGH
 
 ID: Final = "Q2"
 TITLE = "Where?"
-ASKS = "Where does the signal live (frequency, resolution), and when does it die?"
+ASKS = "Where is the signal (frequency, resolution), and when is it lost?"
 SCANS = ("C1s", "C1o")
 
 
@@ -30,7 +30,7 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
     if found:
         sentence = f"strongest in {found[0]:g}-{found[1]:g} cycles/image"
         sentence += f" ({per_mm[0]:.2g}-{per_mm[1]:.2g} lp/mm)" if per_mm else ""
-        sentence += "" if used == SCANS[0] else ", where only whole octaves show it"
+        sentence += "" if used == SCANS[0] else ", found in whole octaves only"
     else:
         sentence = "no third octave and no octave is a finding by itself" if by_scan[used] else NOT_RUN
     return Location(
@@ -58,7 +58,7 @@ def answer(findings: Findings) -> Question:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
     ran = any(cell.question == ID for cell in findings.cells)
     finding = any(cell.finding for cell in own if cell.question == ID)
-    empty = "not shown in what was run" if ran else NOT_RUN
+    empty = "not shown in the experiments that were run" if ran else NOT_RUN
     word = NOT_RUN if not ran else NOT_ENOUGH if any(map(few, own)) else "clear" if finding else NOT_SHOWN
     return Question(ID, TITLE, ASKS, word, ", ".join(parts) or empty)
 

@@ -1,4 +1,4 @@
-"""timm backbones with weights that lie on this machine.
+"""timm backbones with weights on this machine.
 
 One that was trained elsewhere has seen no label of this archive and is cross-fitted over all patients, as the built-in
 features are.
@@ -37,7 +37,9 @@ def check_backbone(text: str) -> Initial:
         return Initial("random", "random weights")
     if path is None or not path.is_file():
         where = (
-            f"{path} is no file" if source else "no ImageNet weights on this machine, and fastrace does not download"
+            f"{path} is not a file"
+            if source
+            else "no ImageNet weights on this machine, and fastrace does not download them"
         )
         raise UsageError(f"--features {text}: {where}; give NAME=FILE (safetensors or a torch state dict)")
     return Initial("file", f"weights from {path.name}", path)
@@ -61,6 +63,6 @@ def backbone(text: str, partition: Partition) -> Network:
         learned_from_labels=False,
         evaluation="cross-fitted over all patients",
         sees=f"what {name} learned elsewhere to discriminate ({initial.sentence})",
-        blind_to="what was of no use there; fine texture is lost where the network shrinks images early",
+        blind_to="what that training did not need; fine texture is lost where the network shrinks images early",
     )
     return Network(model, device, partition, facts)

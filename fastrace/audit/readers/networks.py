@@ -69,5 +69,5 @@ def _features(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def degraded(images: Tensor, degradation: Degradation, ids: Tensor, mm_per_pixel: Tensor, seed: int) -> Tensor:
-    """Images as an experiment wants them; the unchanged ones are not copied."""
+    """Images after a degradation; unchanged ones are not copied."""
     return images if degradation == CLEAN else apply(degradation, images, ids, mm_per_pixel, seed=seed)

@@ -25,7 +25,7 @@ from fastrace.train.pipeline import choose_device
 
 EPOCHS = 16
 LEAST_OF_A_CLASS = 40
-"""Patients: 30 % of them, the test part, are then 11 or more. Of fewer nothing could be shown."""
+"""Patients: 30 % of them, the test part, are then 11 or more. With fewer nothing could be shown."""
 
 
 def can_be_evaluated(subjects: Subjects) -> bool:
@@ -63,8 +63,8 @@ def small_network(
         evaluation=f"trained on {len(seen)} patients, evaluated on {len(test)} others",
         sees="stationary texture and its peaks, at the scales of its filters",
         # docs/phantoms.md, 20 archives of each kind.
-        blind_to="where something is (it averages over the image), and what little data cannot teach; on computed phantoms "
-        "it read texture and intensity leaks, patch leaks seldom and phase-only leaks never",
+        blind_to="where something is (it averages over the image), and what cannot be learned from few images; on computed "
+        "phantoms it read texture and intensity leaks, patch leaks seldom and phase-only leaks never",
         own_classifier=msgspec.convert(outcome.metrics["patient"]["macro"], Estimate),
     )
     model = Checkpoint.load(folder).pipeline(device).model

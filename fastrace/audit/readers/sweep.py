@@ -1,6 +1,6 @@
-"""The built-in features: what a linear probe reads where no trained network can be had.
+"""The built-in features: what a linear probe reads where no trained network is available.
 
-Every image is taken apart once into rings of the Fourier plane, ``edges[j] <= r < edges[j + 1]`` in cycles/image. The edges hold
+Every image is decomposed once into rings of the Fourier plane, ``edges[j] <= r < edges[j + 1]`` in cycles/image. The edges hold
 the study's cut-offs and third octaves, so each radial filter of the audit keeps whole rings: its image is the sum of its
 rings, and their features are computed once for all filters. From each ring, octave (three rings, made equally strong), and sum:
 
@@ -10,9 +10,9 @@ rings, and their features are computed once for all filters. From each ring, oct
     pixels     means on grids of 4 x 4, 8 x 8 and 16 x 16                       (336)
     histogram  root of the share of pixels in 16 linear and 24 logarithmic bins (40)
 
-All are taken from the degraded image alone: a mask of the body, say, from the clean one would carry its shape into
+All are taken from the degraded image alone: for example, a mask of the body from the clean one would carry its shape into
 an image that no longer shows it. They see power, its place, spikes and brightness. They do not see phase relations
-between places, nor fine shapes. Peaks want an octave: a third one smears a spike over its own period (a phase leak that octaves
+between places, nor fine shapes. Peaks need an octave: a third one smears a spike over its own period (a phase leak that octaves
 read at AUC .95 was at .52 in third octaves); and tiles small enough that only some hold the edge of the body.
 """
 
@@ -56,9 +56,9 @@ SMALL = 1e-8
 QUIET = 1e-8
 """Square of the power of a tile, in that of its octave, from which its kurtosis is looked at."""
 ZERO = np.float32(2.0**-18)
-"""Values below count as 0: black is what half of a mammogram is, and the sum of rings gives it the sign of a rounding error."""
+"""Values below count as 0: half of a mammogram is black, and the sum of rings gives it the sign of a rounding error."""
 CODE = 12
-"""First bits of a float32 by which values are counted: sign, exponent, and three digits that tell 1/16 from 1/16 below 1."""
+"""First bits of a float32, by which values are counted: sign, exponent, and three digits that separate 1/16 from 1/16 below 1."""
 FLOOR = 1e-12
 """Added to a mean square before the logarithm: a millionth of the display range, below the noise of any detector."""
 
@@ -189,7 +189,7 @@ def _values(rings, block_of_ring, keeps, bins, pooled, counts):  # type: ignore[
 
     Rings of one block are added up once, then the blocks [K, B] that a filter keeps. Row by row, so that nothing but
     `rings` is read from outside the cache. Values are counted by the first bits of the float, see `_bins`, in two tables
-    by turns: a counter that was just written is not waited for. 19 filters of 224 x 224 take 1.2 ms, bin by bin 4.1.
+    by turns: so that no addition waits for the counter just written. 19 filters of 224 x 224 take 1.2 ms, bin by bin 4.1.
     """
     height, width = rings.shape[1:]
     filters, side = pooled.shape[:2]

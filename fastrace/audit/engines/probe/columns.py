@@ -1,4 +1,4 @@
-"""AUCs of many columns at once: every column of scores against positives of its own."""
+"""AUCs of many columns at once: every column of scores against its own positives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rank_aucs(ranks: F64, positive: NDArray[np.bool_]) -> F64:  # [T], [T, C] ->
 def column_aucs(scores: F64, positive: NDArray[np.bool_]) -> F64:
     """AUC of every column of scores [T, C] against its own positives [T, C]; ties count one half, NaN without both.
 
-    The class rides in the last bit of the score, so that sorting numbers, which NumPy does with SIMD instructions, replaces
+    The class is stored in the last bit of the score, so that sorting numbers, which NumPy does with SIMD instructions, replaces
     sorting an index: 2.8 times as fast at 1,000 rows. Scores that differ in that bit alone count as ties.
     """
     out = np.full(scores.shape[1], np.nan)

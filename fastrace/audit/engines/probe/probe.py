@@ -6,7 +6,7 @@ For a fold with standardised training features X = U S V' and centred labels y (
 
 so scores are linear in the labels but for the penalty, which generalised cross-validation chooses (Golub, Heath and Wahba,
 1979) from U' y alone. A thousand permuted label columns therefore cost two matrix products, not a thousand fits, and the
-permutation test can repeat everything that looked at labels. Without an intercept and with centred features the rows of the
+permutation test can repeat everything that used labels. Without an intercept and with centred features the rows of the
 map from labels to scores add up to zero, so that permuted labels have an AUC of .5 in the mean, also where patients of
 several folds are compared; exactly so where patients were assigned to folds without looking at the classes. It is scikit-learn's
 `RidgeClassifier` with that choice of penalty, and is tested against it.
@@ -25,7 +25,7 @@ from fastrace.audit.engines.probe.ridge import Fit
 from fastrace.audit.partition import Ints, Partition
 
 DECIMALS = 9
-"""Of a score, in spreads: patients who are alike but for the rounding of their folds are tied, whatever BLAS adds them up."""
+"""Of a score, in standard deviations: patients whose scores differ only by rounding are tied, with any BLAS."""
 
 
 class Probe:
@@ -68,7 +68,7 @@ class Probe:
         return np.round(total[self.partition.scored] / len(self._fits), DECIMALS)
 
     def observed(self, labels: Ints, n_classes: int) -> F64:  # [T, K]
-        """Scores for the labels as they are."""
+        """Scores for the observed labels."""
         return self.scores(coded(labels, n_classes))
 
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:

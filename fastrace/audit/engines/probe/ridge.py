@@ -12,8 +12,8 @@ PENALTIES = np.geomspace(1e-3, 1e3, 13)
 MOST_FREEDOM = 0.5
 """Largest share of the training patients that the fit may use as degrees of freedom: beyond it GCV is not to be trusted."""
 MOST_SPREADS = 6.0
-"""Standardised features are cut there. A feature that hardly varies among clean images would otherwise decide alone how
-noisy ones are ranked."""
+"""Standardised features are clipped there. A feature that hardly varies among clean images would otherwise determine the
+ranking of noisy ones alone."""
 
 
 class Fit:
@@ -40,7 +40,7 @@ class Fit:
         limit = MOST_SPREADS * spread[varies]
         train = np.clip(train - mean[varies], -limit, limit) * scale
         test = np.clip(test - mean[varies], -limit, limit) * scale
-        middle = train.mean(axis=0)  # cutting moves it a little
+        middle = train.mean(axis=0)  # clipping moves it a little
         train, test = train - middle, test - middle
         self.n = len(train)
         # The smaller Gram matrix: an SVD of [n, D] costs ten times as much.

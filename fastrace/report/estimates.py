@@ -1,4 +1,4 @@
-"""An estimate in words, for the line beside a chart and for what is read on hover."""
+"""An estimate in words, for the line beside a chart and for the text on hover."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def interval(estimate: Estimate) -> str:
 
 
 def facts(estimate: Estimate, of: str = SMALLEST) -> str:
-    """The estimate, its interval, how many patients and images stand behind it, how it was made, with what reservation."""
+    """The estimate with its interval, the numbers of patients and images, its method, and its status unless ok."""
     if estimate.suppressed:
-        return f"{HIDDEN}: fewer than {MIN_CELL} patients, or what would give such a number away"
+        return f"{HIDDEN}: fewer than {MIN_CELL} patients, or a number from which such a one could be computed"
     if estimate.value is None:
         parts = ["not defined"]
     elif estimate.low is None:
@@ -38,7 +38,7 @@ def facts(estimate: Estimate, of: str = SMALLEST) -> str:
 
 
 def sample(estimate: Estimate, of: str = SMALLEST) -> str:
-    """``3,102 patients (812 in the smallest class), 12,431 images``; ``of`` says which patients are the positive ones."""
+    """``3,102 patients (812 in the smallest class), 12,431 images``; ``of`` names the positive patients."""
     parts = []
     if estimate.n_patients is not None:
         text = f"{count(estimate.n_patients, patients=True)} patients"
