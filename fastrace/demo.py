@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from fastrace.audit.document import Audit
+from fastrace.console.progress import Progress
 from fastrace.errors import DatasetError
 
 # Thirty test patients of each group are needed before an interval of the trained model counts as evidence: 30 % of 220 is 66.
@@ -74,7 +75,7 @@ def draw_band(seed: int) -> tuple[float, float]:
     return low, 2 * low
 
 
-def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> Demo:
+def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Progress | None = None) -> Demo:
     """Make two archives, preprocess them, train on the first, audit both, write the report of the first.
 
     Parameters
@@ -82,24 +83,16 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     out : Path
         A new folder.
     seed, jobs : int
-    progress : fastrace.console.progress.Progress, optional
+    progress : Progress, optional
 
     Raises
     ------
     DatasetError
         If ``out`` exists.
     """
+    from fastrace import api
     from fastrace.audit.locate import overlap
-    from fastrace.audit.request import AuditRequest
-    from fastrace.audit.run import audit
-    from fastrace.console.progress import Progress
-    from fastrace.modality import get_modality
-    from fastrace.phantom import PhantomSpec, make, truth_path
-    from fastrace.preprocess.recipe import Job, Recipe
-    from fastrace.preprocess.run import preprocess
-    from fastrace.report import write
-    from fastrace.train import Options, train
-    from fastrace.train.options import get_recipe
+    from fastrace.phantom import truth_path
 
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out}: exists; the demo needs a new folder, choose another --out or remove it")
@@ -113,15 +106,13 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
         started = time.perf_counter()
 
     band = draw_band(seed)
-    preset = get_modality("mammo")
-    recipe = Recipe.from_preset(preset, size=SIZE)
     archives = {"leak": STRENGTH, "control": 0.0}
     for name, strength in archives.items():
-        spec = PhantomSpec(patients=PATIENTS, images_per_patient=1, band_cycles=band, strength=strength, seed=seed)
-        progress.line(
-            f"phantom: {spec.images} DICOM files, {'no leak' if strength == 0 else 'a leak in a band of one octave'}"
+        what = "no leak" if strength == 0 else "a leak in a band of one octave"
+        progress.line(f"phantom: {PATIENTS} DICOM files, {what}")
+        api.phantom(
+            out / name / "archive", patients=PATIENTS, images_per_patient=1, band=band, strength=strength, seed=seed
         )
-        make(out / name / "archive", spec)
     lap("phantoms")
 
     # A salt of its own would split the patients anew in every run: the network's AUC was .54, .92 and .99 in three. These
@@ -131,37 +122,30 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Any = None) -> De
     summaries = {}
     for name in archives:
         progress.line(f"preprocess: {name}: decode, window, crop, resize")
-        archive = out / name / "archive"
-        job = Job((archive,), out / name / "data", recipe, preset, labels=archive / "labels.csv", salt=salt, jobs=jobs)
-        summaries[name] = preprocess(job)
+        archive, data = out / name / "archive", out / name / "data"
+        summaries[name] = api.preprocess(
+            [archive], data, modality="mammo", labels=archive / "labels.csv", size=SIZE, salt=salt, jobs=jobs
+        )
     lap("preprocess")
 
-    options = Options(
-        data=out / "leak" / "data",
-        out=out / "leak" / "run",
-        modality="mammo",
-        target="group",
-        recipe=get_recipe("current", "mammo", "small", epochs=16),
-        model="small",
-        init="random",
-        seed=seed,
-    )
-    trained = train(options, progress=progress)
+    data, run = out / "leak" / "data", out / "leak" / "run"
+    trained = api.train(data, run, model="small", init="random", epochs=16, seed=seed, progress=progress)
     lap("train")
 
     found = {}
     for name in archives:
-        request = AuditRequest(
-            data=out / name / "data",
-            out=out / name / "audit",
-            modality="mammo",
+        purpose = f"fastrace demo: computed phantoms, archive '{name}'"
+        found[name] = api.audit(
+            out / name / "data",
+            out / name / "audit",
+            features=("small",),
             seed=seed,
-            purpose=f"fastrace demo: computed phantoms, archive '{name}'",
+            purpose=purpose,
+            progress=progress,
         )
-        found[name] = audit(request, progress=progress)
     lap("audits")
-    page = write(out / "leak" / "audit")
-    write(out / "control" / "audit")
+    page = api.report(out / "leak" / "audit")
+    api.report(out / "control" / "audit")
     lap("reports")
 
     # The truth is read only now, when everything is measured.

@@ -89,7 +89,9 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         preprocess(Job((folder / "archive",), folder / "data", recipe, preset, labels=labels, jobs=1))
         only = () if control else ("C1s", "C1o")
         features = ("small",) if control else ("small", *backbones)
-        request = AuditRequest(folder / "data", folder / "audit", "mammo", features=features, only=only, seed=seed)
+        request = AuditRequest(
+            folder / "data", folder / "audit", "mammo", "group", features=features, only=only, seed=seed
+        )
         found = audit(request)
         truth = json.loads(truth_path(folder / "archive").read_text())
     finally:

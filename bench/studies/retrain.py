@@ -68,7 +68,9 @@ def measure(folder: Path) -> dict[str, Any]:
     audits, grids, trainings, cells = [], [], [], 0
     for turn, text in enumerate(MEASURED):
         started = time.perf_counter()
-        request = AuditRequest(folder / "data", folder / f"audit-{turn}", "mammo", features=(), only=("C1a", "C1b"))
+        request = AuditRequest(
+            folder / "data", folder / f"audit-{turn}", "mammo", "group", features=(), only=("C1a", "C1b")
+        )
         found = audit(request)
         audits.append(time.perf_counter() - started)
         grids.append(found.seconds["features"] + found.seconds["cells"])

@@ -9,7 +9,6 @@ from fastrace.audit.document import FILE
 from fastrace.audit.experiments import Experiment, experiments
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.subjects import self_reported
-from fastrace.cohort.selection import choose_target
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import RunFolder
@@ -54,7 +53,7 @@ def wanted_experiments(request: AuditRequest, dataset: Dataset) -> tuple[Experim
     if request.variant != "corrected":
         raise UsageError(f"--variant {request.variant}: only 'corrected' is built")
     every = experiments(request.modality, dataset.size)
-    if not self_reported(choose_target(dataset, request.target)):
+    if not self_reported(request.target):
         # The published numbers are about race: beside another attribute they mean nothing.
         every = tuple(replace(one, paper=None, released_code=None) for one in every)
     if not request.only:

@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -134,13 +134,14 @@ class Control(Value, frozen=True):
     numbers: dict[str, int | float | str | bool | tuple[float, ...] | None] = {}
 
 
+QuestionId: TypeAlias = Literal["Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7"]
 IDS = ("Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7")
 
 
 class Question(Value, frozen=True):
     """One of the seven, with its answer: a mark, a sentence, and the size behind it."""
 
-    id: Literal["Q1", "Q2", "Q3", "Q4", "Q5", "Q6", "Q7"]
+    id: QuestionId
     title: str
     asks: str
     mark: str

@@ -24,8 +24,8 @@ class AuditRequest:
     data, out : Path
     modality : str
         Decides the published numbers shown for comparison, and the backbone.
-    target : str or None
-        None: the only attribute column.
+    target : str
+        The column of the attribute.
     classes : tuple of str
         Empty: all with enough patients.
     features : tuple of str
@@ -43,7 +43,7 @@ class AuditRequest:
     data: Path
     out: Path
     modality: str
-    target: str | None = None
+    target: str
     classes: tuple[str, ...] = ()
     features: tuple[str, ...] = (SMALL,)
     only: tuple[str, ...] = ()
@@ -84,13 +84,12 @@ def request_for(
         No such target, another modality than the dataset's.
     """
     chosen = choose_modality(dataset, modality, "any")
-    choose_target(dataset, target)
     if features is None:
         from fastrace.models.weights import find_imagenet
 
         backbone = get_modality(chosen).backbone
         features = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
-    return AuditRequest(dataset.path, out, chosen, target, features=features, **options)
+    return AuditRequest(dataset.path, out, chosen, choose_target(dataset, target), features=features, **options)
 
 
 def public_arguments(request: AuditRequest) -> dict[str, Any]:
@@ -105,9 +104,9 @@ def _without_folder(text: str) -> str:
     return name + equals + (Path(file).name if file else "")
 
 
-def command_line(request: AuditRequest, target: str) -> str:
+def command_line(request: AuditRequest) -> str:
     """The command that repeats this audit."""
-    words = ["fastrace", "audit", "DATA", "--modality", request.modality, "--target", target]
+    words = ["fastrace", "audit", "DATA", "--modality", request.modality, "--target", request.target]
     for name in request.classes:
         words += ["--class", name]
     for text in request.features or ("none",):

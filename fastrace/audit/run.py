@@ -180,7 +180,7 @@ def _run(
         location=location,
         limits=limits(subjects, cells),
         arguments=public_arguments(request),
-        repeat=command_line(request, target),
+        repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),
         seconds=clock.seconds,
     )

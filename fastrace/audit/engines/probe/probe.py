@@ -72,16 +72,7 @@ class Probe:
         return self.scores(coded(labels, n_classes))
 
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:
-        """Macro AUCs under permuted labels of patients.
-
-        Parameters
-        ----------
-        labels : ndarray [P] int64
-        n_classes : int
-        count, seed : int
-        first : int
-            Number of the first permutation: two calls with half of them give what one call gives.
-        """
+        """Macro AUCs under permuted labels, see `fastrace.audit.engines.Engine.permuted`."""
         scored = self.partition.scored
         # With two classes the second column holds the same as the first, negated.
         used = range(1) if n_classes == 2 else range(n_classes)
