@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     help="Beside the built-in ones: small (a network trained here), a timm model with weights on this machine, "
     "NAME=FILE, or none; repeatable [small, and the preset's backbone if its weights are here].",
 )
-@click.option("--only", metavar="LIST", help="Questions or experiments: Q1, Q2, C1, C1a, ... (comma-separated).")
+@click.option(
+    "--only",
+    metavar="LIST",
+    help="Q1 readable, Q2 where; or experiments of Q2: C1a low-pass, C1b high-pass, C1c band, C1d notch, C1s third octaves, "
+    "C1o octaves, C2a resolution, C2b noise, C1 or C2 for all of these (comma-separated). "
+    "A1, unchanged images, and the controls always run.",
+)
 @click.option("--engine", type=click.Choice(["probe"]), default="probe", show_default=True, expose_value=False)
 @click.option("--variant", type=click.Choice(["corrected"]), default="corrected", show_default=True)
 @click.option(

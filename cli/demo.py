@@ -78,7 +78,7 @@ def _question(found: Audit, number: int) -> str:
 
 
 def _controls(found: Audit) -> str:
-    return ", ".join(f"{one.title.lower()} {one.status}" for one in found.controls if one.status != "shown")
+    return ", ".join(f"{one.title.lower()} {one.status}" for one in found.controls if one.status != "for comparison")
 
 
 def _verdict(result: Demo) -> str:

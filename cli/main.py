@@ -80,7 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
-        _fail("interrupted; what was finished is kept, run the same command again to go on", debug, 1)
+        _fail(
+            "interrupted; what was finished is kept: run the same command again to continue (train and audit: with --resume)",
+            debug,
+            1,
+        )
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

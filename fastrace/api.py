@@ -140,7 +140,7 @@ def phantom(
 
 
 def preprocess(
-    sources: Sequence[Place],
+    sources: Place | Sequence[Place],
     out: Place,
     *,
     modality: str,
@@ -164,7 +164,7 @@ def preprocess(
 
     Parameters
     ----------
-    sources : sequence of path
+    sources : path or sequence of path
         Files, folders (searched recursively) or a DICOMDIR.
     out : path
         The dataset's folder; the private one is made beside it. An interrupted call goes on when it is repeated.
@@ -198,9 +198,9 @@ def preprocess(
     from fastrace.preprocess.run import preprocess as run
 
     job = job_for(
-        tuple(map(Path, sources)), Path(out), modality, body_parts=tuple(body_parts), size=size, voi=voi, dtype=dtype,
-        resize=resize, jobs=jobs,
-        labels=_path(labels), key=key, columns=tuple(columns), categories=_path(categories), salt=_path(salt),
+        tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), size=size, voi=voi,
+        dtype=dtype, resize=resize, jobs=jobs,
+        labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
         max_pixels=max_pixels,
     )  # fmt: skip
     return run(job, progress)
@@ -217,7 +217,7 @@ def train(
     model: str | None = None,
     init: str = "auto",
     degrade: str | Degradation = "none",
-    variant: Literal["corrected", "released-code"] = "corrected",
+    variant: Literal["corrected", "released-code"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -243,7 +243,8 @@ def train(
         As the options of the command; None: the modality's, the recipe's or the dataset's.
     degrade : str or Degradation
         Done to all images, such as ``band:10:50``.
-    variant : "corrected" | "released-code"
+    variant : "corrected" | "released-code", optional
+        The default is that of ``degrade``, ``corrected`` for text.
     seed : int
         Of split, weights, order and noise.
     resume : bool
@@ -266,7 +267,7 @@ def train(
     from fastrace.train.run import train as run
 
     options = options_for(
-        dataset, Path(out), target=target, classes=tuple(classes), modality=modality, recipe=recipe,
+        dataset, Path(out), target=target, classes=_several(classes), modality=modality, recipe=recipe,
         model=model, init=init, degrade=degrade, variant=variant, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, split=split, leave_out_shared=leave_out_shared, device=device,
         compile=compile,
@@ -375,8 +376,8 @@ def audit(
     from fastrace.dataset import Dataset
 
     request = request_for(
-        Dataset.open(Path(data)), Path(out), target=target, classes=tuple(classes), modality=modality,
-        features=None if features is None else tuple(features), only=tuple(only), seed=seed, permutations=permutations,
+        Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
+        features=None if features is None else _several(features), only=_several(only), seed=seed, permutations=permutations,
         variant=variant, purpose=purpose, keep_work=keep_work,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
@@ -412,6 +413,11 @@ def report(audit: Place) -> Path:
     from fastrace.report import write
 
     return write(Path(audit))
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """A sequence as it is; text or a path as one element: as a sequence it would be its letters."""
+    return (given,) if isinstance(given, str | os.PathLike) else tuple(given)
 
 
 def _path(place: Place | None) -> Path | None:

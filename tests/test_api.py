@@ -115,3 +115,29 @@ def test_type_checkers_see_what_functions_take_and_return(tmp_path: Path) -> Non
     assert 'Revealed type is "fastrace.audit.document.Estimate | None"' in done.stdout, done.stdout
     assert 'Argument "seed" to "audit" has incompatible type "str"; expected "int"' in done.stdout
     assert done.stdout.count("error:") == 1, done.stdout
+
+
+def test_text_where_several_are_taken_is_one_of_them(tmp_path: Path) -> None:
+    from fastrace.preprocess.recipe import job_for
+
+    # As a sequence "CHEST" would be five body parts, of which C and T stand in nearly every other.
+    assert api._several("CHEST") == ("CHEST",)
+    assert api._several(tmp_path) == (tmp_path,)
+    assert api._several(["a", "b"]) == ("a", "b")
+    assert job_for((tmp_path,), tmp_path, "hand", body_parts=api._several("CHEST")).recipe.body_parts == (
+        "HAND",
+        "CHEST",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"voi": "foo"}, "foo"), ({"jobs": 0}, "--jobs 0"), ({"jobs": -1}, "--jobs -1")],
+)
+def test_preprocess_refuses_what_workers_would_stumble_over(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    (tmp_path / "archive").mkdir()
+    with pytest.raises(UsageError, match=message):
+        api.preprocess(tmp_path / "archive", tmp_path / "data", modality="any", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "data").exists()

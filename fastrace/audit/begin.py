@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from fastrace.audit.document import FILE
+from fastrace.audit.document import FILE, SCHEMA
 from fastrace.audit.experiments import Experiment, experiments
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.subjects import self_reported
@@ -31,6 +31,11 @@ def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resu
     before = folder.read_json("run.json")
     if before.get("command") != "audit":
         raise RunError(f"{folder.path}: holds a run of `fastrace {before.get('command')}`; choose another --out")
+    if before.get("schema") != SCHEMA:
+        raise RunError(
+            f"{folder.path}: holds an audit of schema {str(before.get('schema'))[:20]}, this fastrace writes schema {SCHEMA}; "
+            "choose another --out"
+        )
     arguments = json.loads(json.dumps(request.to_json()))
     free = ("data", "out", "purpose", "keep_work")
     different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]

@@ -26,6 +26,11 @@ SCHEMA = 2
 FILE = "audit.json"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""An AUC, a limit of its interval, a p."""
+Place = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+"""On the axis of a curve: what can be drawn."""
+Spacing = Annotated[float, msgspec.Meta(ge=1e-6, le=1e6)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 
 
@@ -36,9 +41,9 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Estimate(Value, frozen=True, kw_only=True):
     """An AUC with its interval, sample, method and status; see `fastrace.statistics.Estimate`."""
 
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Share | None
+    low: Share | None
+    high: Share | None
     level: float = 0.95
     n_patients: Count | None
     n_positive: Count | None
@@ -85,7 +90,7 @@ class Named(Value, frozen=True):
 
     name: str
     estimate: Estimate
-    p: float | None = None
+    p: Share | None = None
 
 
 class Cell(Value, frozen=True, kw_only=True):
@@ -106,20 +111,20 @@ class Cell(Value, frozen=True, kw_only=True):
     described: str
     mode: Literal["train+test", "test"]
     family: Literal["primary", "exploratory"]
-    x: float | None
-    x_low: float | None
-    x_high: float | None
+    x: Place | None
+    x_low: Place | None
+    x_high: Place | None
     lp_per_mm: tuple[float, ...] | None
     paper: Published | None
     released_code: Published | None
     estimate: Estimate
     classes: tuple[Named, ...]
     pairs: tuple[Named, ...]
-    p: float | None
+    p: Share | None
     spread: float
     d_prime: float | None
-    band: tuple[float, float] | None = None
-    p_adjusted: float | None = None
+    band: tuple[Share, Share] | None = None
+    p_adjusted: Share | None = None
     finding: bool | None = None
 
 
@@ -128,7 +133,7 @@ class Control(Value, frozen=True):
 
     id: str
     title: str
-    status: Literal["ok", "failed", "shown", "not run"]
+    status: Literal["ok", "failed", "for comparison", "not run"]
     sentence: str
     estimates: tuple[Named, ...] = ()
     numbers: dict[str, int | float | str | bool | tuple[float, ...] | None] = {}
@@ -149,6 +154,11 @@ class Question(Value, frozen=True):
     estimate: Estimate | None = None
 
 
+def _check_counts(one: Group | LeftOut | Flow) -> None:
+    if one.suppressed and one.patients is not None:
+        raise ValueError("suppressed, but holds a number of patients")
+
+
 class Group(Value, frozen=True):
     """One class of the attribute."""
 
@@ -156,6 +166,9 @@ class Group(Value, frozen=True):
     patients: Count | None
     images: Count | None
     suppressed: bool = False
+
+    def __post_init__(self) -> None:
+        _check_counts(self)
 
 
 class LeftOut(Value, frozen=True):
@@ -166,6 +179,9 @@ class LeftOut(Value, frozen=True):
     patients: Count | None
     suppressed: bool = False
 
+    def __post_init__(self) -> None:
+        _check_counts(self)
+
 
 class Flow(Value, frozen=True):
     """One box of the flow diagram, and what was left out before the next."""
@@ -175,6 +191,9 @@ class Flow(Value, frozen=True):
     patients: Count | None
     suppressed: bool = False
     left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_counts(self)
 
 
 class FeatureSet(Value, frozen=True):
@@ -193,7 +212,7 @@ class Location(Value, frozen=True):
     """Where in frequency: the rule fixed beforehand, the band it found, cycles/image, and the cells it looked at."""
 
     rule: str
-    found: tuple[float, float] | None
+    found: tuple[Place, Place] | None
     found_lp_per_mm: tuple[float, float] | None
     sentence: str
     scan: tuple[str, ...]
@@ -209,7 +228,7 @@ class Images(Value, frozen=True):
     patients: Count
     fingerprint: str
     salt_id: str
-    mm_per_pixel: float | None
+    mm_per_pixel: Spacing | None
     window: dict[str, Count | None]
 
 
@@ -263,7 +282,7 @@ class Audit(Value, frozen=True, kw_only=True):
     @property
     def scan(self) -> tuple[Cell, ...]:
         """The cells that located the signal."""
-        wanted = self.location.scan if self.location else ()
+        wanted = set(self.location.scan) if self.location else set()
         return tuple(cell for cell in self.cells if cell.id in wanted)
 
     def of(self, *experiments: str, features: str | None = None) -> tuple[Cell, ...]:

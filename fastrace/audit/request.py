@@ -9,10 +9,11 @@ from typing import Any
 
 from fastrace.cohort.selection import choose_modality, choose_target
 from fastrace.dataset import Dataset
+from fastrace.errors import UsageError
 from fastrace.modality import get_modality
 from fastrace.models import SMALL
 
-PERMUTATIONS = 4999
+PERMUTATIONS, LEAST_PERMUTATIONS = 4999, 99
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,19 @@ def request_for(
     Raises
     ------
     UsageError
-        No such target, another modality than the dataset's.
+        No such target, another modality than the dataset's, too few permutations, a negative seed.
     """
-    chosen = choose_modality(dataset, modality, "any")
+    if options.get("permutations", PERMUTATIONS) < LEAST_PERMUTATIONS:
+        raise UsageError(f"--permutations {options['permutations']}: at least {LEAST_PERMUTATIONS}")
+    if options.get("seed", 0) < 0:
+        raise UsageError(f"--seed {options['seed']}: a whole number from 0 on")
+    chosen, named = choose_modality(dataset, modality, "any"), choose_target(dataset, target)
     if features is None:
         from fastrace.models.weights import find_imagenet
 
         backbone = get_modality(chosen).backbone
         features = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
-    return AuditRequest(dataset.path, out, chosen, choose_target(dataset, target), features=features, **options)
+    return AuditRequest(dataset.path, out, chosen, named, features=features, **options)
 
 
 def public_arguments(request: AuditRequest) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class _Raised:
 class Processes(Generic[Task, Answer]):
     """An `fastrace.execute.protocol.Executor`: worker processes of this machine.
 
-    Processes are spawned, not forked: torch and codec threads do not survive a fork.
+    Processes are spawned, not forked: torch and codec threads do not survive a fork. Tasks should be small, such as paths: one
+    that does not fit into the buffer of a pipe (64 KiB) waits for a worker that may itself wait to send an answer.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ class Processes(Generic[Task, Answer]):
     """
 
     def __init__(self, work: Work[Task, Answer], jobs: int) -> None:
+        if jobs < 1:
+            raise ValueError(f"{jobs} workers: at least one is needed")
         self._work = work
         self._jobs = jobs
         self._workers: list[_Worker[Task, Answer]] = []

@@ -37,6 +37,8 @@ class Threads(Generic[Task, Answer]):
     """
 
     def __init__(self, work: Work[Task, Answer], jobs: int) -> None:
+        if jobs < 1:
+            raise ValueError(f"{jobs} workers: at least one is needed")
         self._work = work
         self._jobs = jobs
         self._stack = ExitStack()

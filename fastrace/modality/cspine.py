@@ -5,7 +5,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="cspine",
     modalities=("CR", "DX", "RG"),
-    body_parts=("CSPINE", "CERVICAL"),
+    body_parts=("CSPINE", "CERVICAL", "CERVSPINE"),
     views=(),
     size=(320, 320),
     backbone="resnet34",

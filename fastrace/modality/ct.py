@@ -5,7 +5,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="ct",
     modalities=("CT",),
-    body_parts=("CHEST", "THORAX", "TORAX", "LUNG"),
+    body_parts=("*CHEST", "*THORAX", "*TORAX", "LUNG"),
     views=(),
     size=(224, 224),
     backbone="resnet34",

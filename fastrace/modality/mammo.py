@@ -5,7 +5,7 @@ from fastrace.modality import Modality, Published
 MODALITY = Modality(
     name="mammo",
     modalities=("MG",),
-    body_parts=("BREAST", "MAMMA", "MAMMO"),
+    body_parts=("*BREAST", "*MAMMA", "*MAMMO"),
     views=("CC", "MLO"),
     size=(256, 256),
     backbone="tf_efficientnet_b2",

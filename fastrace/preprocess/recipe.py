@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
 from fastrace.preprocess.body_part import terms
@@ -129,8 +130,14 @@ def job_for(
     Raises
     ------
     UsageError
-        No such modality.
+        No such modality or VOI, no workers.
     """
     preset = get_modality(modality)
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least 1 worker process")
+    if voi is not None:
+        from fastrace.dicom.voi import parse_voi
+
+        parse_voi(voi)  # a mistake here would otherwise be found by every worker at every file
     recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize, body_parts=body_parts)
     return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)

@@ -213,7 +213,8 @@ class _Writer:
             self.used_labels.add(row["label_key"])
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
-                if name not in self.labels.columns and value is not None and facts.get(name) is None:
+                known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
+                if name not in self.labels.columns and value is not None and known is None:
                     facts[name] = value
             if self.labels.key == "patient" and facts.get("patient_id") is None:
                 facts["patient_id"] = label_key

@@ -28,7 +28,7 @@ _SHAPES = {
     ),
     "ok": '<path class="line" d="M2.5 8.5 6.5 12.5 13.5 4"/>',
     "failed": '<path class="full" d="M5 1h6l4 4v6l-4 4H5L1 11V5Z"/><path class="cut" d="M5 5 11 11M11 5 5 11"/>',
-    "shown": '<path class="void" d="M8 1.5 14.5 8 8 14.5 1.5 8Z"/>',
+    "for comparison": '<path class="void" d="M8 1.5 14.5 8 8 14.5 1.5 8Z"/>',
 }
 _UNKNOWN = '<rect class="void" x="2" y="2" width="12" height="12"/>'
 

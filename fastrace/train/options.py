@@ -187,7 +187,7 @@ def options_for(
     recipe: str,
     model: str | None,
     degrade: str | Degradation,
-    variant: Variant,
+    variant: Variant | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -212,7 +212,7 @@ def options_for(
     ------
     UsageError
     """
-    chosen = choose_modality(dataset, modality)
+    chosen, degradation = choose_modality(dataset, modality), read(degrade)
     network = model or get_modality(chosen).backbone
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     return Options(
@@ -222,6 +222,6 @@ def options_for(
         target=choose_target(dataset, target),
         recipe=get_recipe(recipe, chosen, network, **changes),  # type: ignore[arg-type]
         model=network,
-        degradation=replace(read(degrade), variant=variant),
+        degradation=degradation if variant is None else replace(degradation, variant=variant),
         **options,
     )

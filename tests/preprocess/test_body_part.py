@@ -27,17 +27,48 @@ WriteDicom = Callable[..., Path]
 # Defined terms of PS3.16 annex L, and what consoles and archives make of them (upper case, as the header is read).
 KEPT = {
     "mammo": ("BREAST", "LEFT BREAST", "BREASTS", "MAMMA", "MAMMOGRAPHY"),
-    "cxr": ("CHEST", "THORAX", "TORAX", "TÓRAX", "CHEST PA", "PORT CHEST", "CHEST_LUNGS", "LUNG", "CHESTABDOMEN"),
+    "cxr": (
+        "CHEST",
+        "THORAX",
+        "TORAX",
+        "TÓRAX",
+        "CHEST PA",
+        "PORT CHEST",
+        "CHEST_LUNGS",
+        "LUNG",
+        "CHESTABDOMEN",
+        "ABDOMEN CHEST",
+    ),
     "ct": ("CHEST", "THORAX", "LUNG", "CTA_CHEST", "PE CHEST", "CHEST_TO_PELVIS", "NECKCHESTABDPELV", "THORAX/ABDOMEN"),
-    "hand": ("HAND", "HANDS", "LEFT HAND", "HAND_WRIST", "L-HAND"),
-    "cspine": ("CSPINE", "C SPINE", "C-SPINE", "CERVICAL SPINE", "CERVICAL_SPINE", "C_SPINE_LAT"),
+    "hand": ("HAND", "HANDS", "LEFT HAND", "HAND_WRIST", "L-HAND", "RHAND", "LT HAND"),
+    "cspine": (
+        "CSPINE",
+        "C SPINE",
+        "C-SPINE",
+        "CERVICAL SPINE",
+        "CERVICAL_SPINE",
+        "C_SPINE_LAT",
+        "CERV SPINE",
+        "CERVSPINE",
+    ),
 }
 REJECTED = {
     "mammo": ("CHEST", "AXILLA", "ABDOMEN"),
-    "cxr": ("HIP", "HAND", "TSPINE", "THORACIC SPINE", "RIB", "ABDOMEN", "EXTREMITY", "SHOULDER"),
+    "cxr": ("HIP", "HAND", "TSPINE", "THORACIC SPINE", "RIB", "ABDOMEN", "EXTREMITY", "SHOULDER", "ABTEILUNG"),
     "ct": ("HEAD", "CSPINE", "PANCREAS", "BACINO", "NECK", "ABDOMENPELVIS", "WHOLEBODY"),
-    "hand": ("CHEST", "WRIST", "FINGER", "FOOT", "EXTREMITY", "BREAST"),
-    "cspine": ("LSPINE", "TSPINE", "LSSPINE", "SPINE", "NECK", "CERVIX", "CHEST"),
+    "hand": ("CHEST", "WRIST", "FINGER", "FOOT", "EXTREMITY", "BREAST", "BEHANDLUNG"),
+    "cspine": (
+        "LSPINE",
+        "TSPINE",
+        "LSSPINE",
+        "SPINE",
+        "NECK",
+        "CERVIX",
+        "CHEST",
+        "THORACIC SPINE",
+        "THORACIC_SPINE",
+        "THORACICSPINE",
+    ),
 }
 SILENT = (None, "", "-", "***", "UNKNOWN", "NONE", "N/A", "OTHER", "UNDEFINED")
 

@@ -114,7 +114,7 @@ def test_labels_pushed_apart_keep_their_order(places: list[float]) -> None:
 
 
 def test_every_mark_has_a_shape_of_its_own() -> None:
-    shapes = [marks.Mark(word).icon for word in (*marks.MEANING, "ok", "failed", "shown", "anything else")]
+    shapes = [marks.Mark(word).icon for word in (*marks.MEANING, "ok", "failed", "for comparison", "anything else")]
     assert len(set(shapes)) == len(shapes)
     assert marks.Mark("<script>").style == "other"
 

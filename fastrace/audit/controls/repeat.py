@@ -17,7 +17,7 @@ def control(material: Material) -> Control:
     return Control(
         "repeat",
         "Repeated with another seed",
-        "shown",
+        "for comparison",
         f"other folds: {auc}, p {summary.p:.2g}" if summary.p else "not defined",
         (Named("other folds", summary.estimate, summary.p),),
     )

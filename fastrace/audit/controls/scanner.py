@@ -41,7 +41,7 @@ def control(material: Material) -> Control:
     return Control(
         "site",
         "Site and scanner read from images",
-        "shown" if estimates else "not run",
+        "for comparison" if estimates else "not run",
         f"from the same features: {', '.join(named)}" if named else "no site, scanner or view differs between patients",
         tuple(estimates),
     )

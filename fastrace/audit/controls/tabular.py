@@ -84,7 +84,9 @@ def _baseline(id: str, title: str, names: list[str], material: Material) -> Cont
     found = first.p is not None and first.p < FINDING
     what = "discriminate between the groups" if found else "were not shown to discriminate between the groups"
     auc = interval(first.estimate.value, first.estimate.low, first.estimate.high)
-    return Control(id, title, "shown", f"without any image, {', '.join(names)} {what}: {auc}", tuple(estimates))
+    return Control(
+        id, title, "for comparison", f"without any image, {', '.join(names)} {what}: {auc}", tuple(estimates)
+    )
 
 
 def baselines(names: Sequence[str], material: Material) -> list[Named]:
