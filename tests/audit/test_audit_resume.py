@@ -171,3 +171,16 @@ def test_what_is_about_patients_stays_only_on_request_and_for_the_owner(tmp_path
     assert any(name.startswith("work/cells/") for name in found)
     open_to_others = {name: oct(mode) for name, mode in found.items() if mode & 0o077}
     assert not open_to_others
+
+
+def test_an_audit_interrupted_under_another_schema_is_refused(tmp_path: Path, tiny: Dataset) -> None:
+    out = tmp_path / "audit"
+    with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
+        audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 2))
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**run, "schema": 1}))
+    with pytest.raises(
+        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 2; choose another --out"
+    ):
+        audit(request(tiny.path, out, only=ONLY), resume=True)
+    assert json.loads((out / "run.json").read_text())["schema"] == 1

@@ -224,6 +224,26 @@ def test_a_suppressed_estimate_that_holds_a_number_is_refused(tmp_path: Path) ->
         assert message.startswith("cells[0].classes[0].estimate: suppressed, but holds numbers")
 
 
+@pytest.mark.parametrize("place", [("classes", 0), ("flow", 0), ("flow", 0, "left_out", 0)])
+def test_a_suppressed_group_that_holds_patients_is_refused(tmp_path: Path, place: tuple[str | int, ...]) -> None:
+    document = put_in(put_in(rich(), (*place, "suppressed"), True), (*place, "patients"), 7)
+    assert ": suppressed, but holds a number of patients" in refusal(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("cells", 0, "estimate", "value"), 9e9),
+        (("cells", 0, "p"), -0.1),
+        (("cells", 1, "x"), 1e308),
+        (("dataset", "mm_per_pixel"), -0.195),
+        (("dataset", "mm_per_pixel"), 5e-324),
+    ],
+)
+def test_numbers_that_cannot_be_drawn_are_refused(tmp_path: Path, place: tuple[str | int, ...], value: float) -> None:
+    assert written(place) in refusal(tmp_path, put_in(rich(), place, value))
+
+
 # ---- what is read
 
 

@@ -21,6 +21,7 @@ from fastrace.evaluate import Evaluation, evaluate
 from fastrace.train import Options, train
 from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
+from fastrace.train.options import options_for
 from fastrace.train.pipeline import Pipeline
 
 MakeOptions = Callable[..., Options]
@@ -130,3 +131,13 @@ def test_what_the_released_code_cannot_do_is_refused_before_training(make_option
     with pytest.raises(UsageError, match="images of 31x31, but the released code takes 224x224"):
         train(make_options(data=data.path, degradation=parse("lowpass:5", "released-code")))
     assert not make_options().out.exists()
+
+
+def test_a_degradation_keeps_its_variant_unless_another_is_named(planted: Dataset, tmp_path: Path) -> None:
+    code = parse("highpass:10", "released-code")
+    given = {"target": None, "modality": None, "recipe": "current", "model": "small"}
+    assert options_for(planted, tmp_path, degrade=code, **given).degradation == code
+    assert options_for(planted, tmp_path, degrade=code, variant="corrected", **given).degradation == parse(
+        "highpass:10"
+    )
+    assert options_for(planted, tmp_path, degrade="highpass:10", **given).degradation == parse("highpass:10")
