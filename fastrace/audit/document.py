@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from fastrace.console.words import clean
+from fastrace.console.words import clean, interval
 from fastrace.errors import RunError
 from fastrace.modality import Published
 
@@ -57,6 +57,10 @@ class Estimate(Value, frozen=True, kw_only=True):
         numbers = (self.value, self.low, self.high, self.n_patients, self.n_positive, self.n_images)
         if self.suppressed and numbers != (None,) * len(numbers):
             raise ValueError("suppressed, but holds numbers")
+
+    def __str__(self) -> str:
+        """``.812 (.790-.833)``."""
+        return interval(self.value, self.low, self.high)
 
     @classmethod
     def of(cls, computed: Computed) -> Estimate:

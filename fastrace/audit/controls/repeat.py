@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
-from fastrace.console.words import interval
 
 
 def control(material: Material) -> Control:
@@ -13,11 +12,10 @@ def control(material: Material) -> Control:
     seed = material.seed + 1
     probe = material.probe(material.subjects.partition(seed))
     _, summary = score(probe, material.subjects, seed=seed, permutations=material.permutations)
-    auc = interval(summary.estimate.value, summary.estimate.low, summary.estimate.high)
     return Control(
         "repeat",
         "Repeated with another seed",
         "for comparison",
-        f"other folds: {auc}, p {summary.p:.2g}" if summary.p else "not defined",
+        f"other folds: {summary.estimate}, p {summary.p:.2g}" if summary.p else "not defined",
         (Named("other folds", summary.estimate, summary.p),),
     )

@@ -10,7 +10,6 @@ from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.subjects import Subjects
-from fastrace.console.words import interval
 from fastrace.statistics import MIN_CELL
 
 SCANNER = ("site", "manufacturer", "model", "view")
@@ -37,7 +36,7 @@ def control(material: Material) -> Control:
         if 0 < len(subjects) - len(other) < MIN_CELL:  # the patients left out could be computed by subtraction
             estimate = msgspec.structs.replace(estimate, n_patients=None, n_positive=None, n_images=None)
         estimates.append(Named(name, estimate, summary.p))
-    named = [f"{one.name} {interval(one.estimate.value, one.estimate.low, one.estimate.high)}" for one in estimates]
+    named = [f"{one.name} {one.estimate}" for one in estimates]
     return Control(
         "site",
         "Site and scanner read from images",

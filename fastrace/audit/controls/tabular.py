@@ -13,7 +13,6 @@ from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.subjects import Subjects
-from fastrace.console.words import interval
 
 ACQUISITION = (
     "modality", "view", "laterality", "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas",
@@ -82,10 +81,13 @@ def _baseline(id: str, title: str, names: list[str], material: Material) -> Cont
     estimates = baselines(names, material)
     first = estimates[0]
     found = first.p is not None and first.p < FINDING
-    what = "discriminate between the groups" if found else "were not shown to discriminate between the groups"
-    auc = interval(first.estimate.value, first.estimate.low, first.estimate.high)
+    what = "discriminates" if found else "not shown to discriminate"
     return Control(
-        id, title, "for comparison", f"without any image, {', '.join(names)} {what}: {auc}", tuple(estimates)
+        id,
+        title,
+        "for comparison",
+        f"AUC {first.estimate} without any image: {what} between the groups; from {', '.join(names)}",
+        tuple(estimates),
     )
 
 

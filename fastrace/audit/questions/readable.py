@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastrace.audit.document import Estimate, Question
+from fastrace.audit.document import Question
 from fastrace.audit.marks import mark
 from fastrace.audit.questions.findings import Findings
-from fastrace.console.words import interval
 
 ID: Final = "Q1"
 TITLE = "Readable?"
@@ -18,11 +17,7 @@ def answer(findings: Findings) -> Question:
     """The AUC on unchanged images, of the feature set that answers first; then those of the others."""
     first = findings.headline
     others = [cell for cell in findings.cells if cell.family == "primary" and cell is not first]
-    sentence = f"patient-level AUC {_interval(first.estimate)} by {first.features}"
+    sentence = f"patient-level AUC {first.estimate} by {first.features}"
     if others:
-        sentence += "; " + "; ".join(f"{one.features} {_interval(one.estimate)}, {mark(one)}" for one in others)
+        sentence += "; " + "; ".join(f"{one.features} {one.estimate}, {mark(one)}" for one in others)
     return Question(ID, TITLE, ASKS, mark(first), sentence, first.estimate)
-
-
-def _interval(estimate: Estimate) -> str:
-    return interval(estimate.value, estimate.low, estimate.high)
