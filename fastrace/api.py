@@ -121,14 +121,14 @@ def phantom(
 
     if kind == "intensity" and band is not None:
         raise UsageError("--band: the band of kind intensity follows from the anatomy; leave the option out")
-    chosen: dict[str, Any] = {} if band is None else {"band_cycles": band}
+    chosen: dict[str, Any] = {"band_cycles": band, "strength": strength}
+    chosen = {name: value for name, value in chosen.items() if value is not None}  # else the kind's own
     spec = PhantomSpec(
         modality=modality,
         patients=patients,
         images_per_patient=images_per_patient,
         size=size,
         kind=kind,
-        strength=strength,  # type: ignore[arg-type]  # None: the kind's own
         prevalence=prevalence,
         seed=seed,
         patch=patch,

@@ -11,13 +11,14 @@ import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.select import macro
-from fastrace.dicom.values import items, number, numbers, text, value
+from fastrace.dicom.values import items, number, numbers, text, texts, value
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
 
@@ -44,6 +45,7 @@ _VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
 _LATERALITY_OF_CODE = {"24028007": "R", "G-A100": "R", "7771000": "L", "G-A101": "L", "51440002": "B", "G-A102": "B"}
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
+_MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         bits_stored=layout.words.bits,
         kvp=_positive(ds, "KVP"),
         exposure_mas=_exposure_mas(ds),
-        body_part=_impersonal(ds, " ".join(_terms(ds, "BodyPartExamined")) or None),
+        body_part=_impersonal(ds, _body_part(ds)),
         transfer_syntax=syntax_name,
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
@@ -192,6 +194,11 @@ def _impersonal(ds: Dataset, found: str | None) -> str | None:
 def _term(ds: Dataset, keyword: str) -> str | None:
     found = text(ds, keyword)
     return found.upper() if found else None
+
+
+def _body_part(ds: Dataset) -> str | None:
+    """All values in one text: the attribute has one, and where a file has more, their order must not decide."""
+    return " ".join(filter(None, islice(texts(ds, "BodyPartExamined"), _MOST_BODY_PARTS))).upper() or None
 
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
@@ -78,18 +78,22 @@ def integer(ds: Dataset, keyword: str) -> int | None:
 
 def text(ds: Dataset, keyword: str) -> str | None:
     """Return the first value as printable text of at most 64 characters, None where absent or blank. Never raises."""
+    return next(texts(ds, keyword), None) or None
+
+
+def texts(ds: Dataset, keyword: str) -> Iterator[str]:
+    """Yield every value as printable text of at most 64 characters, blank ones as empty text. Never raises."""
     found = value(ds, keyword)
     if isinstance(found, bytes):
         found = found.decode("ascii", "replace")
-    if found is not None and not isinstance(found, str) and isinstance(found, Iterable):
-        found = next(iter(found), None)
     if found is None:
-        return None
+        return
     try:
-        plain = "".join(c if c.isprintable() else " " for c in str(found)).split("\\")[0]
+        for one in found if isinstance(found, Iterable) and not isinstance(found, str) else str(found).split("\\"):
+            plain = "".join(c if c.isprintable() else " " for c in str(one)).split("\\")[0]
+            yield plain.strip()[:_LONGEST_TEXT]
     except Exception:  # a value whose own conversion to text fails
-        return None
-    return plain.strip()[:_LONGEST_TEXT] or None
+        return
 
 
 def items(ds: Dataset, keyword: str) -> list[Dataset]:

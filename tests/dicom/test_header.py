@@ -212,3 +212,18 @@ def test_a_field_that_repeats_the_patients_name_or_number_is_dropped(tmp_path: P
     for leak in ("Eva 1970", "CHEST 4711", "19700101"):
         assert getattr(header(tmp_path, **person, **{keyword: leak}), field) is None
     assert getattr(header(tmp_path, **person, **{keyword: "CHEST"}), field) == "CHEST"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Upper extremity, left side", "UPPER EXTREMITY, LEFT SIDE"),  # longer than a Code String may be
+        ("CHEST\x07", "CHEST"),
+        (["ABDOMEN", "CHEST"], "ABDOMEN CHEST"),
+        (["CHEST", "ABDOMEN"], "CHEST ABDOMEN"),
+        ([" ", "CHEST"], "CHEST"),
+        ("", None),
+    ],
+)
+def test_every_value_of_the_body_part_is_read_whole(tmp_path: Path, written: str | list[str], read: str | None) -> None:
+    assert header(tmp_path, BodyPartExamined=written).body_part == read
