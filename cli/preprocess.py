@@ -13,7 +13,7 @@ from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
     from fastrace.preprocess.dry_run import DryRun
-    from fastrace.preprocess.run import Summary
+    from fastrace.preprocess.summary import Summary
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 

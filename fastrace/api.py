@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastrace.console.progress import Progress, TerminalProgress
     from fastrace.dataset import Dataset
     from fastrace.degrade.grammar import Degradation
-    from fastrace.preprocess.run import Summary
+    from fastrace.preprocess.summary import Summary
     from fastrace.train.run import Outcome
 
 __all__ = [
@@ -48,7 +48,7 @@ _VALUES = {
     "Degradation": "fastrace.degrade.grammar",
     "Outcome": "fastrace.train.run",
     "Progress": "fastrace.console.progress",
-    "Summary": "fastrace.preprocess.run",
+    "Summary": "fastrace.preprocess.summary",
     "TerminalProgress": "fastrace.console.progress",
 }
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from fastrace.dicom import Frame, Frames, Header, open_frames
-from fastrace.dicom.values import attribute
+from fastrace.dicom import Frame, Frames, open_frames
 from fastrace.errors import RejectedInput
-from fastrace.preprocess.body_part import check
+from fastrace.preprocess.belongs import check_header
+from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, place
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
@@ -23,7 +23,7 @@ def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
         frames = _open(settings, task)
-        _select(settings, frames.header)
+        check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
@@ -33,7 +33,7 @@ def work(settings: Settings, task: Task) -> list[Result]:
         try:
             with _machine_errors():
                 frame = frames.frame(number)
-            result.facts = _facts(frame)
+            result.facts = facts_of(frame)
             result.notes = frame.notes
             if not task.inspect:
                 result.pixels = _resize(settings.recipe, frame, result.facts)
@@ -69,57 +69,6 @@ def _machine_errors() -> Iterator[None]:
         raise RejectedInput(
             "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
         ) from error
-
-
-def _select(settings: Settings, header: Header) -> None:
-    """Keep what belongs to the preset; an image without the attribute is kept."""
-    preset = settings.preset
-    if preset.modalities and header.modality and header.modality not in preset.modalities:
-        raise RejectedInput(
-            "other_modality",
-            f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modalities)}",
-        )
-    check(header.body_part, attribute("BodyPartExamined"), preset.name, settings.recipe.body_parts)
-    if preset.views and header.view and header.view not in preset.views:
-        raise RejectedInput(
-            "other_view",
-            f"View Position (0018,5101) is {header.view!r}; --modality {preset.name} keeps {', '.join(preset.views)}",
-        )
-    left_out = sorted(set(header.image_type) & set(preset.exclude_image_types))
-    if left_out:
-        raise RejectedInput(
-            "excluded_by_preset",
-            f"Image Type (0008,0008) contains {left_out[0]!r}; --modality {preset.name} leaves it out",
-        )
-
-
-def _facts(frame: Frame) -> dict[str, Any]:
-    header = frame.header
-    return {
-        "patient_id": header.patient_id,
-        "study_uid": header.study_uid,
-        "accession": header.accession,
-        "image_uid": header.image_uid,
-        "modality": header.modality,
-        "view": header.view,
-        "laterality": header.laterality,
-        "age_years": header.age_years,
-        "sex": header.sex,
-        "manufacturer": header.manufacturer,
-        "model": header.model,
-        "photometric": header.photometric,
-        "bits_stored": header.bits_stored,
-        "kvp": header.kvp,
-        "exposure_mas": header.exposure_mas,
-        "body_part": header.body_part,
-        "transfer_syntax": header.transfer_syntax,
-        "burned_in": header.burned_in,
-        "voi_source": frame.display.voi_source,
-        "source_rows": int(frame.pixels.shape[0]),
-        "source_columns": int(frame.pixels.shape[1]),
-        "spacing_mm": None if header.spacing_mm is None else float(sum(header.spacing_mm) / 2),
-        "spacing_source": header.spacing_source,
-    }
 
 
 def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:

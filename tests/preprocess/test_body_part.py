@@ -20,7 +20,8 @@ from fastrace.phantom import PhantomSpec, make
 from fastrace.preprocess.body_part import belongs, names_a_part
 from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Job, Recipe
-from fastrace.preprocess.run import Summary, preprocess
+from fastrace.preprocess.run import preprocess
+from fastrace.preprocess.summary import Summary
 
 WriteDicom = Callable[..., Path]
 

@@ -1,0 +1,40 @@
+"""What is known of an image besides its pixels, as plain values that a worker process hands back.
+
+They hold identifiers: the parent replaces those by keyed hashes, and nothing of this is written before that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrace.dicom import Frame
+
+
+def facts_of(frame: Frame) -> dict[str, Any]:
+    """Column of the index, or name of an identifier -> value."""
+    header = frame.header
+    return {
+        "patient_id": header.patient_id,
+        "study_uid": header.study_uid,
+        "accession": header.accession,
+        "image_uid": header.image_uid,
+        "modality": header.modality,
+        "view": header.view,
+        "laterality": header.laterality,
+        "age_years": header.age_years,
+        "sex": header.sex,
+        "manufacturer": header.manufacturer,
+        "model": header.model,
+        "photometric": header.photometric,
+        "bits_stored": header.bits_stored,
+        "kvp": header.kvp,
+        "exposure_mas": header.exposure_mas,
+        "body_part": header.body_part,
+        "transfer_syntax": header.transfer_syntax,
+        "burned_in": header.burned_in,
+        "voi_source": frame.display.voi_source,
+        "source_rows": int(frame.pixels.shape[0]),
+        "source_columns": int(frame.pixels.shape[1]),
+        "spacing_mm": None if header.spacing_mm is None else float(sum(header.spacing_mm) / 2),
+        "spacing_source": header.spacing_source,
+    }

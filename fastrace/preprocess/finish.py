@@ -1,0 +1,130 @@
+"""The end of a run: parts become the index, the datasheet, and what the custodian alone sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fastrace.cohort.labels import Labels
+from fastrace.dataset import INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
+from fastrace.dicom.values import attribute
+from fastrace.errors import DatasetError
+from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.datasheet import datasheet
+from fastrace.preprocess.recipe import Job
+from fastrace.preprocess.sheet import contact_sheet
+from fastrace.preprocess.store import finished_parts, forget_parts
+from fastrace.preprocess.summary import Summary
+
+
+def finish(
+    job: Job, private: Path, salt: bytes, labels: Labels | None, unused: list[str], files: int, resumed: int
+) -> Summary:
+    """Merge the parts into the index and the sources table; dataset.json last.
+
+    Parameters
+    ----------
+    job : Job
+    private : Path
+        The private folder.
+    salt : bytes
+    labels : Labels or None
+    unused : list of str
+        Keys of the label table to which no image belonged.
+    files : int
+        Input files.
+    resumed : int
+        Images of an earlier run.
+
+    Raises
+    ------
+    DatasetError
+        None of the inputs could be used.
+    """
+    parts = list(finished_parts(private, job.out))
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    shards = [part.shard for part in parts if part.shard is not None]
+    rejected = rows[rows["outcome"] == "rejected"]
+    _write_private(private, rows, labels, unused)
+    if len(rejected) == len(rows):
+        forget_parts(private)  # so that the same folder can be tried with other options
+        reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(rejected["reason"]).most_common())
+        example = rejected.iloc[0]
+        raise DatasetError(
+            f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}; "
+            f"all of them: {private / 'sources.parquet'}"
+        )
+    columns = {} if labels is None else dict(labels.columns)
+    index = _index(rows[rows["outcome"] == "indexed"], columns)
+    counts: dict[str, Any] = {
+        "files": files,
+        "inputs": len(rows),
+        "indexed": len(index),
+        "patients": int(index["patient_key"].nunique()),
+        "rejected": dict(sorted(Counter(rejected["reason"]).items())),
+    }
+    write_dataset(
+        job.out,
+        index,
+        shards,
+        recipe=job.recipe.as_json(),
+        labels={name: {"kind": kind} for name, kind in columns.items()},
+        counts=counts,
+        salt=salt,
+    )
+    dataset = Dataset.open(job.out)
+    write_atomic(job.out / "README.md", datasheet(dataset).encode())
+    contact_sheet(dataset, private / "contact_sheet.png")
+    examples = rejected.drop_duplicates("reason").set_index("reason")
+    return Summary(
+        data=job.out,
+        private=private,
+        files=files,
+        indexed=len(index),
+        rejected=counts["rejected"],
+        patients=counts["patients"],
+        resumed_images=resumed,
+        rows_without_images=len(unused),
+        examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
+        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, index)],
+    )
+
+
+def _index(kept: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    index = kept[list(INDEX_COLUMNS)].copy()
+    for name, kind in columns.items():
+        index[name] = kept[f"label:{name}"].astype(float if kind == "numeric" else object)
+    for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
+        index[name] = index[name].astype(float)
+    for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
+        index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
+    return index
+
+
+def _without_body_part(job: Job, index: pd.DataFrame) -> list[str]:
+    """How many images were kept though they name no body part."""
+    found = index["body_part"].fillna("").value_counts()
+    unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
+    if not job.recipe.body_parts or not unnamed:
+        return []
+    return [
+        f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: kept, "
+        f"since --modality is {job.preset.name}"
+    ]
+
+
+def _write_private(private: Path, rows: pd.DataFrame, labels: Labels | None, unused: Iterable[str]) -> None:
+    shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]
+    write_parquet(shown, private / "sources.parquet")
+    if labels is not None:
+        table = pd.DataFrame({labels.key: unused}, dtype=object)
+        write_atomic(
+            private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
+        )
+    for file in private.iterdir():
+        if file.is_file():
+            file.chmod(0o600)

@@ -1,0 +1,27 @@
+"""What a run of `preprocess` ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Summary:
+    """What `preprocess` did; every input file or frame is in exactly one of the counts."""
+
+    data: Path
+    private: Path
+    files: int
+    indexed: int
+    rejected: dict[str, int]
+    patients: int
+    resumed_images: int
+    rows_without_images: int
+    examples: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> int:
+        """Files and frames, indexed and rejected."""
+        return self.indexed + sum(self.rejected.values())
