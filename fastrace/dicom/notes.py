@@ -1,0 +1,32 @@
+"""What was odd in an image that was read all the same, and how it was taken.
+
+A note is counted by its kind in the summary and in the datasheet, and its kind is a column of the index: what is odd differs
+between scanners, so it can stand for the scanner in an audit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+KINDS: dict[str, str] = {
+    "bits_above": "bits outside Bits Stored are set and no overlay is declared there: masked",
+    "assumed": "an attribute was missing or empty, and its usual value was taken",
+    "signed": "the compressed samples are signed where the header says unsigned: read as signed",
+    "fallback": "decoded by another decoder than the usual one",
+    "padding_outside": "Pixel Padding Value lies outside the stored range: no pixel is padding",
+}
+
+
+class Note(NamedTuple):
+    """One thing that was odd in one image.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `KINDS`.
+    text : str
+        One line: attribute with tag, value, how it was taken. It holds no identifying value.
+    """
+
+    kind: str
+    text: str
