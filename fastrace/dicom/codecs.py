@@ -10,7 +10,9 @@ JPEG, lossless  jpeg8 (turbo 3)  65      ljpeg 114 and jpegsof3 125, and both se
 JPEG 8, 12 bit  jpeg8            -       reads .51 with 12 bit, which pydicom's plugins refuse
 JPEG-LS         jpegls (CharLS)  108     does not return from streams without end marker: checked before the call
 JPEG 2000       jpeg2k           640     OpenJPEG, as everywhere
-HTJ2K           htj2k (OpenJPH)  40      OpenJPEG needs 113; accepts cut streams: the end marker is checked
+HTJ2K lossless  htj2k (OpenJPH)  40      OpenJPEG needs 113; accepts cut streams: the end marker is checked
+HTJ2K           jpeg2k           157     OpenJPH (imagecodecs 2026.3) lets lossy samples that overshoot their range
+                                         wrap around: black for white in 4 % of the pixels of a test image
 RLE             dicomrle         0.8     for 512 x 512, where pydicom's Python needs 13
 =============== ================ ======= =======================================================================
 
@@ -39,7 +41,8 @@ _HTJ2K_LOCK = threading.Lock()  # the hook below belongs to the whole process
 JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
-HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+HTJ2K_LOSSLESS = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL)
+HTJ2K = (*HTJ2K_LOSSLESS, uid.HTJ2K)
 RLE = (uid.RLELossless,)
 
 
@@ -47,7 +50,7 @@ def _decode_jpeg2k(stream: bytes) -> np.ndarray:
     return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1))
 
 
-def _decode_htj2k(stream: bytes) -> np.ndarray:
+def _decode_openjph(stream: bytes) -> np.ndarray:
     """Decode by OpenJPH, whose errors imagecodecs (2026.3) can only print: the samples would be whatever memory held."""
     failures: list[str] = []
     with _HTJ2K_LOCK:
@@ -62,11 +65,19 @@ def _decode_htj2k(stream: bytes) -> np.ndarray:
     return samples
 
 
+def _decode_htj2k(stream: bytes) -> np.ndarray:
+    """Decode a stream that its transfer syntax calls lossless; OpenJPH must not have one that is not."""
+    found = read_codestream(stream)
+    lossless = found is not None and found.reversible
+    return _decode_openjph(stream) if lossless else _decode_jpeg2k(stream)
+
+
 _FUNCTIONS: dict[str, tuple[str, Callable[[bytes], np.ndarray]]] = {
     **dict.fromkeys(JPEG, ("JPEG8", imagecodecs.jpeg8_decode)),
     **dict.fromkeys(JPEG_LS, ("JPEGLS", imagecodecs.jpegls_decode)),
     **dict.fromkeys(JPEG_2000, ("JPEG2K", _decode_jpeg2k)),
-    **dict.fromkeys(HTJ2K, ("HTJ2K", _decode_htj2k)),
+    **dict.fromkeys(HTJ2K_LOSSLESS, ("HTJ2K", _decode_htj2k)),
+    **dict.fromkeys((uid.HTJ2K,), ("JPEG2K", _decode_jpeg2k)),
 }
 
 # What pydicom shows where the codec is missing from a build of imagecodecs.

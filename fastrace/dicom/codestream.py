@@ -2,7 +2,7 @@
 
 A hostile or damaged codestream can claim 65535 x 65535 samples inside a file whose header states 512 x 512; decoders
 allocate that much. So size, precision and sign come from here first: SOF of JPEG and JPEG-LS (ITU-T T.81 B.2.2, T.87 C.2.2),
-SIZ of JPEG 2000 and HTJ2K (T.800 A.5.1). Nothing is decoded here.
+SIZ and COD of JPEG 2000 and HTJ2K (T.800 A.5.1, A.6.1). Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _SOS, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+_COD, _MAIN_HEADER_ENDS = 0x52, frozenset({0x90, 0xD9})  # start of a tile-part, end of the codestream
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Codestream:
         True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS do not hold it.
     complete : bool
         Whether the end-of-image marker is there. libjpeg fills what is missing with grey and CharLS may not return.
+    levels : int
+        Of the wavelet decomposition, JPEG 2000 and HTJ2K: the image is also there at 1/2, 1/4 ... 1/2**levels; else 0.
+    reversible : bool
+        JPEG 2000 and HTJ2K: the wavelet is the reversible one (5-3); False: the other (9-7), which is never lossless.
     """
 
     rows: int
@@ -38,6 +43,8 @@ class Codestream:
     precision: int
     signed: bool
     complete: bool
+    levels: int = 0
+    reversible: bool = True
 
 
 def read_codestream(stream: bytes) -> Codestream | None:
@@ -50,7 +57,7 @@ def read_codestream(stream: bytes) -> Codestream | None:
         if stream[4:8] == b"jP  ":  # a JP2 file instead of the bare codestream that PS3.5 A.4.4 requires
             start = stream.find(b"\xff\x4f\xff\x51", 0, 65536)
             return _read_siz(stream, start) if start >= 0 else None
-    except struct.error:  # ended inside a header
+    except (struct.error, IndexError):  # ended inside a header
         return None
     return None
 
@@ -82,6 +89,7 @@ def _read_siz(stream: bytes, start: int) -> Codestream | None:
     if 0 in (tile_width, tile_height, step_x, step_y):  # OpenJPH divides by them
         return None
     complete = stream.rfind(_END_OF_IMAGE) > start  # the same two bytes end a JPEG 2000 codestream
+    levels, reversible = _read_cod(stream, start + 4 + struct.unpack_from(">H", stream, start + 4)[0])
     return Codestream(
         rows=bottom - top,
         columns=right - left,
@@ -89,4 +97,16 @@ def _read_siz(stream: bytes, start: int) -> Codestream | None:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
         complete=complete,
+        levels=levels,
+        reversible=reversible,
     )
+
+
+def _read_cod(stream: bytes, position: int) -> tuple[int, bool]:
+    """Decomposition levels and kind of the wavelet, from the first COD segment of the main header (T.800 A.6.1)."""
+    while stream[position : position + 1] == b"\xff" and stream[position + 1] not in _MAIN_HEADER_ENDS:
+        if stream[position + 1] == _COD:
+            levels, wavelet = stream[position + 9], stream[position + 13]
+            return levels, wavelet == 1
+        position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    raise struct.error  # PS3.5 A.4.4 has it: without it nothing can be decoded

@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
 from fastrace.dicom import codecs, open_frames
+from fastrace.dicom.codestream import read_codestream
 from fastrace.errors import RejectedInput
 
 LOSSLESS = [
@@ -319,3 +320,25 @@ def test_pydicoms_plugins_that_fail_are_named() -> None:
         )
     with pytest.raises(ValueError, match="no decoder"):
         codecs.decode_with_pydicom("1.2.3", b"", {})
+
+
+@pytest.mark.parametrize("syntax", [uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K], ids=lambda s: s.keyword)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_lossy_htj2k_does_not_wrap_around_where_it_overshoots(tmp_path: Path, syntax: uid.UID, bits: int) -> None:
+    """OpenJPH does in imagecodecs 2026.3: white lines beside black ones came out black."""
+    values = smooth(96, 96, bits)
+    values[:, ::7], values[::5] = 0, (1 << bits) - 1
+    stream = bytes(imagecodecs.htj2k_encode(values.astype(f"u{bits // 8}"), reversible=False, level=0.01))
+    path = write(tmp_path / "image", values, bits=bits, TransferSyntaxUID=syntax, codestreams=[stream])
+    # The quantiser's step is a hundredth of the range; a wrap is all of it.
+    assert np.abs(values_of(path) - values).max() < (1 << bits) // 16
+
+
+def test_levels_and_wavelet_are_read_from_the_main_header() -> None:
+    values = smooth(64, 64).astype(np.uint16)
+    for reversible in (True, False):
+        for levels in (1, 5):
+            stream = bytes(imagecodecs.htj2k_encode(values, reversible=reversible, level=0.001, resolutions=levels))
+            found = read_codestream(stream)
+            assert found is not None
+            assert (found.reversible, found.levels) == (reversible, levels)
