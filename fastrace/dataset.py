@@ -43,6 +43,7 @@ INDEX_COLUMNS = (
     "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas", "body_part",
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
+    "notes",
 )  # fmt: skip
 
 

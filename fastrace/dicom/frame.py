@@ -31,6 +31,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from fastrace.dicom import raster
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header
+from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import (
     Layout,
     compressed_frame,
@@ -69,7 +70,7 @@ class Frame:
         The allow-listed header fields.
     index : int
         0-based place in the file.
-    notes : tuple of str
+    notes : tuple of Note
         What was odd and how it was taken.
     """
 
@@ -77,7 +78,7 @@ class Frame:
     display: Display
     header: Header
     index: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def transfer(self) -> Transfer:
@@ -265,7 +266,7 @@ def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> F
     return Frames(header, read)
 
 
-def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[str]) -> Frame:
+def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[Note]) -> Frame:
     if is_constant(pixels):
         raise RejectedInput("constant", f"all pixels of frame {index + 1} are {int(pixels[0, 0])}")
     if display.voi is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Each kind, and what it means to whoever holds the images; docs/notes.md is this table.
 KINDS: dict[str, str] = {
     "bits_above": "bits outside Bits Stored are set and no overlay is declared there: masked",
     "assumed": "an attribute was missing or empty, and its usual value was taken",

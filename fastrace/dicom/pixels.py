@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom import codecs
 from fastrace.dicom.codestream import Codestream
+from fastrace.dicom.notes import Note
 from fastrace.dicom.source import Bytes, PixelElement, frame_ranges
 from fastrace.dicom.values import attribute, integer, text, value
 from fastrace.dicom.words import Words
@@ -45,7 +46,7 @@ class Layout:
         Transfer Syntax UID.
     big_endian : bool
         Byte order of native words.
-    notes : tuple of str
+    notes : tuple of Note
         What was missing and assumed.
     """
 
@@ -56,7 +57,7 @@ class Layout:
     words: Words
     syntax: str
     big_endian: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
@@ -67,7 +68,7 @@ def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
     RejectedInput
         ``bad_header`` (missing, malformed, contradictory), ``color``, ``too_large``, ``unsupported_bits``.
     """
-    notes = []
+    notes: list[Note] = []
     photometric = text(ds, "PhotometricInterpretation")
     samples = integer_or_reject(ds, "SamplesPerPixel", default=1)
     if photometric is None:
@@ -79,7 +80,7 @@ def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
             "MONOCHROME1 or MONOCHROME2 with 1; convert it, or leave it out",
         )
     if value(ds, "SamplesPerPixel") is None:
-        notes.append(f"{attribute('SamplesPerPixel')} is missing, taken as 1")
+        notes.append(Note("assumed", f"{attribute('SamplesPerPixel')} is missing, taken as 1"))
     rows, columns = _size(ds, "Rows"), _size(ds, "Columns")
     if rows * columns > max_pixels:
         raise RejectedInput(
@@ -90,7 +91,7 @@ def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
     frames = integer_or_reject(ds, "NumberOfFrames", default=1)
     if frames < 1:
         frames = 1
-        notes.append(f"{attribute('NumberOfFrames')} is below 1, taken as 1")
+        notes.append(Note("assumed", f"{attribute('NumberOfFrames')} is below 1, taken as 1"))
     words, allocated = _read_words(ds)
     big_endian = not ds.original_encoding[1]
     return Layout(rows, columns, frames, allocated, words, syntax, big_endian, tuple(notes))
@@ -145,12 +146,12 @@ def native_frame(source: Bytes, element: PixelElement, layout: Layout, index: in
 
 def compressed_frame(
     ds: Dataset, source: Bytes, fragments: list[tuple[int, int]], layout: Layout
-) -> tuple[np.ndarray, Words, list[str]]:
+) -> tuple[np.ndarray, Words, list[Note]]:
     """Decode one compressed frame.
 
     Returns
     -------
-    (numpy.ndarray, Words, list of str)
+    (numpy.ndarray, Words, list of Note)
         Words [rows, columns], which of their bits are the value (a codestream may state them better than the header), notes.
 
     Raises
@@ -160,14 +161,14 @@ def compressed_frame(
     """
     parts = [source.read(*fragment) for fragment in fragments]
     stream = parts[0] if len(parts) == 1 else b"".join(parts)
-    notes: list[str] = []
+    notes: list[Note] = []
     try:
         found = codecs.check_codestream(layout.syntax, stream, layout.rows, layout.columns)
         if codecs.is_available(layout.syntax):
             samples = codecs.decode_samples(layout.syntax, stream, layout.rows, layout.columns, layout.allocated // 8)
         else:
             samples, plugin = codecs.decode_with_pydicom(layout.syntax, stream, _description(ds, layout))
-            notes.append(f"decoded by pydicom's {plugin} plugin: this imagecodecs lacks the codec")
+            notes.append(Note("fallback", f"decoded by pydicom's {plugin} plugin: this imagecodecs lacks the codec"))
     except EOFError as error:
         raise RejectedInput("truncated", f"{attribute('PixelData')}: {error}: fetch the file again") from error
     except ValueError as error:
@@ -214,7 +215,7 @@ def _read_words(ds: Dataset) -> tuple[Words, int]:
     return Words(stored, high + 1 - stored, representation == 1), allocated
 
 
-def _reconciled(words: Words, found: Codestream, syntax: str, notes: list[str]) -> Words:
+def _reconciled(words: Words, found: Codestream, syntax: str, notes: list[Note]) -> Words:
     """Settle sign and position of the value between header and codestream."""
     scaled = syntax in (*codecs.JPEG_2000, *codecs.HTJ2K, *codecs.JPEG_LS)
     if words.shift and found.precision == words.bits:
@@ -223,7 +224,8 @@ def _reconciled(words: Words, found: Codestream, syntax: str, notes: list[str]) 
         return words
     if found.signed and not words.signed:
         # Samples below zero were given to the encoder: the header is the one that is wrong (pydicom #1149).
-        notes.append(f"{attribute('PixelRepresentation')} is 0, the codestream holds signed samples: read as signed")
+        held = "the codestream holds signed samples: read as signed"
+        notes.append(Note("signed", f"{attribute('PixelRepresentation')} is 0, {held}"))
         return replace(words, signed=True)
     if words.signed and not found.signed and found.precision < words.bits + words.shift:
         # Two's complement written as unsigned samples: its sign is the top bit of the codestream's precision.

@@ -15,6 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.display import Display, Lut, Rescale, Window, between
+from fastrace.dicom.notes import Note
 from fastrace.dicom.values import attribute, items, number, numbers, text, value
 from fastrace.dicom.voi import VOI_FUNCTIONS, VoiFunction, VoiOption, is_width_valid, narrowest_width
 from fastrace.dicom.words import Words
@@ -46,7 +47,7 @@ def macro(ds: Dataset, frame: int, sequence: str) -> Dataset:
     return next((found[0] for group in groups if (found := items(group, sequence))), ds)
 
 
-def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> tuple[Display, tuple[str, ...]]:
+def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> tuple[Display, tuple[Note, ...]]:
     """Find modality transform, VOI, inversion and padding of a frame.
 
     Parameters
@@ -62,7 +63,7 @@ def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> 
 
     Returns
     -------
-    (Display, tuple of str)
+    (Display, tuple of Note)
         Its ``voi`` is None where the robust range is to be measured; and notes on what was odd.
 
     Raises
@@ -70,7 +71,7 @@ def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> 
     RejectedInput
         ``bad_header`` (rescale, LUTs) or ``bad_window``.
     """
-    notes: list[str] = []
+    notes: list[Note] = []
     modality = _modality(macro(ds, frame, "PixelValueTransformationSequence"), ds, words, notes)
     display = Display(
         words,
@@ -88,7 +89,7 @@ def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> 
     return Display(words, modality, voi, source, display.inverted, display.padding), tuple(notes)
 
 
-def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[str]) -> Rescale | Lut:
+def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> Rescale | Lut:
     slope = _finite(scope, "RescaleSlope", "bad_header")
     intercept = _finite(scope, "RescaleIntercept", "bad_header")
     table = _first_lut(ds, "ModalityLUTSequence", words.signed, notes)
@@ -106,11 +107,11 @@ def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[str]) -> Re
         raise RejectedInput("bad_header", f"{attribute('RescaleSlope')} is 0, expected any other number")
     if (slope is None) != (intercept is None):
         absent = "RescaleSlope" if slope is None else "RescaleIntercept"
-        notes.append(f"{attribute(absent)} is missing, taken as {1 if slope is None else 0}")
+        notes.append(Note("assumed", f"{attribute(absent)} is missing, taken as {1 if slope is None else 0}"))
     return Rescale(1.0 if slope is None else slope, intercept or 0.0)
 
 
-def _voi(scope: Dataset, display: Display, choice: VoiChoice, notes: list[str]) -> tuple[Window | Lut | None, str]:
+def _voi(scope: Dataset, display: Display, choice: VoiChoice, notes: list[Note]) -> tuple[Window | Lut | None, str]:
     option = choice.option
     signed = display.output_range[0] < 0
     if option is not None:
@@ -178,13 +179,13 @@ def _numbered_lut(scope: Dataset, position: int, signed: bool) -> Lut:
     return table
 
 
-def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[str]) -> Lut | None:
+def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[Note]) -> Lut | None:
     listed = items(scope, sequence)
     if not listed:
         return None
     table = _lut(listed[0], sequence, signed)
     if table is None:
-        notes.append(f"{attribute(sequence)} has an empty item: ignored")
+        notes.append(Note("assumed", f"{attribute(sequence)} has an empty item: ignored"))
     return table
 
 
@@ -236,7 +237,7 @@ def _entries(item: Dataset, data: object, count: int) -> np.ndarray:
     raise ValueError(f"{count} entries declared, {len(words)} present")
 
 
-def _padding(ds: Dataset, words: Words, notes: list[str]) -> tuple[int, int] | None:
+def _padding(ds: Dataset, words: Words, notes: list[Note]) -> tuple[int, int] | None:
     try:
         first = number(ds, "PixelPaddingValue")
         last = number(ds, "PixelPaddingRangeLimit")
@@ -249,7 +250,8 @@ def _padding(ds: Dataset, words: Words, notes: list[str]) -> tuple[int, int] | N
     ends = [_in_representation(int(v), words) for v in (first, first if last is None else last)]
     low, high = words.values().min(), words.values().max()
     if max(ends) < low or min(ends) > high:
-        notes.append(f"{attribute('PixelPaddingValue')} = {first:g} is outside the stored range: no pixel is padding")
+        outside = "is outside the stored range: no pixel is padding"
+        notes.append(Note("padding_outside", f"{attribute('PixelPaddingValue')} = {first:g} {outside}"))
         return None
     return min(ends), max(ends)
 

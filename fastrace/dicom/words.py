@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
+from fastrace.dicom.notes import Note
 from fastrace.dicom.values import attribute, value
 
 _ROWS_AT_ONCE = 64
@@ -53,7 +54,7 @@ def histogram(pixels: np.ndarray, words: Words) -> np.ndarray:
     return counts
 
 
-def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> str | None:
+def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> Note | None:
     """Report bits outside the value that are set and neither an overlay nor the extension of the sign.
 
     They are not part of the value (PS3.5 8.1.1) and the window masks them; but they may mean that Bits Stored is wrong.
@@ -66,9 +67,10 @@ def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> str | Non
     used = int(np.bitwise_or.reduce(pixels, axis=None)) & outside if outside else 0
     if not used or (words.signed and _only_extends_sign(pixels, words, outside)):
         return None
-    return (
+    return Note(
+        "bits_above",
         f"bits {used:#x} outside {attribute('BitsStored')} = {words.bits} are set and no overlay is declared there: "
-        "masked"
+        "masked",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastrace.dataset import Dataset
+from fastrace.dicom.notes import KINDS
 from fastrace.errors import REASONS
 
 _TEXT = """# A fastrace dataset
@@ -26,6 +27,12 @@ Patients, studies and images are named by keyed hashes; the key stays with the c
 |---|---|---|
 {reasons}
 
+Of the images in the dataset, these were odd in their files and were read all the same (column `notes` of the index):
+
+| note | n | meaning |
+|---|---|---|
+{notes}
+
 ## Labels
 
 {labels}
@@ -46,6 +53,7 @@ def datasheet(dataset: Dataset) -> str:
     height, width = dataset.size
     reasons = [f"| {reason} | {count} | {REASONS[reason]} |" for reason, count in rejected.items()]
     labels = [f"- `{name}` ({facts['kind']})" for name, facts in dataset.meta["labels"].items()]
+    notes = [f"| {kind} | {count} | {KINDS[kind]} |" for kind, count in counts["notes"].items()]
     return _TEXT.format(
         indexed=counts["indexed"],
         patients=counts["patients"],
@@ -64,5 +72,6 @@ def datasheet(dataset: Dataset) -> str:
         files=counts["files"],
         left_out=sum(rejected.values()),
         reasons="\n".join(reasons) or "| none | 0 | |",
+        notes="\n".join(notes) or "| none | 0 | |",
         labels="\n".join(labels) or "None were joined; header fields such as `sex` are in the index.",
     )

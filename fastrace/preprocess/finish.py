@@ -15,6 +15,7 @@ from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.datasheet import datasheet
+from fastrace.preprocess.notes import counted, lines
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.store import finished_parts, forget_parts
@@ -66,6 +67,7 @@ def finish(
         "indexed": len(index),
         "patients": int(index["patient_key"].nunique()),
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
+        "notes": counted(index["notes"]),
     }
     write_dataset(
         job.out,
@@ -90,7 +92,7 @@ def finish(
         resumed_images=resumed,
         rows_without_images=len(unused),
         examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, index)],
+        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, index), *lines(counts["notes"])],
     )
 
 
@@ -118,7 +120,8 @@ def _without_body_part(job: Job, index: pd.DataFrame) -> list[str]:
 
 
 def _write_private(private: Path, rows: pd.DataFrame, labels: Labels | None, unused: Iterable[str]) -> None:
-    shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]
+    shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "note_texts"]]
+    shown = shown.rename(columns={"note_texts": "notes"})
     write_parquet(shown, private / "sources.parquet")
     if labels is not None:
         table = pd.DataFrame({labels.key: unused}, dtype=object)

@@ -19,6 +19,7 @@ from fastrace.errors import RejectedInput
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify
+from fastrace.preprocess.notes import joined
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import (
@@ -154,7 +155,7 @@ class _Writer:
             self.indexed += 1
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
-        row["notes"] = "; ".join(result.notes) or None
+        row["notes"], row["note_texts"] = joined(result.notes)
         self.rows.append(row)
         if self.shard.rows >= self.rows_per_shard or len(self.rows) >= _ROWS_PER_PART:
             self._close_part(last=False)
@@ -162,7 +163,7 @@ class _Writer:
 
 def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with all columns present and identifiers already replaced: parts hold no Patient ID."""
-    first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "notes", "label_key")
+    first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key")
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
     columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)

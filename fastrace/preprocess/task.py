@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastrace.dicom.notes import Note
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
 from fastrace.modality import Modality
@@ -46,7 +47,7 @@ class Result:
     message: str | None = None
     facts: dict[str, Any] | None = None
     pixels: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)

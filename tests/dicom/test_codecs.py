@@ -17,6 +17,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from fastrace.dicom import codecs, open_frames
 from fastrace.dicom.codestream import read_codestream
+from fastrace.dicom.notes import Note
 from fastrace.errors import RejectedInput
 
 LOSSLESS = [
@@ -97,7 +98,7 @@ def test_signed_samples_under_an_unsigned_header_are_read_as_signed_and_noted(tm
     stream = encode(uid.JPEG2000Lossless, values, 16, signed=True)
     path = write(tmp_path / "image", values, bits=16, TransferSyntaxUID=uid.JPEG2000Lossless, codestreams=[stream])
     np.testing.assert_array_equal(values_of(path), values)
-    assert "read as signed" in open_frames(path).frame(0).notes[0]
+    assert "read as signed" in open_frames(path).frame(0).notes[0].text
 
 
 def test_a_value_high_in_its_word_is_found_in_the_codestream(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_without_the_codec_pydicoms_plugin_decodes_and_the_note_names_it(
     monkeypatch.setattr(codecs, "is_available", lambda _: False)
     frame = open_frames(path).frame(0)
     np.testing.assert_array_equal(frame.pixels, values)
-    assert frame.notes == ("decoded by pydicom's pydicom plugin: this imagecodecs lacks the codec",)
+    assert frame.notes == (Note("fallback", "decoded by pydicom's pydicom plugin: this imagecodecs lacks the codec"),)
 
 
 def test_without_any_decoder_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from fastrace.dicom import Frame, open_frames
 from fastrace.dicom.display import Lut, Rescale, Window, between
+from fastrace.dicom.notes import Note
 from fastrace.errors import RejectedInput
 
 # pydicom warns of the values that these files are made of.
@@ -162,7 +163,7 @@ def test_rescale_beside_a_modality_lut_is_refused_unless_it_is_the_identity(
 def test_half_a_rescale_is_completed_and_noted(tmp_path: Path) -> None:
     frame = first_frame(tmp_path, RescaleIntercept=-1024)
     assert frame.display.modality == Rescale(1, -1024)
-    assert frame.notes == ("Rescale Slope (0028,1053) is missing, taken as 1",)
+    assert frame.notes == (Note("assumed", "Rescale Slope (0028,1053) is missing, taken as 1"),)
 
 
 @pytest.mark.parametrize(
