@@ -104,6 +104,18 @@ def items(ds: Dataset, keyword: str) -> list[Dataset]:
     return [item for item in found if isinstance(item, Dataset)]
 
 
+def why(error: Exception) -> str:
+    """Return one line about an exception of a library: its type, and its text where a codec or fastrace wrote it.
+
+    Codecs put fixed words and numbers into theirs; pydicom, numpy and the interpreter quote values of the file.
+    """
+    name = type(error).__name__
+    if type(error).__module__.split(".")[0] not in ("imagecodecs", "fastrace"):
+        return name
+    lines = str(error).splitlines() or [""]
+    return f"{name}: {''.join(c for c in lines[0] if ' ' <= c <= '~')[:120]}"
+
+
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     if tag is None:
