@@ -32,7 +32,7 @@ from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
 from fastrace.dicom.bounds import check_structure
 from fastrace.dicom.codestream import Codestream, read_codestream
-from fastrace.dicom.values import why
+from fastrace.dicom.values import Unusable, why
 
 LABEL = "imagecodecs"
 _RLE_LARGEST_RATIO = 64  # two bytes stand for at most 128 (PS3.5 G.3.1)
@@ -43,10 +43,6 @@ JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 RLE = (uid.RLELossless,)
-
-
-class _Undecodable(ValueError):
-    """A stream that a codec gave up without an exception of its own."""
 
 
 def _decode_jpeg2k(stream: bytes) -> np.ndarray:
@@ -64,7 +60,7 @@ def _decode_htj2k(stream: bytes) -> np.ndarray:
         finally:
             sys.unraisablehook = previous
     if failures:
-        raise _Undecodable(failures[0])
+        raise Unusable(failures[0])
     return samples
 
 
@@ -121,7 +117,7 @@ def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_al
             words = bytearray(rows * columns * bytes_allocated)
             filled = imagecodecs.dicomrle_decode(stream, f"<u{bytes_allocated}", out=words)
             if len(filled) != len(words):
-                raise _Undecodable(f"{len(filled)} of {len(words)} bytes")
+                raise Unusable(f"{len(filled)} of {len(words)} bytes")
             samples = np.frombuffer(words, f"<u{bytes_allocated}").reshape(rows, columns)
         else:
             samples = _FUNCTIONS[syntax][1](stream)
