@@ -252,5 +252,5 @@ def _missing(keyword: str, expected: str) -> str:
 
 
 def _named(syntax: uid.UID) -> str:
-    known = syntax in uid.UID_dictionary
+    known = syntax.name != syntax  # else its name is itself
     return f"{attribute('TransferSyntaxUID')} = {syntax.name if known else shown('TransferSyntaxUID', str(syntax))}"

@@ -71,7 +71,7 @@ _WORDS: dict[str, str] = {
     "PresentationIntentType": "FOR PRESENTATION PROCESSING",
 }
 _LISTED = {
-    keyword: frozenset(re.findall(r"[^\W_]+|\S+", f"{words} {_SIDES} {_SILENT}")) for keyword, words in _WORDS.items()
+    keyword: frozenset(re.findall(r"[^\W_]+", f"{words} {_SIDES} {_SILENT}")) for keyword, words in _WORDS.items()
 }
 _DICOM_UID = re.compile(r"1\.2\.840\.10008(\.\d{1,3}){1,6}")  # registered by the standard: the numbers are its own
 
