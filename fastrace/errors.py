@@ -19,7 +19,7 @@ REASONS: dict[str, str] = {
     "unsupported_bits": "a bit depth that is not read",
     "unknown_syntax": "an unknown transfer syntax",
     "decode_failed": "the compressed pixel data is damaged or not decodable",
-    "decoder_crashed": "the decoder ended its process on this file",
+    "decoder_crashed": "reading it ended in a way that was not foreseen: a crash of the decoder, or a mistake of fastrace",
     "bad_window": "the requested or stored window is not a valid one",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",

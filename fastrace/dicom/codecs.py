@@ -32,7 +32,9 @@ import numpy as np
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
+from fastrace.dicom.bounds import check_structure
 from fastrace.dicom.codestream import Codestream, read_codestream
+from fastrace.dicom.values import Unusable, why
 
 LABEL = "imagecodecs"
 _RLE_LARGEST_RATIO = 64  # two bytes stand for at most 128 (PS3.5 G.3.1)
@@ -61,7 +63,7 @@ def _decode_openjph(stream: bytes) -> np.ndarray:
         finally:
             sys.unraisablehook = previous
     if failures:
-        raise ValueError(failures[0])
+        raise Unusable(failures[0])
     return samples
 
 
@@ -126,12 +128,14 @@ def decode_samples(syntax: str, stream: bytes, rows: int, columns: int, bytes_al
             words = bytearray(rows * columns * bytes_allocated)
             filled = imagecodecs.dicomrle_decode(stream, f"<u{bytes_allocated}", out=words)
             if len(filled) != len(words):
-                raise ValueError(f"{len(filled)} of {len(words)} bytes")
+                raise Unusable(f"{len(filled)} of {len(words)} bytes")
             samples = np.frombuffer(words, f"<u{bytes_allocated}").reshape(rows, columns)
         else:
             samples = _FUNCTIONS[syntax][1](stream)
-    except Exception as error:  # each codec has its own error type, and some raise plain RuntimeError or MemoryError
-        raise ValueError(f"{type(error).__name__}: {error}".splitlines()[0][:120]) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # each codec has its own error type, and some raise plain RuntimeError
+        raise ValueError(why(error)) from error
     if samples.shape != (rows, columns) or samples.dtype.kind not in "ui" or samples.dtype.itemsize > 2:
         raise ValueError(f"decodes to {samples.dtype} {samples.shape}, expected integers ({rows}, {columns})")
     return samples
@@ -157,13 +161,14 @@ def check_codestream(syntax: str, stream: bytes, rows: int, columns: int) -> Cod
     found = read_codestream(stream)
     is_jpeg_2000 = stream[:2] != b"\xff\xd8"
     if found is None or is_jpeg_2000 != (syntax in (*JPEG_2000, *HTJ2K)):
-        raise ValueError(f"no frame header of {uid.UID(syntax).name} (it starts with {stream[:4].hex(' ')})")
+        raise ValueError(f"no frame header of {uid.UID(syntax).name}")
     if found.components != 1:
         raise ValueError(f"the codestream has {found.components} components, expected 1")
     if (found.rows, found.columns) != (rows, columns):
         raise ValueError(f"the codestream has {found.rows} x {found.columns} pixels, the header {rows} x {columns}")
     if not found.complete and syntax not in JPEG_2000:  # OpenJPEG refuses cut streams itself
         raise EOFError("the codestream ends too early")
+    check_structure(stream)
     return found
 
 
@@ -218,7 +223,7 @@ def decode_with_pydicom(syntax: str, stream: bytes, description: dict[str, Any])
             )
             return samples, label
         except Exception as error:  # as above: any type, any library
-            reasons.append(f"{label}: {error}".splitlines()[0])
+            reasons.append(f"{label}: {why(error)}")
     raise ValueError("; ".join(reasons) or "install imagecodecs with this codec")
 
 

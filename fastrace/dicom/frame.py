@@ -29,6 +29,7 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from fastrace.dicom import raster
+from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header
 from fastrace.dicom.notes import Note
@@ -204,9 +205,10 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Fr
     # pydicom warns of non-conforming values, quoting them: a name or a date could end in a log.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ds, source, element = read_dataset(path, size, max_pixels)
+        ds, source, element = read_dataset(path, size)
         syntax = _syntax(ds, source, element)
         layout = read_layout(ds, syntax, max_pixels)
+        check_frame_count(layout.frames)
         header = read_header(ds, layout, UID(syntax).name)
         fragments = locate_frames(ds, source, element, layout)
         select_display(ds, 0, layout.words, choice)  # a window that cannot be used is known before anything is decoded
@@ -214,6 +216,9 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Fr
     def read(index: int) -> Frame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if fragments is not None:
+                stream = sum(length for _, length in fragments[index])
+                check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
 
     return Frames(header, read)
@@ -247,6 +252,7 @@ def _read_dicom_frame(
 
 
 def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:
+    check_memory("a raster file of this size", 2 * size, max_pixels)  # read as a whole, and then decoded
     content = Bytes(path, size).read(0, size)
     info = raster.read_info(content, max_pixels)
     display = raster.select_display(info, choice)
@@ -276,7 +282,7 @@ def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, 
 
 def _syntax(ds: FileDataset, source: Bytes, element: PixelElement) -> str:
     """Return the Transfer Syntax UID; where the file has none, the native one in which it was parsed."""
-    if isinstance(source.where, bytes):
+    if source.inflating is not None:
         return str(DeflatedExplicitVRLittleEndian)
     stated = text(ds.file_meta, "TransferSyntaxUID") if hasattr(ds, "file_meta") else None
     if stated:

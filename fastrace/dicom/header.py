@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.select import macro
 from fastrace.dicom.values import items, number, numbers, text, texts, value
+from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
 
@@ -130,7 +131,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     frame : int
         0-based; functional groups of enhanced objects may differ between frames.
     """
-    modality = _term(ds, "Modality")
+    modality = listed("Modality", _term(ds, "Modality"))
     spacing, source = _spacing(ds, modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")

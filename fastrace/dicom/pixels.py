@@ -19,6 +19,7 @@ from fastrace.dicom.codestream import Codestream
 from fastrace.dicom.notes import Note
 from fastrace.dicom.source import Bytes, PixelElement, frame_ranges
 from fastrace.dicom.values import attribute, integer, text, value
+from fastrace.dicom.vocabulary import shown
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
@@ -74,9 +75,10 @@ def read_layout(ds: Dataset, syntax: str, max_pixels: int) -> Layout:
     if photometric is None:
         raise RejectedInput("bad_header", _missing("PhotometricInterpretation", "MONOCHROME1 or MONOCHROME2"))
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        named = shown("PhotometricInterpretation", photometric)
         raise RejectedInput(
             "color",
-            f"{attribute('PhotometricInterpretation')} is {photometric} with {samples} samples per pixel, expected "
+            f"{attribute('PhotometricInterpretation')} is {named} with {samples} samples per pixel, expected "
             "MONOCHROME1 or MONOCHROME2 with 1; convert it, or leave it out",
         )
     if value(ds, "SamplesPerPixel") is None:
@@ -252,4 +254,5 @@ def _missing(keyword: str, expected: str) -> str:
 
 
 def _named(syntax: uid.UID) -> str:
-    return f"{attribute('TransferSyntaxUID')} = {syntax.name or 'empty'}"
+    known = syntax.name != syntax  # else its name is itself
+    return f"{attribute('TransferSyntaxUID')} = {syntax.name if known else shown('TransferSyntaxUID', str(syntax))}"

@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 import imagecodecs
 import numpy as np
 
+from fastrace.dicom.bounds import check_memory, check_structure
 from fastrace.dicom.codestream import read_codestream
 from fastrace.dicom.display import Display, Rescale, Window, between
 from fastrace.dicom.select import VoiChoice
 from fastrace.dicom.tiff import TIFF_MAGIC, Directory, read_directories
+from fastrace.dicom.values import why
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
+# By colour type: grey, colour, palette, grey with alpha, colour with alpha; a transparent value (tRNS) adds one.
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
 _PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -40,6 +44,8 @@ class RasterInfo:
         MONOCHROME2, or MONOCHROME1 for a TIFF in which white is zero.
     directories : tuple of Directory
         TIFF pages.
+    samples : int
+        Channels of the first page, at most.
     """
 
     kind: str
@@ -49,6 +55,7 @@ class RasterInfo:
     words: Words
     photometric: str = "MONOCHROME2"
     directories: tuple[Directory, ...] = ()
+    samples: int = 1
 
 
 def is_raster(head: bytes) -> bool:
@@ -57,7 +64,7 @@ def is_raster(head: bytes) -> bool:
 
 
 def read_info(content: bytes, max_pixels: int) -> RasterInfo:
-    """Read the header of a raster file.
+    """Read the header of a raster file. What decoding it needs is compared with the limit of memory (`fastrace.dicom.bounds`).
 
     Raises
     ------
@@ -107,16 +114,21 @@ def read_page(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> 
     """
     page = info if index == 0 else _tiff_page(info, index)
     _check_size(page, max_pixels)
+    _check_memory(content, page, index, max_pixels)
     try:
         if info.kind == "PNG":
             decoded = imagecodecs.png_decode(content)
         elif info.kind == "JPEG":
             decoded = imagecodecs.jpeg8_decode(content)
         else:
-            decoded = imagecodecs.tiff_decode(content, index=index)
+            directory = info.directories[index]
+            # libtiff fills what is given; left to itself it would ask for what it reads from the tags, and not clear it.
+            out = np.zeros(directory.shape, np.uint8 if directory.as_rgb or directory.bits == 8 else np.uint16)
+            decoded = imagecodecs.tiff_decode(content, index=index, out=out)
+    except MemoryError:
+        raise
     except Exception as error:  # each codec has its own error types
-        message = f"{type(error).__name__}: {error}".splitlines()[0][:120]
-        raise RejectedInput("decode_failed", f"{info.kind} page {index + 1}: {message}") from error
+        raise RejectedInput("decode_failed", f"{info.kind} page {index + 1}: {why(error)}") from error
     pixels = _single_channel(decoded, info.kind)
     if pixels.shape != (page.rows, page.columns):
         raise RejectedInput("decode_failed", f"{info.kind} page {index + 1} decodes to {pixels.shape}")
@@ -150,11 +162,24 @@ def _check_size(info: RasterInfo, max_pixels: int) -> None:
         )
 
 
+def _check_memory(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> None:
+    """The whole file, what its decoder fills, and the grey channel taken out of that."""
+    if info.kind == "TIFF":
+        decoded = info.directories[index].bytes
+    else:
+        decoded = info.rows * info.columns * info.samples * (1 if info.words.bits == 8 else 2)
+    grey = info.rows * info.columns * 2 if info.samples > 1 else 0
+    check_memory(f"{info.kind} of {info.rows} x {info.columns} pixels", len(content) + decoded + grey, max_pixels)
+
+
 def _png_info(content: bytes) -> RasterInfo:
     if len(content) < 33 or content[12:16] != b"IHDR":
         raise RejectedInput("truncated", "PNG without its header: fetch the file again")
-    columns, rows, depth = struct.unpack_from(">IIB", content, 16)
-    return RasterInfo("PNG", rows, columns, 1, Words(max(8, depth)))  # 1, 2 and 4 bits are expanded to 8
+    columns, rows, depth, color = struct.unpack_from(">IIBB", content, 16)
+    samples = _PNG_SAMPLES.get(color, 4) + (b"tRNS" in content[: content.find(b"IDAT")])
+    return RasterInfo(
+        "PNG", rows, columns, 1, Words(max(8, depth)), samples=samples
+    )  # 1, 2 and 4 bits are expanded to 8
 
 
 def _jpeg_info(content: bytes) -> RasterInfo:
@@ -163,7 +188,13 @@ def _jpeg_info(content: bytes) -> RasterInfo:
         raise RejectedInput("bad_header", "JPEG without a frame header: is the file damaged?")
     if not found.complete:
         raise RejectedInput("truncated", "JPEG without its end: fetch the file again")
-    return RasterInfo("JPEG", found.rows, found.columns, 1, Words(found.precision))
+    if not 1 <= found.components <= 4:
+        raise RejectedInput("bad_header", f"JPEG with {found.components} components, expected 1 to 4")
+    try:
+        check_structure(content)
+    except ValueError as error:
+        raise RejectedInput("bad_header", f"JPEG: {error}") from error
+    return RasterInfo("JPEG", found.rows, found.columns, 1, Words(found.precision), samples=found.components)
 
 
 def _tiff_info(content: bytes) -> RasterInfo:
@@ -189,4 +220,5 @@ def _of_directory(info: RasterInfo, index: int) -> RasterInfo:
     if page.photometric == 3:
         raise RejectedInput("color", "TIFF with a palette, expected grey")
     photometric = "MONOCHROME1" if page.photometric == 0 else "MONOCHROME2"
-    return replace(info, rows=page.rows, columns=page.columns, words=Words(page.bits), photometric=photometric)
+    words, samples = Words(page.bits), 4 if page.as_rgb else page.samples
+    return replace(info, rows=page.rows, columns=page.columns, words=words, photometric=photometric, samples=samples)

@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom.display import Display, Lut, Rescale, Window, between
 from fastrace.dicom.notes import Note
-from fastrace.dicom.values import attribute, items, number, numbers, text, value
+from fastrace.dicom.values import Unusable, attribute, items, number, numbers, text, value, why
+from fastrace.dicom.vocabulary import shown
 from fastrace.dicom.voi import VOI_FUNCTIONS, VoiFunction, VoiOption, is_width_valid, narrowest_width
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
@@ -163,9 +164,10 @@ def _function(scope: Dataset) -> VoiFunction:
     for function in VOI_FUNCTIONS:
         if named == function:
             return function
+    found = shown("VOILUTFunction", named)
     raise RejectedInput(
         "bad_window",
-        f"{attribute('VOILUTFunction')} is {named}, expected one of {', '.join(VOI_FUNCTIONS)}; {_REMEDY}",
+        f"{attribute('VOILUTFunction')} is {found}, expected one of {', '.join(VOI_FUNCTIONS)}; {_REMEDY}",
     )
 
 
@@ -197,14 +199,14 @@ def _lut(item: Dataset, sequence: str, signed: bool) -> Lut | None:
         if not descriptor and data is None:
             return None
         if len(descriptor) != 3 or data is None:
-            raise ValueError(f"{len(descriptor)} of 3 values, LUT Data {'missing' if data is None else 'present'}")
+            raise Unusable(f"{len(descriptor)} of 3 values, LUT Data {'missing' if data is None else 'present'}")
         count = descriptor[0] or 1 << 16  # 65536 does not fit the two bytes (C.11.1.1)
         # The second value has the sign of its input; files write -1024 as 64512 where the VR is unsigned.
         first = descriptor[1] - (1 << 16) if signed and descriptor[1] >= 1 << 15 else descriptor[1]
         entries = _entries(item, data, count)
     except (ValueError, TypeError, OverflowError, struct.error) as error:
         raise RejectedInput(
-            "bad_header", f"{attribute('LUTDescriptor')} in {attribute(sequence)} does not fit: {error}"
+            "bad_header", f"{attribute('LUTDescriptor')} in {attribute(sequence)} does not fit: {why(error)}"
         ) from error
     bits = descriptor[2]
     if not 8 <= bits <= 16 or int(entries.max()) >> bits:
@@ -234,7 +236,7 @@ def _entries(item: Dataset, data: object, count: int) -> np.ndarray:
     packed = words.astype("<u2").view(np.uint8)  # the first entry is the low byte of the first word
     if len(packed) in (count, count + 1):
         return packed[:count].astype(np.uint16)
-    raise ValueError(f"{count} entries declared, {len(words)} present")
+    raise Unusable(f"{count} entries declared, {len(words)} present")
 
 
 def _padding(ds: Dataset, words: Words, notes: list[Note]) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """Reading header values that may be anything: missing, empty, of another VR, not numbers, not finite.
 
 pydicom converts a value when it is read and raises where the text does not fit its VR; hospital archives hold such
-files. The functions here return a plain Python value or raise `ValueError` with a reason, never anything else.
+files. The functions here return a plain Python value or raise `Unusable` with a reason, never anything else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from typing import Any
 from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 
+_LARGEST_INTEGER = 1 << 53  # of which a float holds every one
 _LONGEST_TEXT = 64  # characters: the limit of an LO, so that a damaged length cannot carry a page of text onwards
+
+
+class Unusable(ValueError):
+    """A value or a stream that cannot be used; its own text quotes no text of the file, so it may be shown."""
 
 
 def attribute(keyword: str) -> str:
@@ -45,8 +50,8 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
 
     Raises
     ------
-    ValueError
-        If a value is not a finite number; the message is the text of the value.
+    Unusable
+        If a value is not a finite number; the message says what it is instead, and quotes no text.
     """
     found = value(ds, keyword)
     if found is None:
@@ -61,18 +66,18 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
 
 
 def number(ds: Dataset, keyword: str) -> float | None:
-    """Return the first value as a finite float, None where absent; raises `ValueError` as `numbers` does."""
+    """Return the first value as a finite float, None where absent; raises `Unusable` as `numbers` does."""
     found = numbers(ds, keyword)
     return found[0] if found else None
 
 
 def integer(ds: Dataset, keyword: str) -> int | None:
-    """Return the first value as an int, None where absent; raises `ValueError` if it is no whole number."""
+    """Return the first value as an int, None where absent; raises `Unusable` if it is no whole number."""
     found = number(ds, keyword)
     if found is None:
         return None
-    if found != int(found):
-        raise ValueError(f"{found:g}")
+    if found != int(found) or abs(found) > _LARGEST_INTEGER:
+        raise Unusable(f"{found:g}")
     return int(found)
 
 
@@ -104,6 +109,20 @@ def items(ds: Dataset, keyword: str) -> list[Dataset]:
     return [item for item in found if isinstance(item, Dataset)]
 
 
+def why(error: Exception) -> str:
+    """Return one line about an exception: the text of ours, the type of a library's, and the text too where a codec wrote it.
+
+    Codecs put fixed words and numbers into theirs; pydicom, numpy and the interpreter quote values of the file.
+    """
+    if isinstance(error, Unusable):
+        return str(error)
+    name = type(error).__name__
+    if type(error).__module__.split(".")[0] != "imagecodecs":
+        return name
+    lines = str(error).splitlines() or [""]
+    return f"{name}: {''.join(c for c in lines[0] if ' ' <= c <= '~')[:120]}"
+
+
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     if tag is None:
@@ -115,9 +134,9 @@ def _number(part: Any) -> float:
     try:
         found = float(part.strip(" \0") if isinstance(part, str) else part)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(_shown(part)) from None
+        raise Unusable("no number") from None
     if not math.isfinite(found):
-        raise ValueError(_shown(part))
+        raise Unusable(f"{found:g}")
     return found
 
 
@@ -128,7 +147,3 @@ def _from_bytes(raw: bytes, keyword: str) -> Any:
     if vr[:2] in ("US", "SS") and len(raw) == 2:
         return struct.unpack("<h" if vr == "SS" else "<H", raw)
     return raw.decode("ascii", "replace")
-
-
-def _shown(part: Any) -> str:
-    return repr(str(part)[:24])

@@ -36,12 +36,15 @@ class Work(Generic[Task, Answer]):
     lost : callable, optional
         Task -> its answer if it failed twice: it raised, or its process ended (a crash in a library, no memory). Without it
         an exception is raised to the caller.
+    quiet : bool
+        Whether a worker process prints nothing once it has started, because its libraries could quote what must not be seen.
     """
 
     function: Callable[[Task], Answer]
     initializer: Callable[[], object] = _nothing
     follow_up: Callable[[Task, Answer], Iterable[Task]] = _nothing
     lost: Callable[[Task], Answer] | None = None
+    quiet: bool = False
 
 
 class Executor(Protocol[_Task, _Answer]):

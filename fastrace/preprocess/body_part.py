@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 
+from fastrace.dicom.vocabulary import QUOTE, is_listed, shown
 from fastrace.errors import RejectedInput, UsageError
 from fastrace.modality import Modality
 
@@ -47,9 +48,14 @@ def check(value: str | None, source: str, modality: str, kept: Collection[str]) 
     if not belongs(value, kept):
         raise RejectedInput(
             "other_body_part",
-            f"{source} is {value!r}; --modality {modality} keeps {', '.join(kept).replace('*', '')}; "
-            f"to keep it too: --body-part {value!r}, or --body-part any for every part",
+            f"{source} is {shown('BodyPartExamined', value, QUOTE)}; --modality {modality} keeps "
+            f"{', '.join(kept).replace('*', '')}; to keep it too: --body-part {_typed(value)}, or --body-part any for every part",
         )
+
+
+def _typed(value: str | None) -> str:
+    listed = value is not None and is_listed("BodyPartExamined", value)
+    return f"{QUOTE}{value}{QUOTE}" if listed else "and its value"
 
 
 def terms(preset: Modality, given: Sequence[str]) -> tuple[str, ...]:

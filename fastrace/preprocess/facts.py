@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastrace.dicom import Frame
+from fastrace.dicom.vocabulary import listed
 
 
 def facts_of(frame: Frame) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "accession": header.accession,
         "image_uid": header.image_uid,
         "modality": header.modality,
-        "view": header.view,
+        "view": listed("ViewPosition", header.view),
         "laterality": header.laterality,
         "age_years": header.age_years,
         "sex": header.sex,
@@ -29,7 +30,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "bits_stored": header.bits_stored,
         "kvp": header.kvp,
         "exposure_mas": header.exposure_mas,
-        "body_part": header.body_part,
+        "body_part": listed("BodyPartExamined", header.body_part),
         "transfer_syntax": header.transfer_syntax,
         "burned_in": header.burned_in,
         "voi_source": frame.display.voi_source,

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastrace.dicom.notes import Note
+from fastrace.execute.limits import limit_memory
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
 from fastrace.modality import Modality
@@ -68,16 +69,19 @@ def decoders(settings: Settings, jobs: int) -> Executor[Task, list[Result]]:
     jobs : int
         Files at once; the results do not depend on it.
     """
-    return Processes(Work(partial(_read, settings), _load, _rest, _crashed), jobs)
+    load = partial(_load, settings.max_pixels)
+    return Processes(Work(partial(_read, settings), load, _rest, _crashed, quiet=True), jobs)
 
 
-def _load() -> None:
+def _load(max_pixels: int) -> None:
     """One thread for each worker, and the imports before the first file, so that a failure is not blamed on it."""
     import torch
 
     import fastrace.preprocess.worker  # noqa: F401
+    from fastrace.dicom.bounds import memory_limit
 
     torch.set_num_threads(1)
+    limit_memory(memory_limit(max_pixels))
 
 
 def _read(settings: Settings, task: Task) -> list[Result]:

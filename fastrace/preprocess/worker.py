@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import xxhash
 
 from fastrace.dicom import Frame, Frames, open_frames
 from fastrace.errors import RejectedInput
+from fastrace.execute.limits import end_if_grown
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, place
@@ -22,8 +24,9 @@ from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
-        frames = _open(settings, task)
-        check_header(settings.preset, settings.recipe, frames.header)
+        with _machine_errors():
+            frames = _open(settings, task)
+            check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
@@ -33,10 +36,10 @@ def work(settings: Settings, task: Task) -> list[Result]:
         try:
             with _machine_errors():
                 frame = frames.frame(number)
-            result.facts = facts_of(frame)
-            result.notes = frame.notes
-            if not task.inspect:
-                result.pixels = _resize(settings.recipe, frame, result.facts)
+                result.facts = facts_of(frame)
+                result.notes = frame.notes
+                if not task.inspect:
+                    result.pixels = _resize(settings.recipe, frame, result.facts)
         except RejectedInput as error:
             result.reason, result.message = error.reason, error.message
         results.append(result)
@@ -49,26 +52,37 @@ def _open(settings: Settings, task: Task) -> Frames:
     if task.size < 0:
         raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
     recipe = settings.recipe
-    with _machine_errors():
-        return open_frames(
-            Path(task.path),
-            voi=None if recipe.voi == "auto" else recipe.voi,
-            preset_window=recipe.window,
-            max_pixels=settings.max_pixels,
-        )
+    return open_frames(
+        Path(task.path),
+        voi=None if recipe.voi == "auto" else recipe.voi,
+        preset_window=recipe.window,
+        max_pixels=settings.max_pixels,
+    )
 
 
 @contextmanager
 def _machine_errors() -> Iterator[None]:
-    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on."""
+    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on.
+
+    So does a mistake of fastrace itself: its place in the program is named, and nothing that the exception quotes.
+    """
     try:
         yield
-    except MemoryError as error:
-        raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from error
+    except RejectedInput:
+        raise
+    except MemoryError:
+        end_if_grown()
+        raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from None
     except OSError as error:
         raise RejectedInput(
             "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
         ) from error
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RejectedInput(
+            "decoder_crashed",
+            f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: unexpected, please report it",
+        ) from None
 
 
 def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:

@@ -105,7 +105,8 @@ def with_syntax(path: Path, syntax: str) -> Path:
     ("syntax", "reason", "part"),
     [
         ("1.2.840.10008.1.2.4.100", "unknown_syntax", "MPEG2"),
-        ("1.2.3.4.5", "unknown_syntax", "1.2.3.4.5"),
+        ("1.2.3.4.5", "unknown_syntax", "a text that is no known term"),
+        ("1.2.840.10008.9.9.9", "unknown_syntax", "1.2.840.10008.9.9.9"),
         (uid.JPEGLosslessSV1, "bad_header", "is not in fragments"),
     ],
 )

@@ -92,7 +92,11 @@ def test_voi_is_chosen_in_the_order_of_the_design(
             None,
             ["is -4", "greater than 0"],
         ),
-        ({"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, None, ["(0028,1056) is CUBIC"]),
+        (
+            {"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+            None,
+            ["(0028,1056) is a text that is no known term"],
+        ),
         ({"WindowCenter": 1}, None, ["Window Width (0028,1051) has 0 value(s)"]),
         ({"WindowWidth": 1}, None, ["Window Center (0028,1050) has 0 value(s)"]),
         (WINDOWS, "window:3", ["has 2 value(s), window 3 needs one"]),

@@ -1,0 +1,126 @@
+"""A data set without its pixels, by pydicom, from a file that may claim anything.
+
+pydicom reads what a length says: a private element of 2 GiB before the pixel data would be read into memory, and a data set that
+names itself deflated would be inflated as a whole. Here it reads through `_Header`, which counts. Large bulk data (private
+elements, overlays, documents) is passed over without being read; nothing that an image is read by is that large.
+"""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
+
+from fastrace.errors import RejectedInput
+
+LARGEST_HEADER = 32 << 20
+"""Bytes of all elements that are read before the pixel data; an enhanced CT of 5,000 frames has about 15 MiB."""
+_MOST_READS = 1 << 20  # two for each element
+_LARGE = 1 << 20
+_MOST_ITEMS = 1 << 17  # of a large sequence: each becomes a data set of about 1.5 KB
+_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_UNDEFINED = 0xFFFFFFFF
+_STOP = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+_BULK = {"OB", "OW", "OD", "OF", "OL", "OV", "UN", "UT", "UC", "UR"}
+
+
+class _Header:
+    """The file as pydicom may read it: never more than is there, and never more than a header."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self._left = LARGEST_HEADER
+        self._reads = 0
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        if count < 0:  # pydicom does this only to inflate all that follows; such files do not come here
+            raise RejectedInput(
+                "bad_header", "Transfer Syntax UID (0002,0010): deflated, but its meta information is damaged"
+            )
+        self._reads += 1
+        if count > 64:
+            count = max(0, min(count, self._size - self.tell()))
+        self._left -= count
+        if self._left < 0:
+            raise RejectedInput("too_large", f"the header holds more than {LARGEST_HEADER >> 20} MiB: not an image's")
+        if self._reads > _MOST_READS:
+            raise RejectedInput("too_large", f"the header holds more than {_MOST_READS // 2} elements: not an image's")
+        return self._file.read(count)
+
+
+def parse(file: BinaryIO, size: int) -> tuple[FileDataset, int]:
+    """Parse a data set up to its pixel data.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        At its beginning.
+    size : int
+        Bytes that it has at most.
+
+    Returns
+    -------
+    (FileDataset, int)
+        The data set without large bulk data, and where the pixel data, or the end, is.
+
+    Raises
+    ------
+    RejectedInput
+        ``bad_header``, ``too_large``, and what `fastrace.dicom.deflated` raises.
+    """
+    header = _Header(file, size)
+    large: list[tuple[BaseTag, str | None, int, int]] = []
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag in _STOP:
+            return True
+        if length > _LARGE:
+            large.append((tag, vr, length, file.tell()))
+        return False
+
+    try:
+        ds = read_partial(header, stop, defer_size=_LARGE, force=True)  # type: ignore[arg-type]
+        position = file.tell()
+        for element in large:
+            _settle(ds, header, *element)
+    except (RejectedInput, MemoryError):
+        raise
+    except Exception as error:  # pydicom raises many types on damaged input; none may end a scan of an archive
+        raise RejectedInput(
+            "bad_header", f"the data set cannot be parsed ({type(error).__name__}): is the file damaged?"
+        ) from error
+    return ds, position
+
+
+def _settle(ds: FileDataset, header: _Header, tag: BaseTag, vr: str | None, length: int, position: int) -> None:
+    """Read a large sequence, pass over large bulk data, refuse anything else that is so large."""
+    stored: Any = ds._dict.get(tag)
+    if not isinstance(stored, RawDataElement) or stored.value is not None:
+        return  # of undefined length, and read
+    known = _vr(tag)
+    if length != _UNDEFINED and "SQ" in (vr, known):
+        header.seek(position)
+        content = header.read(length)
+        if max(content.count(item) for item in _ITEM_TAGS) > _MOST_ITEMS:
+            raise RejectedInput("too_large", f"{_named(tag)} has more than {_MOST_ITEMS} items: not an image's")
+        ds[tag] = stored._replace(value=content)
+    elif tag.is_private or vr in _BULK or known in _BULK or length == _UNDEFINED:
+        del ds[tag]
+    else:
+        raise RejectedInput("bad_header", f"{_named(tag)} claims {length} bytes: is the file damaged?")
+
+
+def _vr(tag: BaseTag) -> str | None:
+    try:
+        return dictionary_VR(tag)[:2]
+    except KeyError:
+        return None
+
+
+def _named(tag: BaseTag) -> str:
+    return f"({tag.group:04X},{tag.element:04X})"
