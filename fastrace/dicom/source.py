@@ -20,6 +20,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from fastrace.dicom.sop_class import check_object
 from fastrace.dicom.values import attribute, value
 from fastrace.errors import RejectedInput
 
@@ -107,7 +108,7 @@ def read_dataset(path: Path, size: int, max_pixels: int) -> tuple[FileDataset, B
     Raises
     ------
     RejectedInput
-        ``bad_header``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (an inflated size).
+        ``bad_header``, ``other_object``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (an inflated size).
     """
     source = Bytes(path, size)
     with source.open() as file:
@@ -121,6 +122,7 @@ def read_dataset(path: Path, size: int, max_pixels: int) -> tuple[FileDataset, B
             raise RejectedInput(
                 "bad_header", f"the data set cannot be parsed ({type(error).__name__}): is the file damaged?"
             ) from error
+        check_object(ds)
         position = file.tell()
         head = file.read(12)
     implicit, little_endian = ds.original_encoding
