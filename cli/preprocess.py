@@ -37,6 +37,27 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="VALUE",
     help="Keep this Body Part Examined beside the preset's (repeatable); any: keep all.",
 )
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    metavar="VIEW",
+    help="Keep these views instead of the preset's (repeatable); any: keep all.",
+)
+@click.option(
+    "--intent",
+    "intents",
+    multiple=True,
+    metavar="INTENT",
+    help="presentation or processing: keep these instead of the preset's (repeatable); any: both.",
+)
+@click.option(
+    "--image-type",
+    "image_types",
+    multiple=True,
+    metavar="KIND",
+    help="Keep this kind of image too, such as tomosynthesis, synthetic, implant (repeatable); any: keep all.",
+)
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
 @click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file states].")
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)

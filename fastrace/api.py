@@ -145,6 +145,9 @@ def preprocess(
     *,
     modality: str,
     body_parts: Sequence[str] = (),
+    views: Sequence[str] = (),
+    intents: Sequence[str] = (),
+    image_types: Sequence[str] = (),
     labels: Place | None = None,
     key: str | None = None,
     columns: Sequence[str] = (),
@@ -172,6 +175,11 @@ def preprocess(
         ``mammo``, ``cxr``, ``ct``, ``hand``, ``cspine`` or ``any``: what is kept, window, crop, size.
     body_parts : sequence of str
         Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
+    views, intents : sequence of str
+        Views (``CC``, ``PA``, ...) and presentation intents (``presentation``, ``processing``) kept instead of the modality's;
+        ``any`` keeps all.
+    image_types : sequence of str
+        Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
     key, columns, categories, voi, dtype, resize, salt, max_pixels
@@ -198,8 +206,8 @@ def preprocess(
     from fastrace.preprocess.run import preprocess as run
 
     job = job_for(
-        tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), size=size, voi=voi,
-        dtype=dtype, resize=resize, jobs=jobs,
+        tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), views=_several(views),
+        intents=_several(intents), image_types=_several(image_types), size=size, voi=voi, dtype=dtype, resize=resize, jobs=jobs,
         labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
         max_pixels=max_pixels,
     )  # fmt: skip

@@ -44,6 +44,7 @@ INDEX_COLUMNS = (
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
     "notes",
+    "sop_class", "image_type", "presentation_intent", "view_modifiers", "image_kinds",
 )  # fmt: skip
 
 

@@ -248,7 +248,7 @@ def _read_dicom_frame(
         notes.append(unused)
     if index:
         header = read_header(ds, layout, header.transfer_syntax or "", index)
-    return _finished(pixels, display, header, index, notes)
+    return _finished(pixels, display, header, index, [*header.notes, *notes])
 
 
 def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:

@@ -16,36 +16,21 @@ from typing import Literal
 
 from pydicom.dataset import Dataset
 
+from fastrace.dicom import sop_class
+from fastrace.dicom.image_kind import Facts, Kind, image_kinds
+from fastrace.dicom.image_type import known_terms
+from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
+from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import macro
-from fastrace.dicom.values import items, number, numbers, text, texts, value
+from fastrace.dicom.values import attribute, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
 
-# View Code Sequence (0054,0220): SNOMED CT and the retired SRT codes of PS3.16 CID 4014 (mammography) and 4010 (DX),
-# as the View Position (0018,5101) terms of PS3.3 C.8.11.7.1.
-_VIEWS = {
-    "CC": ("399162004", "R-10242"),
-    "MLO": ("399368009", "R-10226"),
-    "ML": ("399260004", "R-10224"),
-    "LM": ("399352003", "R-10228"),
-    "LMO": ("399099002", "R-10230"),
-    "FB": ("399196006", "R-10244"),
-    "SIO": ("399188001", "R-102D0"),
-    "ISO": ("441555000", "R-40AAA"),
-    "XCCL": ("399192008", "R-1024A"),
-    "XCCM": ("399101009", "R-1024B"),
-    "AP": ("399348003", "R-10206"),
-    "PA": ("272479007", "R-10214", "R-40888"),
-    "LL": ("399173006", "R-10236"),
-    "RL": ("399198007", "R-10232"),
-    "LATERAL": ("399067008", "R-102CD"),
-}
-_VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
-_LATERALITY_OF_CODE = {"24028007": "R", "G-A100": "R", "7771000": "L", "G-A101": "L", "51440002": "B", "G-A102": "B"}
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
+_INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -58,7 +43,7 @@ class Header:
     patient_id, study_uid, accession, image_uid : str or None
         Identifiers. They never leave the custodian's machine.
     modality, view, laterality, sex, body_part : str or None
-        Modality; View Position term (CC, MLO, AP, ...); L, R or B; M, F or O; Body Part Examined.
+        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined.
     age_years : float or None
         At the study, in (0, 130].
     manufacturer, model : str or None
@@ -73,8 +58,16 @@ class Header:
         Acquisition, in kV, mAs, mm, N, mm.
     convolution_kernel, presentation_intent : str or None
         CT reconstruction kernel; FOR PRESENTATION or FOR PROCESSING.
+    sop_class : str or None
+        Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
-        Image Type values.
+        Image Type values, those that are no known term as ``OTHER``.
+    view_modifiers : tuple of str
+        Keys of `fastrace.dicom.views.MODIFIERS`, or ``other``.
+    kinds : tuple of Kind
+        What the image is beside the usual one of its modality, see `fastrace.dicom.image_kind`.
+    notes : tuple of Note
+        What contradicts itself.
     burned_in : bool or None
         Burned In Annotation.
     spacing_mm : (float, float) or None
@@ -115,6 +108,10 @@ class Header:
     compression_force_n: float | None = None
     slice_thickness_mm: float | None = None
     convolution_kernel: str | None = None
+    sop_class: str | None = None
+    view_modifiers: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
@@ -135,14 +132,19 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     spacing, source = _spacing(ds, modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
+    placed = read_positioning(ds, frame)
+    storage = sop_class.name_of(text(ds, "SOPClassUID"))
+    image_type = _terms(ds, "ImageType")
+    intent, intent_notes = _intent(ds, storage)
+    kinds = image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen))
     return Header(
         patient_id=text(ds, "PatientID"),
         study_uid=text(ds, "StudyInstanceUID"),
         accession=text(ds, "AccessionNumber"),
         image_uid=text(ds, "SOPInstanceUID"),
         modality=modality,
-        view=_impersonal(ds, _view(ds)),
-        laterality=_laterality(ds, frame),
+        view=placed.view,
+        laterality=placed.laterality,
         age_years=_age_years(ds),
         sex=sex if sex in ("M", "F", "O") else None,
         manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
@@ -160,12 +162,16 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         spacing_source=source,
         frames=layout.frames,
         ethnic_group_present=text(ds, "EthnicGroup") is not None,
-        image_type=_terms(ds, "ImageType"),
-        presentation_intent=_term(ds, "PresentationIntentType"),
+        image_type=known_terms(image_type),
+        presentation_intent=intent,
         body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
         compression_force_n=_positive(ds, "CompressionForce"),
         slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
         convolution_kernel=text(ds, "ConvolutionKernel"),
+        sop_class=storage,
+        view_modifiers=placed.modifiers,
+        kinds=kinds,
+        notes=(*placed.notes, *intent_notes),
     )
 
 
@@ -190,6 +196,19 @@ def _impersonal(ds: Dataset, found: str | None) -> str | None:
     names = " ".join(str(value(ds, keyword) or "") for keyword in _PERSONAL)
     personal = set(re.findall(r"\w{3,}", names.casefold()))
     return None if personal & set(re.findall(r"\w{3,}", found.casefold())) else found
+
+
+def _intent(ds: Dataset, storage: str | None) -> tuple[str | None, list[Note]]:
+    """Presentation Intent Type (0008,0068), else what the SOP class says; a note where they disagree."""
+    stated = re.sub(r"[\W_]+", " ", _term(ds, "PresentationIntentType") or "")
+    by_class = next((intent for end, intent in _INTENTS.items() if (storage or "").endswith(end)), None)
+    intent = stated if stated in _INTENTS.values() else by_class
+    if by_class in (None, intent):
+        return intent, []
+    said = (
+        f"{attribute('PresentationIntentType')} is {intent}, {attribute('SOPClassUID')} is {storage}: taken as {intent}"
+    )
+    return intent, [Note("contradiction", said)]
 
 
 def _term(ds: Dataset, keyword: str) -> str | None:
@@ -217,27 +236,6 @@ def _positive(ds: Dataset, keyword: str) -> float | None:
     except ValueError:
         return None
     return found if found is not None and found > 0 else None
-
-
-def _view(ds: Dataset) -> str | None:
-    position = _term(ds, "ViewPosition")
-    if position:
-        return position
-    for item in items(ds, "ViewCodeSequence")[:1]:
-        return _VIEW_OF_CODE.get(text(item, "CodeValue") or "")
-    return None
-
-
-def _laterality(ds: Dataset, frame: int) -> str | None:
-    anatomy = macro(ds, frame, "FrameAnatomySequence")
-    for scope, keyword in ((ds, "ImageLaterality"), (anatomy, "FrameLaterality"), (ds, "Laterality")):
-        found = _term(scope, keyword)
-        if found in ("L", "R", "B"):
-            return found
-    for item in items(ds, "AnatomicRegionSequence")[:1]:
-        for modifier in items(item, "AnatomicRegionModifierSequence")[:1]:
-            return _LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
-    return None
 
 
 def _age_years(ds: Dataset) -> float | None:

@@ -14,6 +14,9 @@ KINDS: dict[str, str] = {
     "assumed": "an attribute was missing or empty, and its usual value was taken",
     "signed": "the compressed samples are signed where the header says unsigned: read as signed",
     "fallback": "decoded by another decoder than the usual one",
+    "contradiction": "two attributes contradict each other on view, side or intent: the note says which was taken",
+    "polarity": "the background is brighter than the tissue, as if black and white were exchanged: kept as it is",
+    "frame": "a bright frame surrounds the image, of a collimator or of film: kept as it is",
     "padding_outside": "Pixel Padding Value lies outside the stored range: no pixel is padding",
 }
 

@@ -21,6 +21,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from fastrace.dicom.bounds import MOST_FRAMES
 from fastrace.dicom.deflated import LARGEST_RATIO, Inflating
 from fastrace.dicom.parse import parse
+from fastrace.dicom.sop_class import check_object
 from fastrace.dicom.values import attribute, value
 from fastrace.errors import RejectedInput
 
@@ -118,11 +119,12 @@ def read_dataset(path: Path, size: int) -> tuple[FileDataset, Bytes, PixelElemen
     Raises
     ------
     RejectedInput
-        ``bad_header``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (a header of absurd size).
+        ``bad_header``, ``other_object``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (an absurd header).
     """
     source = _source(path, size)
     with source.open() as file:
         ds, position = parse(file, source.size)
+        check_object(ds)
         file.seek(position)
         head = file.read(12)
     implicit, little_endian = ds.original_encoding

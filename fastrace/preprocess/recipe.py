@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
+from fastrace.preprocess import selection
 from fastrace.preprocess.body_part import terms
 
 
@@ -31,6 +32,10 @@ class Recipe:
         Window Center and Window Width of the preset, modality units.
     body_parts : tuple of str
         Terms of the body parts that are kept, see `fastrace.preprocess.body_part`; empty: all.
+    views, intents : tuple of str
+        Views and presentation intents that are kept, see `fastrace.preprocess.selection`; empty: all.
+    image_kinds : tuple of str
+        Kinds of image that are kept beside the usual one, see `fastrace.dicom.image_kind`.
     fit, crop : str
         Geometry: see `fastrace.modality.Modality`.
     resize : "area" | "lanczos"
@@ -46,6 +51,9 @@ class Recipe:
     crop: str = "none"
     resize: Literal["area", "lanczos"] = "area"
     body_parts: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    image_kinds: tuple[str, ...] = ()
 
     @classmethod
     def from_preset(
@@ -57,8 +65,11 @@ class Recipe:
         dtype: Literal["uint16", "uint8"] = "uint16",
         resize: Literal["area", "lanczos"] = "area",
         body_parts: Sequence[str] = (),
+        views: Sequence[str] = (),
+        intents: Sequence[str] = (),
+        image_types: Sequence[str] = (),
     ) -> Recipe:
-        """The preset with the user's changes; ``body_parts`` are kept beside the preset's, ``any`` keeps all."""
+        """The preset with the user's changes: body parts and image types beside the preset's, views and intents instead."""
         return cls(
             modality=preset.name,
             size=size or preset.size,
@@ -69,6 +80,9 @@ class Recipe:
             crop=preset.crop,
             resize=resize,
             body_parts=terms(preset, body_parts),
+            views=selection.views(preset, views),
+            intents=selection.intents(preset, intents),
+            image_kinds=selection.image_kinds(preset, image_types),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -113,6 +127,9 @@ def job_for(
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
     body_parts: tuple[str, ...] = (),
+    views: tuple[str, ...] = (),
+    intents: tuple[str, ...] = (),
+    image_types: tuple[str, ...] = (),
     jobs: int | None = None,
     **options: Any,
 ) -> Job:
@@ -120,7 +137,7 @@ def job_for(
 
     Parameters
     ----------
-    sources, out, modality, size, voi, dtype, resize, body_parts
+    sources, out, modality, size, voi, dtype, resize, body_parts, views, intents, image_types
         See `Recipe`.
     jobs : int, optional
         The default is as many as processors may be used.
@@ -139,5 +156,8 @@ def job_for(
         from fastrace.dicom.voi import parse_voi
 
         parse_voi(voi)  # a mistake here would otherwise be found by every worker at every file
-    recipe = Recipe.from_preset(preset, size=size, voi=voi, dtype=dtype, resize=resize, body_parts=body_parts)
+    recipe = Recipe.from_preset(
+        preset, size=size, voi=voi, dtype=dtype, resize=resize,
+        body_parts=body_parts, views=views, intents=intents, image_types=image_types,
+    )  # fmt: skip
     return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)
