@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from . import (
-    compressed,
     dx,
     functional_groups,
     image,
