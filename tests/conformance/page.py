@@ -10,7 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from . import dx, functional_groups, image, image_pixel, modality_lut, padding, presentation_lut, readers, voi_lut
+from . import (
+    dx,
+    functional_groups,
+    image,
+    image_pixel,
+    modality_lut,
+    padding,
+    presentation_lut,
+    readers,
+    voi_lut,
+)
 from .case import READERS, Case
 from .conventions import WHY
 

@@ -28,7 +28,6 @@ from fastrace.errors import RejectedInput
 from .case import Case
 
 WHITE = 65535
-NO_DCMTK = "dcmj2pnm is missing: apt install dcmtk"
 
 
 class NoImage(Exception):
@@ -81,15 +80,7 @@ def with_highdicom(path: Path, case: Case) -> np.ndarray:
 
 
 def with_dcmtk(path: Path, case: Case) -> np.ndarray:
-    """Return the 16-bit output of dcmj2pnm.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not installed.
-    """
-    if shutil.which("dcmj2pnm") is None:
-        raise FileNotFoundError(NO_DCMTK)
+    """Return the 16-bit output of dcmj2pnm."""
     ds = pydicom.dcmread(path, stop_before_pixels=True)
     voi = ["+Wl", "1"] if _has_lut(ds) else ["+Wi", "1"] if ds.get("WindowCenter") is not None else []
     options = ["-q", "-O", *voi, "+opw", "+F", str(case.number)]
@@ -106,13 +97,16 @@ def with_dcmtk(path: Path, case: Case) -> np.ndarray:
     )
 
 
+def no_dcmtk() -> str | None:
+    """Return what to install where DCMTK is missing."""
+    return None if shutil.which("dcmj2pnm") else "dcmj2pnm is missing: apt install dcmtk"
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of the other programs, DCMTK's as ``missing`` where it is."""
-    found = {"pydicom": pydicom.__version__, "highdicom": highdicom.__version__, "DCMTK": "missing"}
-    if shutil.which("dcmj2pnm"):
-        said = subprocess.run(["dcmj2pnm", "--version"], capture_output=True, text=True, timeout=60).stdout
-        found["DCMTK"] = said.split("dcmj2pnm v")[1].split()[0]
-    return found
+    """Return the versions of the other programs."""
+    said = subprocess.run(["dcmj2pnm", "--version"], capture_output=True, text=True, timeout=60).stdout
+    dcmtk = said.split("dcmj2pnm v")[1].split()[0]
+    return {"pydicom": pydicom.__version__, "highdicom": highdicom.__version__, "DCMTK": dcmtk}
 
 
 def _has_lut(ds: Dataset) -> bool:
