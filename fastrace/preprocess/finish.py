@@ -67,18 +67,18 @@ def finish(
         "patients": int(index["patient_key"].nunique()),
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
     }
+    recipe, described = job.recipe.as_json(), {name: {"kind": kind} for name, kind in columns.items()}
     write_dataset(
         job.out,
         index,
         shards,
-        recipe=job.recipe.as_json(),
-        labels={name: {"kind": kind} for name, kind in columns.items()},
+        recipe=recipe,
+        labels=described,
         counts=counts,
         salt=salt,
+        readme=datasheet(recipe, counts, described),
     )
-    dataset = Dataset.open(job.out)
-    write_atomic(job.out / "README.md", datasheet(dataset).encode())
-    contact_sheet(dataset, private / "contact_sheet.png")
+    contact_sheet(Dataset.open(job.out), private / "contact_sheet.png")
     examples = rejected.drop_duplicates("reason").set_index("reason")
     return Summary(
         data=job.out,
