@@ -235,6 +235,7 @@ def train(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     compile: bool | None = None,
     resume: bool = False,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
     """Train a classifier of an attribute and test it by patient (`fastrace train`).
@@ -257,6 +258,8 @@ def train(
         Of split, weights, order and noise.
     resume : bool
         Go on with an interrupted run; a finished one is only read.
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first.
     progress : Progress, optional
 
     Returns
@@ -280,7 +283,7 @@ def train(
         learning_rate=learning_rate, seed=seed, split=split, leave_out_shared=leave_out_shared, device=device,
         compile=compile,
     )  # fmt: skip
-    return run(options, resume=resume, progress=progress)
+    return run(options, resume=resume, trust=trust, progress=progress)
 
 
 def evaluate(
@@ -290,6 +293,7 @@ def evaluate(
     degrade: str | Degradation = "none",
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a trained run on labelled data (`fastrace evaluate`); on its own training data, its test patients alone.
@@ -301,6 +305,8 @@ def evaluate(
         Done to the images before the run's own degradation.
     batch_size : int
     device : "auto" | "cpu" | "cuda"
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first.
     progress : Progress, optional
 
     Returns
@@ -311,7 +317,7 @@ def evaluate(
     Raises
     ------
     FastraceError
-        No run, another preprocessing, no such label, fewer than 30 labelled patients.
+        No run, another preprocessing, no such label, fewer than 30 labelled patients; a run or a dataset that was changed.
     """
     from fastrace.dataset import Dataset
     from fastrace.degrade.parser import read
@@ -322,7 +328,7 @@ def evaluate(
     from fastrace.evaluate import Evaluation  # after what can be refused: it imports torch
     from fastrace.evaluate import evaluate as score
 
-    return score(Evaluation(Path(run), Path(data), read(degrade), batch_size, device), progress=progress)
+    return score(Evaluation(Path(run), Path(data), read(degrade), batch_size, device, trust), progress=progress)
 
 
 def audit(
@@ -340,6 +346,7 @@ def audit(
     purpose: str | None = None,
     keep_work: bool = False,
     resume: bool = False,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> Audit:
     """Is an attribute readable from images, and where, with controls (`fastrace audit`)?
@@ -369,6 +376,8 @@ def audit(
         Keep feature tables and scores of patients in the folder.
     resume : bool
         Go on with an interrupted audit; a finished one is only read.
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first; the report then says so.
     progress : Progress, optional
 
     Returns
@@ -386,7 +395,7 @@ def audit(
     request = request_for(
         Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
         features=None if features is None else _several(features), only=_several(only), seed=seed, permutations=permutations,
-        variant=variant, purpose=purpose, keep_work=keep_work,
+        variant=variant, purpose=purpose, keep_work=keep_work, trust=trust,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
 
@@ -399,7 +408,7 @@ def read_audit(folder: Place) -> Audit:
     Raises
     ------
     RunError
-        No audit there, damaged (with the place inside the document), or of another schema.
+        No audit there, changed after it was written, damaged (with the place inside the document), or of another schema.
     """
     from fastrace.audit.document import read
 

@@ -28,6 +28,7 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.pipeline import choose_device, predict
 from fastrace.train.scores import aucs_of, result
+from fastrace.trust import check
 
 AGE_BANDS = (0, 20, 40, 60, 80)  # the study's; the last is open
 STRATA = ("sex", "age", "view", "manufacturer")
@@ -44,6 +45,8 @@ class Evaluation:
         Done to the test images only, before the model's own and in its variant: is this model robust?
     batch_size : int
     device : "auto" | "cpu" | "cuda"
+    trust : bool
+        Do not compare the shards with their digests first.
     """
 
     run: Path
@@ -51,6 +54,7 @@ class Evaluation:
     degradation: Degradation = CLEAN
     batch_size: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    trust: bool = False
 
 
 def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -67,11 +71,12 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
     Raises
     ------
     FastraceError
-        No run, another recipe, no such label, fewer than 30 labelled patients.
+        No run, another recipe, no such label, fewer than 30 labelled patients; a run or a dataset that was changed.
     """
     progress = progress or Progress()
     folder = RunFolder(evaluation.run)
     folder.read_json("metrics.json")
+    folder.check("metrics.json", "checkpoint.pt", "split.parquet")
     checkpoint = Checkpoint.load(evaluation.run)
     dataset = Dataset.open(evaluation.data)
     checkpoint.check_preprocessing(dataset.meta["recipe"], evaluation.data)
@@ -92,6 +97,7 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
         degradation.check(dataset.size, cohort.mm_per_pixel)
     device = choose_device(evaluation.device)
     set_threads()
+    checked = check(dataset, cohort.rows, trust=evaluation.trust, progress=progress)
     pipeline = checkpoint.pipeline(device)
     pipeline.degradation = degrades + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
@@ -105,6 +111,7 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
         "classes": list(cohort.classes),
         "part": "test part of the training data" if internal else "other data",
         "data_fingerprint": dataset.fingerprint,
+        "data_checked": checked.to_json(),
         "overlap": overlap,
         "trained_on": checkpoint.degradation,
         "variant": checkpoint.variant,

@@ -17,9 +17,14 @@ ALWAYS = (
 )
 
 
-def limits(subjects: Subjects, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The sentences that apply."""
+def limits(subjects: Subjects, cells: Sequence[Cell], *, trusted: bool = False) -> tuple[str, ...]:
+    """The sentences that apply; ``trusted``: the shards were not compared with their digests."""
     found = list(ALWAYS)
+    if trusted:
+        found.append(
+            "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "
+            "made was not checked."
+        )
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."

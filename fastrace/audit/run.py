@@ -2,9 +2,9 @@
 
 ::
 
-    AUDIT/run.json           arguments, versions, dataset fingerprint
+    AUDIT/run.json           arguments, versions, dataset fingerprint; when finished, digests of the other two
     AUDIT/partition.parquet  patient key, repeat, fold
-    AUDIT/audit.json         the result, written last: an audit that has it is finished
+    AUDIT/audit.json         the result with its digest, written last: an audit that has it is finished
     AUDIT/work/              feature tables, scores and the small network: about patients, removed when the audit is finished
 """
 
@@ -55,6 +55,7 @@ from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
+from fastrace.trust import Checked, check
 
 
 def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | None = None) -> Audit:
@@ -81,6 +82,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     subjects = select_subjects(dataset, request.target, request.classes)
     _check_features(request)
     set_threads()
+    checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     folder.create()
     with folder.locked(), progress:
         device = choose_device("auto").type if request.features else "cpu"
@@ -91,18 +93,22 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "schema": document.SCHEMA,
                 "command": "audit",
                 "arguments": request.to_json(),
-                "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
+                "dataset": {
+                    "fingerprint": dataset.fingerprint,
+                    "salt_id": dataset.salt_id,
+                    "checked": checked.to_json(),
+                },
                 "environment": environment(device),
             },
         )
         try:
-            found = _run(request, dataset, subjects, wanted, folder, progress)
+            found = _run(request, dataset, subjects, checked, wanted, folder, progress)
         except KeyboardInterrupt:
             progress.line(
                 f"{folder.path}: stopped; the same command with --resume goes on after the last finished step"
             )
             raise
-        folder.write_bytes(document.FILE, found.to_json())
+        folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
                 kept.chmod(0o700 if kept.is_dir() else 0o600)
@@ -123,6 +129,7 @@ def _run(
     request: AuditRequest,
     dataset: Dataset,
     subjects: Subjects,
+    checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,
     progress: Progress,
@@ -168,7 +175,7 @@ def _run(
         engine="probe",
         variant=request.variant,
         seed=request.seed,
-        dataset=_images(dataset, subjects, spacing),
+        dataset=_images(dataset, subjects, checked, spacing),
         target=target,
         self_reported=self_reported(target),
         classes=_groups(subjects),
@@ -178,11 +185,11 @@ def _run(
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells),
+        limits=limits(subjects, cells, trusted=request.trust),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),
-        seconds=clock.seconds,
+        seconds={"check": round(checked.seconds, 2), **clock.seconds},
     )
 
 
@@ -206,7 +213,11 @@ def _networks(
         if text != SMALL:
             found.append(backbone(text, partition))
         elif can_be_evaluated(subjects):
-            found.append(small_network(dataset, subjects, work / "small", request.modality, request.seed, progress))
+            found.append(
+                small_network(
+                    dataset, subjects, work / "small", request.modality, request.seed, request.trust, progress
+                )
+            )
         else:
             progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
     return found
@@ -271,7 +282,7 @@ def _spacing(subjects: Subjects) -> float | None:
     return float(np.median(mm)) if len(mm) and np.isfinite(mm).all() else None
 
 
-def _images(dataset: Dataset, subjects: Subjects, mm_per_pixel: float | None) -> Images:
+def _images(dataset: Dataset, subjects: Subjects, checked: Checked, mm_per_pixel: float | None) -> Images:
     return Images(
         modality=dataset.meta["recipe"].get("modality") or "any",
         size=dataset.size,
@@ -281,6 +292,8 @@ def _images(dataset: Dataset, subjects: Subjects, mm_per_pixel: float | None) ->
         salt_id=dataset.salt_id,
         mm_per_pixel=mm_per_pixel,
         window=patients_by(subjects, "voi_source"),
+        shards=checked.shards,
+        shards_checked=checked.compared,
     )
 
 

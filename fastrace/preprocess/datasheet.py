@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fastrace.dataset import Dataset
+from collections.abc import Mapping
+from typing import Any
+
+from fastrace import __version__
+from fastrace.dataset import SCALE
 from fastrace.dicom.notes import KINDS
 from fastrace.errors import REASONS
 
@@ -15,7 +19,7 @@ Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, c
 |---|---|
 | `images-*.npy` | pixels, [n, H, W]; `numpy.load(file, mmap_mode="r")` |
 | `index.parquet` | one row per image; `shard` and `row` point to its pixels |
-| `dataset.json` | recipe, counts, hashes, fingerprint `{fingerprint}` |
+| `dataset.json` | recipe, counts, digests of all files and the fingerprint; `fastrace verify` checks them |
 
 Patients, studies and images are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
 
@@ -46,13 +50,18 @@ filling in missing race, not for decisions about individuals.
 """
 
 
-def datasheet(dataset: Dataset) -> str:
-    """Markdown text of the dataset's README."""
-    recipe, counts = dataset.meta["recipe"], dataset.meta["counts"]
+def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+    """Markdown text of the dataset's README; what it is made from is in dataset.json under the same names.
+
+    Parameters
+    ----------
+    recipe, counts, columns : mapping
+        ``columns`` are the label columns with their kinds.
+    """
     rejected = counts["rejected"]
-    height, width = dataset.size
+    height, width = recipe["size"]
     reasons = [f"| {reason} | {count} | {REASONS[reason]} |" for reason, count in rejected.items()]
-    labels = [f"- `{name}` ({facts['kind']})" for name, facts in dataset.meta["labels"].items()]
+    labels = [f"- `{name}` ({facts['kind']})" for name, facts in columns.items()]
     notes = [f"| {kind} | {count} | {KINDS[kind]} |" for kind, count in counts["notes"].items()]
     return _TEXT.format(
         indexed=counts["indexed"],
@@ -60,14 +69,13 @@ def datasheet(dataset: Dataset) -> str:
         height=height,
         width=width,
         dtype=recipe["dtype"],
-        scale=dataset.scale,
-        version=dataset.meta["fastrace"],
+        scale=SCALE[recipe["dtype"]],
+        version=__version__,
         modality=recipe["modality"],
         voi=recipe["voi"] if recipe["window"] is None else f"window {recipe['window']}",
         fit=recipe["fit"],
         crop=recipe["crop"],
         resize=recipe["resize"],
-        fingerprint=dataset.fingerprint,
         inputs=counts["inputs"],
         files=counts["files"],
         left_out=sum(rejected.values()),

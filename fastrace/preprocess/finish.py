@@ -69,18 +69,18 @@ def finish(
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
         "notes": counted(index["notes"]),
     }
+    recipe, described = job.recipe.as_json(), {name: {"kind": kind} for name, kind in columns.items()}
     write_dataset(
         job.out,
         index,
         shards,
-        recipe=job.recipe.as_json(),
-        labels={name: {"kind": kind} for name, kind in columns.items()},
+        recipe=recipe,
+        labels=described,
         counts=counts,
         salt=salt,
+        readme=datasheet(recipe, counts, described),
     )
-    dataset = Dataset.open(job.out)
-    write_atomic(job.out / "README.md", datasheet(dataset).encode())
-    contact_sheet(dataset, private / "contact_sheet.png")
+    contact_sheet(Dataset.open(job.out), private / "contact_sheet.png")
     examples = rejected.drop_duplicates("reason").set_index("reason")
     return Summary(
         data=job.out,

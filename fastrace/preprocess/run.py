@@ -14,8 +14,9 @@ import pandas as pd
 
 from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
-from fastrace.dataset import INDEX_COLUMNS, shard_name
+from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
+from fastrace.manifest import shard_name
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import make_dataset
+from planted import make_dataset, reseal
 from sklearn.metrics import roc_auc_score
 
 from fastrace.console.tables import result_rows
@@ -18,8 +18,9 @@ from fastrace.dataset import Dataset
 from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
 from fastrace.evaluate import Evaluation, ScoreTable, _hidden, evaluate, evaluate_table, strata
-from fastrace.run_folder import single_run
+from fastrace.run_folder import RunFolder, single_run
 from fastrace.train import Options, train
+from fastrace.train.run import FILES
 
 MakeOptions = Callable[..., Options]
 
@@ -44,7 +45,7 @@ def test_on_the_training_data_only_the_test_part_is_scored(run: Path, planted: D
 def test_the_result_is_kept_in_the_run(run: Path, planted: Dataset) -> None:
     found = evaluate(Evaluation(run, planted.path, device="cpu"))
     (kept,) = (run / "evaluations").iterdir()
-    assert json.loads(kept.read_text()) == found
+    assert RunFolder(run).read_json(f"evaluations/{kept.name}") == found
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
@@ -76,6 +77,7 @@ def test_an_archive_of_training_patients_alone_is_refused(run: Path, tmp_path: P
     same = make_dataset(tmp_path / "same", seed=9)
     split = pd.read_parquet(run / "split.parquet").assign(part="train")
     split.to_parquet(run / "split.parquet")
+    RunFolder(run).seal(FILES, "metrics.json", (run / "metrics.json").read_bytes())  # as if it had been trained so
     with pytest.raises(RunError, match="all its labelled patients trained the model"):
         evaluate(Evaluation(run, same.path, device="cpu"))
 
@@ -107,7 +109,7 @@ def test_fewer_than_thirty_patients_are_refused(run: Path, tmp_path: Path) -> No
 def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40)
     index = pd.read_parquet(other.path / "index.parquet").drop(columns="group")
-    index.to_parquet(other.path / "index.parquet")
+    reseal(other.path, index)
     with pytest.raises(UsageError, match="has no column 'group', which the model predicts"):
         evaluate(Evaluation(run, other.path, device="cpu"))
 
@@ -128,10 +130,10 @@ def test_no_run_and_a_damaged_checkpoint_are_different_errors(run: Path, planted
     with pytest.raises(RunError, match="no finished run here"):
         evaluate(Evaluation(tmp_path / "nothing", planted.path))
     (run / "checkpoint.pt").write_bytes(b"torn")
-    with pytest.raises(RunError, match="cannot be read as a checkpoint"):
+    with pytest.raises(RunError, match=r"checkpoint.pt: changed after the run was finished"):
         evaluate(Evaluation(run, planted.path))
     (run / "checkpoint.pt").unlink()
-    with pytest.raises(RunError, match=r"no checkpoint.pt here"):
+    with pytest.raises(RunError, match=r"checkpoint.pt: cannot be read \(No such file"):
         evaluate(Evaluation(run, planted.path))
     (run / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
