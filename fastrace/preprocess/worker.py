@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
-from fastrace.dicom import Frame, Frames, open_frames
+from fastrace.dicom import Frame
+from fastrace.dicom.notes import Note
 from fastrace.errors import RejectedInput
+from fastrace.preprocess.background import background_notes
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 
@@ -22,56 +22,27 @@ from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
-        frames = _open(settings, task)
+        frames = opened(settings, task)
         check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
     total = len(frames)
-    for number in range(task.first, min(total, task.first + (1 if task.inspect else FRAMES_PER_TASK))):
+    for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):
         result = Result(task.source, number, total)
         try:
-            with _machine_errors():
+            with machine_errors():
                 frame = frames.frame(number)
             result.facts = facts_of(frame)
-            result.notes = frame.notes
-            if not task.inspect:
-                result.pixels = _resize(settings.recipe, frame, result.facts)
+            result.pixels, seen = _resize(settings.recipe, frame, result.facts)
+            result.notes = (*frame.notes, *seen)
         except RejectedInput as error:
             result.reason, result.message = error.reason, error.message
         results.append(result)
     return results
 
 
-def _open(settings: Settings, task: Task) -> Frames:
-    if task.size == 0:
-        raise RejectedInput("empty", "the file has 0 bytes; copy it again from its source")
-    if task.size < 0:
-        raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
-    recipe = settings.recipe
-    with _machine_errors():
-        return open_frames(
-            Path(task.path),
-            voi=None if recipe.voi == "auto" else recipe.voi,
-            preset_window=recipe.window,
-            max_pixels=settings.max_pixels,
-        )
-
-
-@contextmanager
-def _machine_errors() -> Iterator[None]:
-    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on."""
-    try:
-        yield
-    except MemoryError as error:
-        raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from error
-    except OSError as error:
-        raise RejectedInput(
-            "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
-        ) from error
-
-
-def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
+def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.ndarray, tuple[Note, ...]]:
     import torch
 
     from fastrace.kernels.window import Box, window
@@ -99,4 +70,4 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
         )
     spacing = facts["spacing_mm"]
     facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
-    return image
+    return image, background_notes(inside, frame.header.modality)
