@@ -64,7 +64,8 @@ def test_an_inspection_reads_the_header_of_a_file(tmp_path: Path, write_dicom: C
     file = write_dicom(tmp_path / "a", np.random.default_rng(0).integers(0, 4096, (5, 8, 8)))
     result = inspect(SETTINGS, task(file))
     assert (result.frames, result.pixels, result.reason) == (5, None, None)
-    assert len(whole := read(file)) == 5
+    whole = read(file)
+    assert len(whole) == 5
     facts = whole[0].facts or {}
     assert result.facts == {name: facts[name] for name in result.facts or {}}
 
