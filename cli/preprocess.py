@@ -71,7 +71,11 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--salt", type=_FILE, help="Key for the hashes, 16 to 64 bytes; reuse one to compare patients.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")
 @click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, show_default=True, help="Largest frame read.")
-@click.option("--dry-run", is_flag=True, help="Count what is there; expected size and time; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read headers: what would be kept, left out and why; write nothing.",
+)
 @click.option("--strict", is_flag=True, help="Exit with code 3 if any input was rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def preprocess(
@@ -135,10 +139,16 @@ def _summary_text(summary: Summary) -> str:
 def _dry_run_text(found: DryRun) -> str:
     lines = [f"{found.files} files, {found.images} images that would be read"]
     for name, counts in found.by.items():
-        lines.append(f"  {name:16}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
+        lines.append(f"  {name:20}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
     if found.rejected:
-        lines.append("  rejected        " + ", ".join(f"{reason} {count}" for reason, count in found.rejected.items()))
-    lines.append(f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (labels not joined yet)")
+        lines.append(f"{sum(found.rejected.values())} that would be left out")
+    for reason, count in found.rejected.items():
+        lines.append(f"  {count:>7} {reason}, for example {found.examples[reason]}")
+    table = "every image asked for in the label table" if found.joined else "no label table asked"
+    lines.append(
+        f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "
+        f"the others headers alone were read; {table})"
+    )
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.uid import (
     UID,
@@ -31,7 +32,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from fastrace.dicom import raster
 from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
 from fastrace.dicom.display import Display, with_robust_range
-from fastrace.dicom.header import Header, read_header
+from fastrace.dicom.header import Header, read_header, read_selection
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import (
     Layout,
@@ -97,10 +98,13 @@ class Frames:
         Of the first frame.
     read : callable
         Reads the frame of an index; raises `RejectedInput` for that frame.
+    voi_source : str
+        Where the display of the first frame comes from.
     """
 
     header: Header
     read: Callable[[int], Frame]
+    voi_source: str
 
     def __len__(self) -> int:
         return self.header.frames
@@ -129,6 +133,7 @@ def open_frames(
     voi: VoiOption | str | None = None,
     preset_window: tuple[float, float] | None = None,
     max_pixels: int = MAX_PIXELS,
+    selection: bool = False,
 ) -> Frames:
     """Open a DICOM, PNG, JPEG or TIFF file.
 
@@ -144,6 +149,8 @@ def open_frames(
         ignore it.
     max_pixels : int
         Largest rows x columns accepted; checked against the header before anything is allocated.
+    selection : bool
+        Read of the header only what decides whether an image belongs (`fastrace.dicom.header.read_selection`).
 
     Returns
     -------
@@ -160,11 +167,11 @@ def open_frames(
     choice = VoiChoice(parse_voi(voi) if isinstance(voi, str) else voi, preset_window)
     head, size = _read_head(path)
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
-        return _open_dicom(path, size, choice, max_pixels)
+        return _open_dicom(path, size, choice, max_pixels, selection)
     if raster.is_raster(head):
         return _open_raster(path, size, choice, max_pixels)
     if _starts_like_dicom(head, size):
-        return _open_dicom(path, size, choice, max_pixels)
+        return _open_dicom(path, size, choice, max_pixels, selection)
     raise RejectedInput("not_an_image", "neither DICOM nor PNG, JPEG or TIFF by its content")
 
 
@@ -201,17 +208,19 @@ def _starts_like_dicom(head: bytes, size: int) -> bool:
     return False
 
 
-def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:
+def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selection: bool) -> Frames:
     # pydicom warns of non-conforming values, quoting them: a name or a date could end in a log.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
         ds, source, element = read_dataset(path, size)
         syntax = _syntax(ds, source, element)
         layout = read_layout(ds, syntax, max_pixels)
         check_frame_count(layout.frames)
-        header = read_header(ds, layout, UID(syntax).name)
+        header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
         fragments = locate_frames(ds, source, element, layout)
-        select_display(ds, 0, layout.words, choice)  # a window that cannot be used is known before anything is decoded
+        display, _ = select_display(
+            ds, 0, layout.words, choice
+        )  # a window that cannot be used is known before anything is decoded
 
     def read(index: int) -> Frame:
         with warnings.catch_warnings():
@@ -221,7 +230,7 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Fr
                 check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
 
-    return Frames(header, read)
+    return Frames(header, read, display.voi_source)
 
 
 def _read_dicom_frame(
@@ -269,7 +278,7 @@ def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> F
         of_page = replace(header, rows=page.rows, columns=page.columns)
         return _finished(pixels, display, of_page, index, [])
 
-    return Frames(header, read)
+    return Frames(header, read, display.voi_source)
 
 
 def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[Note]) -> Frame:

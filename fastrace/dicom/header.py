@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -31,6 +30,7 @@ SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pix
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
+_PARTS = frozenset({"BREAST", "CHEST", "HAND", "CSPINE", "ABDOMEN", "HEAD"})  # frequent, and nobody's name
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -128,15 +128,36 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     frame : int
         0-based; functional groups of enhanced objects may differ between frames.
     """
-    modality = listed("Modality", _term(ds, "Modality"))
-    spacing, source = _spacing(ds, modality, frame)
+    header = read_selection(ds, layout, syntax_name, frame)
+    spacing, source = _spacing(ds, header.modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
+    return replace(
+        header,
+        age_years=_age_years(ds),
+        sex=sex if sex in ("M", "F", "O") else None,
+        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
+        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
+        kvp=_positive(ds, "KVP"),
+        exposure_mas=_exposure_mas(ds),
+        burned_in={"YES": True, "NO": False}.get(burned_in or ""),
+        spacing_mm=spacing,
+        spacing_source=source,
+        ethnic_group_present=text(ds, "EthnicGroup") is not None,
+        body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
+        compression_force_n=_positive(ds, "CompressionForce"),
+        slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
+        convolution_kernel=text(ds, "ConvolutionKernel"),
+    )
+
+
+def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
+    """What decides whether an image belongs, and to whom; the other fields stay empty. A third of the time of `read_header`."""
+    modality = listed("Modality", _term(ds, "Modality"))
     placed = read_positioning(ds, frame)
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
     image_type = _terms(ds, "ImageType")
     intent, intent_notes = _intent(ds, storage)
-    kinds = image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen))
     return Header(
         patient_id=text(ds, "PatientID"),
         study_uid=text(ds, "StudyInstanceUID"),
@@ -145,32 +166,18 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         modality=modality,
         view=placed.view,
         laterality=placed.laterality,
-        age_years=_age_years(ds),
-        sex=sex if sex in ("M", "F", "O") else None,
-        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
-        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
         photometric=_term(ds, "PhotometricInterpretation"),
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
-        kvp=_positive(ds, "KVP"),
-        exposure_mas=_exposure_mas(ds),
-        body_part=_impersonal(ds, _body_part(ds)),
+        body_part=part if (part := _body_part(ds)) in _PARTS else _impersonal(ds, part),
         transfer_syntax=syntax_name,
-        burned_in={"YES": True, "NO": False}.get(burned_in or ""),
-        spacing_mm=spacing,
-        spacing_source=source,
         frames=layout.frames,
-        ethnic_group_present=text(ds, "EthnicGroup") is not None,
         image_type=known_terms(image_type),
         presentation_intent=intent,
-        body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
-        compression_force_n=_positive(ds, "CompressionForce"),
-        slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
-        convolution_kernel=text(ds, "ConvolutionKernel"),
         sop_class=storage,
         view_modifiers=placed.modifiers,
-        kinds=kinds,
+        kinds=image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen)),
         notes=(*placed.notes, *intent_notes),
     )
 
@@ -222,12 +229,7 @@ def _body_part(ds: Dataset) -> str | None:
 
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:
-    found = value(ds, keyword)
-    if isinstance(found, str):
-        found = found.split("\\")
-    if found is None or isinstance(found, bytes) or not isinstance(found, Iterable):
-        return ()
-    return tuple(str(term).strip().upper()[:16] for term in found)
+    return tuple(term.upper()[:16] for term in texts(ds, keyword))
 
 
 def _positive(ds: Dataset, keyword: str) -> float | None:

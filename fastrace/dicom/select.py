@@ -250,7 +250,8 @@ def _padding(ds: Dataset, words: Words, notes: list[Note]) -> tuple[int, int] | 
     if first is None:
         return None
     ends = [_in_representation(int(v), words) for v in (first, first if last is None else last)]
-    low, high = words.values().min(), words.values().max()
+    low = -(1 << (words.bits - 1)) if words.signed else 0
+    high = low + (1 << words.bits) - 1
     if max(ends) < low or min(ends) > high:
         outside = "is outside the stored range: no pixel is padding"
         notes.append(Note("padding_outside", f"{attribute('PixelPaddingValue')} = {first:g} {outside}"))

@@ -7,6 +7,8 @@ private SOP class is not in the standard: what it holds is not known, and it is 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -95,6 +97,7 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
 _KIND_OF = {keyword: kind for kind, keywords in SOP_CLASSES.items() for keyword in keywords}
 
 
+@lru_cache(maxsize=256)
 def name_of(uid: str | None) -> str | None:
     """The keyword of a SOP Class UID, ``private`` for one that the standard does not list, None without one."""
     if not uid:

@@ -55,7 +55,7 @@ class Identify:
         facts = dict(result.facts or {})
         row: dict[str, Any] = {}
         if self.labels is not None:
-            label_key, label = self.labels.find(_identifiers(source, facts))
+            label_key, label = self.labels.find(identifiers_of(source, facts))
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
@@ -110,7 +110,8 @@ class Identify:
         return keyed_hash(self.salt, "label", label_key)
 
 
-def _identifiers(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+def identifiers_of(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Everything that a row of the label table may name the image by, by kind of key."""
     name = Path(source.relative).name
     candidates: dict[str, list[str | None]] = {
         "patient": [facts.get("patient_id")],

@@ -31,7 +31,6 @@ class Task:
     size: int
     first: int = 0
     frames: int = 0
-    inspect: bool = False
 
 
 @dataclass
@@ -70,7 +69,7 @@ def decoders(settings: Settings, jobs: int) -> Executor[Task, list[Result]]:
         Files at once; the results do not depend on it.
     """
     load = partial(_load, settings.max_pixels)
-    return Processes(Work(partial(_read, settings), load, _rest, _crashed, quiet=True), jobs)
+    return Processes(Work(partial(_read, settings), load, _rest, crashed, quiet=True), jobs)
 
 
 def _load(max_pixels: int) -> None:
@@ -92,14 +91,15 @@ def _read(settings: Settings, task: Task) -> list[Result]:
 
 def _rest(task: Task, answer: list[Result]) -> list[Task]:
     """The tasks for the other frames of a file whose first frames have been read."""
-    if task.first or task.inspect or not answer or answer[-1].frames <= FRAMES_PER_TASK:
+    if task.first or not answer or answer[-1].frames <= FRAMES_PER_TASK:
         return []
     total = answer[-1].frames
     starts = range(FRAMES_PER_TASK, total, FRAMES_PER_TASK)
     return [Task(task.source, task.path, task.size, start, total) for start in starts]
 
 
-def _crashed(task: Task) -> list[Result]:
+def crashed(task: Task) -> list[Result]:
+    """What becomes of the frames of a task whose process ended twice."""
     message = (
         "the process that decoded it ended twice (a crash in the codec, or the system ran out of memory); "
         "try again with --jobs 1, or transcode the file"

@@ -2,90 +2,53 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 
-from fastrace.dicom import Frame, Frames, open_frames
+from fastrace.dicom import Frame
+from fastrace.dicom.notes import Note
 from fastrace.errors import RejectedInput
-from fastrace.execute.limits import end_if_grown
+from fastrace.preprocess.background import background_notes
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
+
+if TYPE_CHECKING:
+    from fastrace.kernels.window import Transfer
+
+_GLANCE = 256  # pixels along the longer side
 
 
 def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
-        with _machine_errors():
-            frames = _open(settings, task)
+        with machine_errors():
+            frames = opened(settings, task)
             check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
     total = len(frames)
-    for number in range(task.first, min(total, task.first + (1 if task.inspect else FRAMES_PER_TASK))):
+    for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):
         result = Result(task.source, number, total)
         try:
-            with _machine_errors():
+            with machine_errors():
                 frame = frames.frame(number)
                 result.facts = facts_of(frame)
-                result.notes = frame.notes
-                if not task.inspect:
-                    result.pixels = _resize(settings.recipe, frame, result.facts)
+                result.pixels, seen = _resize(settings.recipe, frame, result.facts)
+                result.notes = (*frame.notes, *seen)
         except RejectedInput as error:
             result.reason, result.message = error.reason, error.message
         results.append(result)
     return results
 
 
-def _open(settings: Settings, task: Task) -> Frames:
-    if task.size == 0:
-        raise RejectedInput("empty", "the file has 0 bytes; copy it again from its source")
-    if task.size < 0:
-        raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
-    recipe = settings.recipe
-    return open_frames(
-        Path(task.path),
-        voi=None if recipe.voi == "auto" else recipe.voi,
-        preset_window=recipe.window,
-        max_pixels=settings.max_pixels,
-    )
-
-
-@contextmanager
-def _machine_errors() -> Iterator[None]:
-    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on.
-
-    So does a mistake of fastrace itself: its place in the program is named, and nothing that the exception quotes.
-    """
-    try:
-        yield
-    except RejectedInput:
-        raise
-    except MemoryError:
-        end_if_grown()
-        raise RejectedInput("too_large", "does not fit into memory; lower --jobs or --max-pixels") from None
-    except OSError as error:
-        raise RejectedInput(
-            "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
-        ) from error
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise RejectedInput(
-            "decoder_crashed",
-            f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: unexpected, please report it",
-        ) from None
-
-
-def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
+def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.ndarray, tuple[Note, ...]]:
     import torch
 
     from fastrace.kernels.window import Box, window
@@ -113,4 +76,13 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
         )
     spacing = facts["spacing_mm"]
     facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
-    return image
+    return image, background_notes(_glance(stored, transfer), frame.header.modality)
+
+
+def _glance(stored: np.ndarray, transfer: Transfer) -> np.ndarray:
+    """The whole image, every so many pixels: cheaper than a copy that averages, and enough to see a background."""
+    from fastrace.kernels.window import window
+
+    step = max(1, max(stored.shape) // _GLANCE)
+    few = np.ascontiguousarray(stored[::step, ::step])
+    return window([few], [transfer], few.shape)[0].numpy()
