@@ -246,9 +246,9 @@ def nest(rng: np.random.Generator, file: File) -> None:
     tag = int(rng.choice((0x00283010, 0x00283000, 0x52009230, 0x52009229, 0x00540220, 0x00082218, 0x00091010)))
     inner = _written(file.nodes[rng.integers(len(file.nodes))], file.implicit) if file.nodes else b""
     inner = inner[:4096]
-    defined, depth = bool(rng.integers(2)), int(rng.choice((0, 1, 3, 30, 300, 2000)))
+    defined, depth = bool(rng.integers(2)), int(rng.choice((0, 1, 1, 3, 3, 30, 300, 2000)))
     item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
-    value = item * int(rng.choice((0, 1, 2, 30, 20_000 if len(inner) < 100 else 2)))
+    value = item * int(rng.choice((0, 1, 1, 2, 2, 30, 30, 20_000 if len(inner) < 100 else 2)))
     for _ in range(depth):
         end = b"" if defined else struct.pack("<HHIHHI", 0xFFFE, 0xE0DD, 0, 0xFFFE, 0xE00D, 0)
         node = _written(Node(tag, b"SQ", value, length=None if defined else _UNDEFINED), file.implicit) + end

@@ -17,7 +17,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 
 from fastrace.bench.dicom_file import write_file
 
-_LARGEST = 400_000  # bytes: a larger file is decoded too slowly to be tried thousands of times
+_LARGEST = 200_000  # bytes: a larger file is decoded too slowly to be tried thousands of times
 
 
 def from_folders(folders: list[Path]) -> dict[str, bytes]:
