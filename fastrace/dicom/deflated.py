@@ -50,7 +50,8 @@ class Inflating(io.RawIOBase):
 
     def _rewind(self) -> None:
         self._inflater: Any = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._reached = 0  # inflated bytes given so far
+        self._reached = 0  # inflated bytes so far
+        self._kept = b""  # the last of them: pydicom goes back by a few bytes, again and again
         self._next = self._start  # first byte of the file that was not given to the inflater
 
     def readable(self) -> bool:
@@ -81,27 +82,31 @@ class Inflating(io.RawIOBase):
             ``decode_failed`` or ``truncated``: a deflated data set that is damaged, or has no end.
         """
         view = memoryview(buffer).cast("B")
+        done = self._take(view, self._meta, self._wanted)
+        place = self._wanted + done - len(self._meta)  # in the inflated content
         with self._path.open("rb") as file:
-            done = self._take_meta(view)
-            place = self._wanted + done - len(self._meta)
-            if done < len(view) and place < self._reached:
+            if done < len(view) and place < self._reached - len(self._kept):
                 self._rewind()
+            if done < len(view) and place < self._reached:
+                again = self._take(view[done:], self._kept, place - self._reached + len(self._kept))
+                done, place = done + again, place + again
             file.seek(self._next)
             while done < len(view):
-                piece = self._piece(file, min(_PIECE, max(place - self._reached, 0) or len(view) - done))
+                skipped = max(0, place - self._reached)
+                piece = self._piece(file, min(_PIECE, skipped or len(view) - done))
                 if not piece:
                     break
-                skipped = max(0, place - self._reached)
                 self._reached += len(piece)
+                self._kept = (self._kept + piece)[-_PIECE:] if len(piece) < _PIECE else piece
                 if not skipped:
                     view[done : done + len(piece)] = piece
-                    done += len(piece)
-                    place += len(piece)
+                    done, place = done + len(piece), place + len(piece)
         self._wanted += done
         return done
 
-    def _take_meta(self, view: memoryview) -> int:
-        found = self._meta[self._wanted : self._wanted + len(view)]
+    def _take(self, view: memoryview, known: bytes, place: int) -> int:
+        """Copy what is known already."""
+        found = known[place : place + len(view)]
         view[: len(found)] = found
         return len(found)
 

@@ -7,22 +7,23 @@ elements, overlays, documents) is passed over without being read; nothing that a
 
 from __future__ import annotations
 
+import io
 from typing import Any, BinaryIO
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_partial, read_sequence
 from pydicom.tag import BaseTag
 
+from fastrace.dicom.values import LONG_SEQUENCE, check_items
 from fastrace.errors import RejectedInput
 
 LARGEST_HEADER = 32 << 20
 """Bytes of all elements that are read before the pixel data; an enhanced CT of 5,000 frames has about 15 MiB."""
-_MOST_READS = 1 << 20  # two for each element
+_MOST_READS = 3 << 17  # two for each element, four for each item
+_MOST_DISORDER = 256  # tags ascend (PS3.5 7.1); some writers put a few at the end
 _LARGE = 1 << 20
-_MOST_ITEMS = 1 << 17  # of a large sequence: each becomes a data set of about 1.5 KB
-_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _UNDEFINED = 0xFFFFFFFF
 _STOP = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 _BULK = {"OB", "OW", "OD", "OF", "OL", "OV", "UN", "UT", "UC", "UR"}
@@ -75,11 +76,18 @@ def parse(file: BinaryIO, size: int) -> tuple[FileDataset, int]:
     """
     header = _Header(file, size)
     large: list[tuple[BaseTag, str | None, int, int]] = []
+    last, disorder = 0, 0
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal last, disorder
         if tag in _STOP:
             return True
-        if length > _LARGE:
+        if tag <= last:
+            disorder += 1
+            if disorder > _MOST_DISORDER:
+                raise RejectedInput("bad_header", "the elements are in no order: is the file damaged?")
+        last = tag
+        if length > LONG_SEQUENCE:
             large.append((tag, vr, length, file.tell()))
         return False
 
@@ -98,20 +106,25 @@ def parse(file: BinaryIO, size: int) -> tuple[FileDataset, int]:
 
 
 def _settle(ds: FileDataset, header: _Header, tag: BaseTag, vr: str | None, length: int, position: int) -> None:
-    """Read a large sequence, pass over large bulk data, refuse anything else that is so large."""
+    """Read a large sequence and count its items, pass over large bulk data, refuse anything else that is so large."""
     stored: Any = ds._dict.get(tag)
-    if not isinstance(stored, RawDataElement) or stored.value is not None:
-        return  # of undefined length, and read
+    if not isinstance(stored, RawDataElement):
+        return  # a sequence of undefined length, and read
     known = _vr(tag)
+    skipped = stored.value is None
     if length != _UNDEFINED and "SQ" in (vr, known):
-        header.seek(position)
-        content = header.read(length)
-        if max(content.count(item) for item in _ITEM_TAGS) > _MOST_ITEMS:
-            raise RejectedInput("too_large", f"{_named(tag)} has more than {_MOST_ITEMS} items: not an image's")
-        ds[tag] = stored._replace(value=content)
-    elif tag.is_private or vr in _BULK or known in _BULK or length == _UNDEFINED:
+        if skipped:
+            header.seek(position)
+            stored = ds._dict[tag] = stored._replace(value=header.read(length))
+        if stored.value[4:8] == b"\xff\xff\xff\xff":  # items of undefined length: counted while they are taken apart
+            counted: Any = _Header(io.BytesIO(stored.value), length)
+            implicit, little_endian = stored.is_implicit_VR, stored.is_little_endian
+            items = read_sequence(counted, implicit, little_endian, length, ds._character_set, position)
+            ds._dict[tag] = DataElement(tag, "SQ", items, position)
+        check_items(ds._dict[tag])
+    elif skipped and (tag.is_private or vr in _BULK or known in _BULK or length == _UNDEFINED):
         del ds[tag]
-    else:
+    elif skipped:
         raise RejectedInput("bad_header", f"{_named(tag)} claims {length} bytes: is the file damaged?")
 
 

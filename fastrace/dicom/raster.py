@@ -24,6 +24,8 @@ from fastrace.errors import RejectedInput
 
 # By colour type: grey, colour, palette, grey with alpha, colour with alpha; a transparent value (tRNS) adds one.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_MOST_CHUNKS = 1 << 18
 _PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -117,7 +119,7 @@ def read_page(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> 
     _check_memory(content, page, index, max_pixels)
     try:
         if info.kind == "PNG":
-            decoded = imagecodecs.png_decode(content)
+            decoded = imagecodecs.png_decode(_needed_chunks(content))
         elif info.kind == "JPEG":
             decoded = imagecodecs.jpeg8_decode(content)
         else:
@@ -170,6 +172,22 @@ def _check_memory(content: bytes, info: RasterInfo, index: int, max_pixels: int)
         decoded = info.rows * info.columns * info.samples * (1 if info.words.bits == 8 else 2)
     grey = info.rows * info.columns * 2 if info.samples > 1 else 0
     check_memory(f"{info.kind} of {info.rows} x {info.columns} pixels", len(content) + decoded + grey, max_pixels)
+
+
+def _needed_chunks(content: bytes) -> bytes:
+    """A PNG file without its texts, profiles and animations: libpng inflates each of them, 8 MB at a time."""
+    kept, place, first, chunks = [], 8, 0, 0
+    while place + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, place)
+        chunks += 1
+        if chunks > _MOST_CHUNKS:
+            raise RejectedInput("bad_header", f"PNG with more than {_MOST_CHUNKS} chunks: the file is damaged")
+        following = place + 12 + length
+        if name not in _PNG_CHUNKS:
+            kept.append(content[first:place])
+            first = following
+        place = following
+    return b"".join([*kept, content[first:]]) if kept else content
 
 
 def _png_info(content: bytes) -> RasterInfo:

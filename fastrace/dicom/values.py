@@ -16,8 +16,13 @@ from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyw
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from fastrace.errors import RejectedInput
+
 _TEXTS = frozenset({"AS", "CS", "DA", "DS", "IS", "LO", "SH", "TM", "UI"})
 _LARGEST_INTEGER = 1 << 53  # of which a float holds every one
+LONG_SEQUENCE = 1 << 14
+"""Bytes of a sequence above which its items are counted before it is taken apart."""
+_MOST_ITEMS = 1 << 16
 _LONGEST_TEXT = 64  # characters: the limit of an LO, so that a damaged length cannot carry a page of text onwards
 
 
@@ -135,7 +140,17 @@ def texts(ds: Dataset, keyword: str) -> Iterator[str]:
 
 
 def items(ds: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence, an empty list where it is absent, empty or no sequence. Never raises."""
+    """Return the items of a sequence, an empty list where it is absent, empty or no sequence.
+
+    Raises
+    ------
+    RejectedInput
+        As `check_items` does; nothing else.
+    """
+    try:
+        check_items(ds.get_item(_tag(keyword)))
+    except (KeyError, NotImplementedError):  # absent; a VR that is none
+        return []
     found = value(ds, keyword)
     if found is None or isinstance(found, str | bytes) or not isinstance(found, Iterable):
         return []
@@ -154,6 +169,36 @@ def why(error: Exception) -> str:
         return name
     lines = str(error).splitlines() or [""]
     return f"{name}: {''.join(c for c in lines[0] if ' ' <= c <= '~')[:120]}"
+
+
+def check_items(element: Any) -> None:
+    """Count the items of a long sequence that pydicom has not taken apart: each becomes a data set of about 1.5 KB.
+
+    pydicom takes any eight bytes for an item: a mebibyte of zeros would become 131,072 data sets.
+
+    Raises
+    ------
+    RejectedInput
+        ``bad_header`` if there are too many, or something else than items.
+    """
+    stored = getattr(element, "value", None)
+    if not isinstance(element, RawDataElement) or not isinstance(stored, bytes) or len(stored) <= LONG_SEQUENCE:
+        return
+    form = "<HHI" if element.is_little_endian else ">HHI"
+    place = count = 0
+    while place + 8 <= len(stored):
+        group, number, length = struct.unpack_from(form, stored, place)
+        count += 1
+        undefined = length == 0xFFFFFFFF  # its end is found by taking it apart
+        too_many = count + (len(stored) - place) // 8 if undefined else count
+        if (group, number) != (0xFFFE, 0xE000) or too_many > _MOST_ITEMS:
+            tag = f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"
+            raise RejectedInput(
+                "bad_header", f"{tag} is no sequence of at most {_MOST_ITEMS} items: is the file damaged?"
+            )
+        if undefined:
+            return
+        place += 8 + length
 
 
 @cache
