@@ -44,7 +44,7 @@ class Record(Progress):
     def line(self, text: str) -> None:
         self.lines.append(text)
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int, unit: str = "") -> None:
         self.what = what
 
     def step(self) -> None:
@@ -172,7 +172,7 @@ from fastrace.train import train
 from fastrace.console.progress import Progress
 
 class Killer(Progress):
-    def begin(self, what, total):
+    def begin(self, what, total, unit=""):
         self.what = what
     def step(self):
         if self.what == "epoch 3/4":
