@@ -150,7 +150,7 @@ def preprocess(
     columns: Sequence[str] = (),
     categories: Place | None = None,
     size: Size | None = None,
-    voi: str | None = None,
+    voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
     salt: Place | None = None,
@@ -174,8 +174,10 @@ def preprocess(
         Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, voi, dtype, resize, salt, max_pixels
+    key, columns, categories, dtype, resize, salt, max_pixels
         As the options of the command.
+    voi : str or sequence of str, optional
+        Each as ``--voi``; of several, the first that applies to an image is used.
     size : (int, int), optional
         Rows and columns of the images; the default is the modality's.
     jobs : int, optional

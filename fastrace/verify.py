@@ -44,7 +44,9 @@ def verify(path: Path) -> list[str]:
         pixels = dataset.shard(number)
         if pixels.shape != (shard["rows"], *dataset.size) or str(pixels.dtype) != meta["recipe"]["dtype"]:
             problems.append(f"{shard['file']}: {pixels.shape} {pixels.dtype} does not fit the recipe")
-        places = np.sort(index.loc[index["shard"] == number, "row"].to_numpy())
+        # Unused are the pixels of images that were withdrawn (`fastrace.preprocess.contested`).
+        used = index.loc[index["shard"] == number, "row"].to_numpy()
+        places = np.sort(np.concatenate([used, np.array(shard.get("unused", []), used.dtype)]))
         if not np.array_equal(places, np.arange(shard["rows"])):
             problems.append(
                 f"{shard['file']}: index rows {len(places)} do not cover its {shard['rows']} images once each"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 # Frame headers: Huffman and arithmetic SOFs (C4, C8 and CC are other segments), and SOF55 of JPEG-LS.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_LOSSLESS, _JPEG_LS = 0xC3, 0xF7
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _SOS, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 
@@ -30,6 +31,8 @@ class Codestream:
         True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS do not hold it.
     complete : bool
         Whether the end-of-image marker is there. libjpeg fills what is missing with grey and CharLS may not return.
+    lossy : bool
+        Whether the stream says that its samples are not exact: a DCT, NEAR above 0 in JPEG-LS, the irreversible wavelet.
     """
 
     rows: int
@@ -38,6 +41,7 @@ class Codestream:
     precision: int
     signed: bool
     complete: bool
+    lossy: bool = False
 
 
 def read_codestream(stream: bytes) -> Codestream | None:
@@ -50,13 +54,13 @@ def read_codestream(stream: bytes) -> Codestream | None:
         if stream[4:8] == b"jP  ":  # a JP2 file instead of the bare codestream that PS3.5 A.4.4 requires
             start = stream.find(b"\xff\x4f\xff\x51", 0, 65536)
             return _read_siz(stream, start) if start >= 0 else None
-    except struct.error:  # ended inside a header
+    except (struct.error, IndexError):  # ended inside a header
         return None
     return None
 
 
 def _read_jpeg(stream: bytes) -> Codestream | None:
-    position, size = 2, None
+    position, size, process, lossy = 2, None, 0, True
     while position + 4 <= len(stream):
         if stream[position] != 0xFF:
             return None
@@ -66,14 +70,17 @@ def _read_jpeg(stream: bytes) -> Codestream | None:
             continue
         if marker in _SOF:
             size = struct.unpack_from(">BHHB", stream, position + 4)
+            process = marker
         if marker == _SOS:
+            near = position + 5 + 2 * stream[position + 4]  # behind the components (T.87 C.2.3)
+            lossy = stream[near : near + 1] != b"\0" if process == _JPEG_LS else process != _LOSSLESS
             break
         position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
     if size is None:
         return None
     precision, rows, columns, components = size
     # The marker cannot occur inside entropy-coded data, and an EOI before SOS is a thumbnail's.
-    return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position)
+    return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position, lossy)
 
 
 def _read_siz(stream: bytes, start: int) -> Codestream | None:
@@ -89,4 +96,14 @@ def _read_siz(stream: bytes, start: int) -> Codestream | None:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
         complete=complete,
+        lossy=_is_irreversible(stream, start + 2),
     )
+
+
+def _is_irreversible(stream: bytes, position: int) -> bool:
+    """Read the wavelet from COD (T.800 A.6.1) in the main header, whose first segment, SIZ, starts at `position`."""
+    while stream[position : position + 2] not in (b"\xff\x90", b""):  # SOT ends the main header
+        if stream[position : position + 2] == b"\xff\x52":
+            return stream[position + 13 : position + 14] == b"\0"
+        position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    return False

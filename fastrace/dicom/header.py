@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.select import macro
+from fastrace.dicom.spacing import pixel_aspect
 from fastrace.dicom.values import items, number, numbers, text, texts, value
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
@@ -80,6 +81,8 @@ class Header:
         Row and column distance per pixel.
     spacing_source : str or None
         "imager/magnification" (in the body), "imager (at the detector)" or "pixel_spacing" (CT, MR, calibrated).
+    pixel_aspect : float
+        Height of a pixel divided by its width.
     ethnic_group_present : bool
         Whether Ethnic Group (0010,2160) holds anything; its value is not read.
     """
@@ -107,6 +110,7 @@ class Header:
     spacing_mm: tuple[float, float] | None = None
     spacing_source: SpacingSource | None = None
     frames: int = 1
+    pixel_aspect: float = 1.0
     ethnic_group_present: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
@@ -146,7 +150,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         sex=sex if sex in ("M", "F", "O") else None,
         manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
         model=_impersonal(ds, text(ds, "ManufacturerModelName")),
-        photometric=_term(ds, "PhotometricInterpretation"),
+        photometric=layout.photometric,
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
@@ -158,6 +162,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         spacing_mm=spacing,
         spacing_source=source,
         frames=layout.frames,
+        pixel_aspect=pixel_aspect(ds, frame),
         ethnic_group_present=text(ds, "EthnicGroup") is not None,
         image_type=_terms(ds, "ImageType"),
         presentation_intent=_term(ds, "PresentationIntentType"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastrace.dataset import Dataset
 from fastrace.dicom.notes import KINDS
 from fastrace.errors import REASONS
@@ -46,6 +48,13 @@ filling in missing race, not for decisions about individuals.
 """
 
 
+def _voi(recipe: dict[str, Any]) -> str:
+    named = [
+        f"window {recipe['window']}" if one == "auto" and recipe["window"] is not None else one for one in recipe["voi"]
+    ]
+    return ", else ".join(named)
+
+
 def datasheet(dataset: Dataset) -> str:
     """Markdown text of the dataset's README."""
     recipe, counts = dataset.meta["recipe"], dataset.meta["counts"]
@@ -63,7 +72,7 @@ def datasheet(dataset: Dataset) -> str:
         scale=dataset.scale,
         version=dataset.meta["fastrace"],
         modality=recipe["modality"],
-        voi=recipe["voi"] if recipe["window"] is None else f"window {recipe['window']}",
+        voi=_voi(recipe),
         fit=recipe["fit"],
         crop=recipe["crop"],
         resize=recipe["resize"],
