@@ -59,7 +59,12 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="Keep this kind of image too, such as tomosynthesis, synthetic, implant (repeatable); any: keep all.",
 )
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
-@click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file states].")
+@click.option(
+    "--voi",
+    type=Voi(),
+    multiple=True,
+    help="window:N, lut:N, CENTER,WIDTH, robust, full or auto (repeatable: the first that applies) [auto].",
+)
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
 @click.option(
     "--resize",

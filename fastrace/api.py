@@ -153,7 +153,7 @@ def preprocess(
     columns: Sequence[str] = (),
     categories: Place | None = None,
     size: Size | None = None,
-    voi: str | None = None,
+    voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
     salt: Place | None = None,
@@ -182,8 +182,10 @@ def preprocess(
         Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, voi, dtype, resize, salt, max_pixels
+    key, columns, categories, dtype, resize, salt, max_pixels
         As the options of the command.
+    voi : str or sequence of str, optional
+        Each as ``--voi``; of several, the first that applies to an image is used.
     size : (int, int), optional
         Rows and columns of the images; the default is the modality's.
     jobs : int, optional

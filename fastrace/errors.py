@@ -22,6 +22,7 @@ REASONS: dict[str, str] = {
     "decode_failed": "the compressed pixel data is damaged or not decodable",
     "decoder_crashed": "reading it ended in a way that was not foreseen: a crash of the decoder, or a mistake of fastrace",
     "bad_window": "the requested or stored window is not a valid one",
+    "not_hu": "the preset's window is in HU, and its values are not known to be",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",
     "other_body_part": "not of the body part of the preset",
@@ -43,6 +44,7 @@ REASONS: dict[str, str] = {
     "contradictory_label": "the label table gives it two different labels",
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
+    "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",
 }
 
 

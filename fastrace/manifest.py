@@ -33,13 +33,25 @@ _SHARD_FILE = re.compile(r"images-(\d{5,9})\.npy")
 
 @dataclass(frozen=True)
 class Shard:
-    """What dataset.json says of one shard; ``bytes`` is the size of its file."""
+    """What dataset.json says of one shard.
+
+    Attributes
+    ----------
+    file : str
+    rows, bytes : int
+        Images, and the size of the file.
+    blake2b, xxh3 : str
+        Digests of the file.
+    unused : sequence of int
+        Rows that belong to no image, because theirs was withdrawn.
+    """
 
     file: str
     rows: int
     bytes: int
     blake2b: str
     xxh3: str
+    unused: Sequence[int] = ()
 
     @property
     def number(self) -> int:

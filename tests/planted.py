@@ -99,7 +99,7 @@ def write_images(
         np.save(file, pixels[index["shard"] == number])
         shards.append(shard_facts(file, int((index["shard"] == number).sum())))
     plain = {
-        "modality": "any", "size": list(pixels.shape[1:]), "dtype": dtype, "voi": "auto", "window": None, "fit": "pad",
+        "modality": "any", "size": list(pixels.shape[1:]), "dtype": dtype, "voi": ["auto"], "window": None, "fit": "pad",
         "crop": "none", "resize": "area",
     }  # fmt: skip
     kinds = {name: {"kind": kind} for name, kind in labels.items()}

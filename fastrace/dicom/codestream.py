@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 # Frame headers: Huffman and arithmetic SOFs (C4, C8 and CC are other segments), and SOF55 of JPEG-LS.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_LOSSLESS, _JPEG_LS = 0xC3, 0xF7
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _SOS, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _COD, _MAIN_HEADER_ENDS = 0x52, frozenset({0x90, 0xD9})  # start of a tile-part, end of the codestream
@@ -31,10 +32,10 @@ class Codestream:
         True only for JPEG 2000 streams of signed samples; JPEG and JPEG-LS do not hold it.
     complete : bool
         Whether the end-of-image marker is there. libjpeg fills what is missing with grey and CharLS may not return.
+    lossy : bool
+        Whether the stream says that its samples are not exact: a DCT, NEAR above 0 in JPEG-LS, the irreversible wavelet (9-7).
     levels : int
         Of the wavelet decomposition, JPEG 2000 and HTJ2K: the image is also there at 1/2, 1/4 ... 1/2**levels; else 0.
-    reversible : bool
-        JPEG 2000 and HTJ2K: the wavelet is the reversible one (5-3); False: the other (9-7), which is never lossless.
     """
 
     rows: int
@@ -43,8 +44,8 @@ class Codestream:
     precision: int
     signed: bool
     complete: bool
+    lossy: bool = False
     levels: int = 0
-    reversible: bool = True
 
 
 def read_codestream(stream: bytes) -> Codestream | None:
@@ -63,7 +64,7 @@ def read_codestream(stream: bytes) -> Codestream | None:
 
 
 def _read_jpeg(stream: bytes) -> Codestream | None:
-    position, size = 2, None
+    position, size, process, lossy = 2, None, 0, True
     while position + 4 <= len(stream):
         if stream[position] != 0xFF:
             return None
@@ -73,14 +74,17 @@ def _read_jpeg(stream: bytes) -> Codestream | None:
             continue
         if marker in _SOF:
             size = struct.unpack_from(">BHHB", stream, position + 4)
+            process = marker
         if marker == _SOS:
+            near = position + 5 + 2 * stream[position + 4]  # behind the components (T.87 C.2.3)
+            lossy = stream[near : near + 1] != b"\0" if process == _JPEG_LS else process != _LOSSLESS
             break
         position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
     if size is None:
         return None
     precision, rows, columns, components = size
     # The marker cannot occur inside entropy-coded data, and an EOI before SOS is a thumbnail's.
-    return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position)
+    return Codestream(rows, columns, components, precision, False, stream.rfind(_END_OF_IMAGE) > position, lossy)
 
 
 def _read_siz(stream: bytes, start: int) -> Codestream | None:
@@ -97,13 +101,13 @@ def _read_siz(stream: bytes, start: int) -> Codestream | None:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
         complete=complete,
+        lossy=not reversible,
         levels=levels,
-        reversible=reversible,
     )
 
 
 def _read_cod(stream: bytes, position: int) -> tuple[int, bool]:
-    """Decomposition levels and kind of the wavelet, from the first COD segment of the main header (T.800 A.6.1)."""
+    """Decomposition levels, and whether the wavelet is the reversible one: COD of the main header (T.800 A.6.1)."""
     while stream[position : position + 1] == b"\xff" and stream[position + 1] not in _MAIN_HEADER_ENDS:
         if stream[position + 1] == _COD:
             levels, wavelet = stream[position + 9], stream[position + 13]

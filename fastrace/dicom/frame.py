@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,9 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from fastrace.dicom import raster
+from fastrace.dicom.archives import HEAD, archive_kind
 from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
+from fastrace.dicom.colour import grey_channel
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header, read_selection
 from fastrace.dicom.notes import Note
@@ -44,7 +46,7 @@ from fastrace.dicom.pixels import (
 from fastrace.dicom.select import VoiChoice, select_display
 from fastrace.dicom.source import Bytes, PixelElement, read_dataset
 from fastrace.dicom.values import attribute, text
-from fastrace.dicom.voi import VoiOption, parse_voi
+from fastrace.dicom.voi import VoiOption, parse_vois
 from fastrace.dicom.words import is_constant, unused_bits_note
 from fastrace.errors import RejectedInput
 
@@ -130,7 +132,7 @@ class Frames:
 def open_frames(
     path: str | os.PathLike[str],
     *,
-    voi: VoiOption | str | None = None,
+    voi: VoiOption | str | Sequence[VoiOption | str] | None = None,
     preset_window: tuple[float, float] | None = None,
     max_pixels: int = MAX_PIXELS,
     selection: bool = False,
@@ -141,9 +143,9 @@ def open_frames(
     ----------
     path : path-like
         Any regular file; its name is not looked at.
-    voi : VoiOption or str, optional
-        ``--voi`` (see `fastrace.dicom.voi`); None = the preset's window, else what the file stores, else the robust
-        range.
+    voi : VoiOption, str or a sequence of them, optional
+        ``--voi`` (see `fastrace.dicom.voi`), the first that a frame can have; None = ``auto``: the preset's window, else what
+        the file stores, else the robust range.
     preset_window : (float, float), optional
         Centre and width in output units of the modality transform (HU for CT). Raster files have no such units and
         ignore it.
@@ -164,7 +166,7 @@ def open_frames(
         If `voi` is text that does not parse.
     """
     path = Path(path)
-    choice = VoiChoice(parse_voi(voi) if isinstance(voi, str) else voi, preset_window)
+    choice = VoiChoice(parse_vois(voi), preset_window)
     head, size = _read_head(path)
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
         return _open_dicom(path, size, choice, max_pixels, selection)
@@ -172,6 +174,11 @@ def open_frames(
         return _open_raster(path, size, choice, max_pixels)
     if _starts_like_dicom(head, size):
         return _open_dicom(path, size, choice, max_pixels, selection)
+    packed = archive_kind(head)
+    if packed is not None:
+        raise RejectedInput(
+            "not_an_image", f"packed ({packed}) by its content: unpack it, and name the folder with its files"
+        )
     raise RejectedInput("not_an_image", "neither DICOM nor PNG, JPEG or TIFF by its content")
 
 
@@ -181,7 +188,7 @@ def _read_head(path: Path) -> tuple[bytes, int]:
         if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
             raise RejectedInput("unreadable", "not a regular file")
         with path.open("rb") as file:
-            head = file.read(_PREAMBLE + 132)
+            head = file.read(max(_PREAMBLE + 132, HEAD))
     except OSError as error:
         raise RejectedInput("unreadable", f"{error.strerror or type(error).__name__}: check its permissions") from error
     if not head:
@@ -215,12 +222,16 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selec
         ds, source, element = read_dataset(path, size)
         syntax = _syntax(ds, source, element)
         layout = read_layout(ds, syntax, max_pixels)
+        layout = replace(layout, notes=(*layout.notes, *_encoding_notes(syntax, element)))
         check_frame_count(layout.frames)
         header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
         fragments = locate_frames(ds, source, element, layout)
-        display, _ = select_display(
-            ds, 0, layout.words, choice
-        )  # a window that cannot be used is known before anything is decoded
+        voi_source = "none"
+        try:  # a window that cannot be used is known before anything is decoded
+            voi_source = select_display(ds, 0, layout.words, choice)[0].voi_source
+        except RejectedInput as error:
+            if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
+                raise
 
     def read(index: int) -> Frame:
         with warnings.catch_warnings():
@@ -230,7 +241,7 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selec
                 check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
 
-    return Frames(header, read, display.voi_source)
+    return Frames(header, read, voi_source)
 
 
 def _read_dicom_frame(
@@ -252,6 +263,9 @@ def _read_dicom_frame(
         notes += more
     display, more_notes = select_display(ds, index, words, choice)
     notes += more_notes
+    if layout.samples == 3:
+        pixels, note = grey_channel(pixels, layout.photometric, words.bits)
+        notes.append(note)
     unused = unused_bits_note(pixels, words, ds)
     if unused:
         notes.append(unused)
@@ -274,9 +288,9 @@ def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> F
     )
 
     def read(index: int) -> Frame:
-        pixels, page = raster.read_page(content, info, index, max_pixels)
+        pixels, page, notes = raster.read_page(content, info, index, max_pixels)
         of_page = replace(header, rows=page.rows, columns=page.columns)
-        return _finished(pixels, display, of_page, index, [])
+        return _finished(pixels, display, of_page, index, notes)
 
     return Frames(header, read, display.voi_source)
 
@@ -304,3 +318,16 @@ def _syntax(ds: FileDataset, source: Bytes, element: PixelElement) -> str:
     if implicit:
         return str(ImplicitVRLittleEndian)
     return str(ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian)
+
+
+def _encoding_notes(syntax: str, element: PixelElement) -> list[Note]:
+    """Of a native data set whose encoding is not the one that its meta information names (pydicom reads what is there)."""
+    stated = {str(ImplicitVRLittleEndian): "implicit", str(ExplicitVRLittleEndian): "explicit"}.get(syntax)
+    found = "explicit" if element.vr else "implicit"
+    if stated in (None, found) or element.length is None:
+        return []
+    return [
+        Note(
+            "syntax", f"{attribute('TransferSyntaxUID')} says {stated} VR, the data set is in {found} VR: read as that"
+        )
+    ]

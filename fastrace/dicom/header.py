@@ -22,6 +22,7 @@ from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import macro
+from fastrace.dicom.spacing import pixel_aspect
 from fastrace.dicom.values import attribute, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
@@ -74,6 +75,8 @@ class Header:
         Row and column distance per pixel.
     spacing_source : str or None
         "imager/magnification" (in the body), "imager (at the detector)" or "pixel_spacing" (CT, MR, calibrated).
+    pixel_aspect : float
+        Height of a pixel divided by its width.
     ethnic_group_present : bool
         Whether Ethnic Group (0010,2160) holds anything; its value is not read.
     """
@@ -101,6 +104,7 @@ class Header:
     spacing_mm: tuple[float, float] | None = None
     spacing_source: SpacingSource | None = None
     frames: int = 1
+    pixel_aspect: float = 1.0
     ethnic_group_present: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
@@ -166,13 +170,14 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         modality=modality,
         view=placed.view,
         laterality=placed.laterality,
-        photometric=_term(ds, "PhotometricInterpretation"),
+        photometric=layout.photometric,
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
         body_part=part if (part := _body_part(ds)) in _PARTS else _impersonal(ds, part),
         transfer_syntax=syntax_name,
         frames=layout.frames,
+        pixel_aspect=pixel_aspect(ds, frame),
         image_type=known_terms(image_type),
         presentation_intent=intent,
         sop_class=storage,

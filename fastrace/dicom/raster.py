@@ -15,10 +15,13 @@ import numpy as np
 
 from fastrace.dicom.bounds import check_memory, check_structure
 from fastrace.dicom.codestream import read_codestream
+from fastrace.dicom.cut import jpeg_is_cut
 from fastrace.dicom.display import Display, Rescale, Window, between
-from fastrace.dicom.select import VoiChoice
+from fastrace.dicom.notes import Note
+from fastrace.dicom.select import VoiChoice, source_of
 from fastrace.dicom.tiff import TIFF_MAGIC, Directory, read_directories
 from fastrace.dicom.values import why
+from fastrace.dicom.voi import VoiOption
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
@@ -94,25 +97,29 @@ def select_display(info: RasterInfo, choice: VoiChoice) -> Display:
         ``bad_window`` if ``--voi`` names a stored window or LUT: a raster file has none.
     """
     identity = Display(info.words, Rescale(), None, "full_range", inverted=info.photometric == "MONOCHROME1")
-    option = choice.option
-    if option is None or option.kind == "full":
-        source = "full_range" if option is None else "option"
-        return replace(identity, voi=between(*identity.output_range), voi_source=source)
-    if option.kind == "robust":
-        return replace(identity, voi_source="option")
-    if option.kind == "values":
-        window = Window(option.center, option.width, option.function)
-        return replace(identity, voi=window, voi_source="option")
-    raise RejectedInput("bad_window", f"--voi {option}: a {info.kind} file stores no window; use robust or full")
+    for option in choice.options or (VoiOption("auto"),):
+        source = source_of(option, choice.options)
+        if option.kind in ("auto", "full"):
+            source = "full_range" if option.kind == "auto" else source
+            return replace(identity, voi=between(*identity.output_range), voi_source=source)
+        if option.kind == "robust":
+            return replace(identity, voi_source=source)
+        if option.kind == "values":
+            window = Window(option.center, option.width, option.function)
+            return replace(identity, voi=window, voi_source=source)
+    asked = ", ".join(map(str, choice.options))
+    raise RejectedInput("bad_window", f"--voi {asked}: a {info.kind} file stores no window; use robust or full")
 
 
-def read_page(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> tuple[np.ndarray, RasterInfo]:
-    """Decode one page to words [rows, columns], uint8 or uint16.
+def read_page(
+    content: bytes, info: RasterInfo, index: int, max_pixels: int
+) -> tuple[np.ndarray, RasterInfo, list[Note]]:
+    """Decode one page to words [rows, columns], uint8 or uint16, with what was odd.
 
     Raises
     ------
     RejectedInput
-        ``decode_failed``, ``color``, ``too_large`` (a later page of a TIFF), ``unsupported_bits``.
+        ``decode_failed``, ``truncated``, ``color``, ``too_large`` (a later page of a TIFF), ``unsupported_bits``.
     """
     page = info if index == 0 else _tiff_page(info, index)
     _check_size(page, max_pixels)
@@ -131,17 +138,19 @@ def read_page(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> 
         raise
     except Exception as error:  # each codec has its own error types
         raise RejectedInput("decode_failed", f"{info.kind} page {index + 1}: {why(error)}") from error
-    pixels = _single_channel(decoded, info.kind)
+    if info.kind == "JPEG" and jpeg_is_cut(content, decoded, imagecodecs.jpeg8_decode):
+        raise RejectedInput("truncated", "JPEG that was cut short before its end marker: fetch the file again")
+    pixels, notes = _single_channel(decoded, info.kind)
     if pixels.shape != (page.rows, page.columns):
         raise RejectedInput("decode_failed", f"{info.kind} page {index + 1} decodes to {pixels.shape}")
     if pixels.dtype != (np.uint8 if page.words.bits == 8 else np.uint16):
         raise RejectedInput("unsupported_bits", f"{info.kind} page {index + 1} decodes to {pixels.dtype}")
-    return pixels, page
+    return pixels, page, notes
 
 
-def _single_channel(decoded: np.ndarray, kind: str) -> np.ndarray:
+def _single_channel(decoded: np.ndarray, kind: str) -> tuple[np.ndarray, list[Note]]:
     if decoded.ndim == 2:
-        return np.ascontiguousarray(decoded)
+        return np.ascontiguousarray(decoded), []
     if decoded.ndim != 3 or decoded.shape[2] not in (1, 2, 3, 4):
         raise RejectedInput("decode_failed", f"{kind} decodes to an array of shape {decoded.shape}")
     channels = [decoded[:, :, i] for i in range(decoded.shape[2])]
@@ -150,7 +159,8 @@ def _single_channel(decoded: np.ndarray, kind: str) -> np.ndarray:
         raise RejectedInput("color", f"{kind} with transparent pixels: what lies behind them is not known")
     if any(not np.array_equal(channels[0], other) for other in channels[1:]):
         raise RejectedInput("color", f"{kind} in colour, expected grey (three equal channels are accepted)")
-    return np.ascontiguousarray(channels[0])
+    notes = [Note("grey_of_colour", f"{kind} of three equal channels: read as grey")] if len(channels) == 3 else []
+    return np.ascontiguousarray(channels[0]), notes
 
 
 def _check_size(info: RasterInfo, max_pixels: int) -> None:

@@ -16,6 +16,7 @@ from PIL import ImageFile
 
 from fastrace.dicom import codecs
 from fastrace.dicom.codestream import Codestream
+from fastrace.dicom.values import why
 
 # The image that is decoded keeps at least this many samples for one of the network's, in both directions: what the low-pass
 # filter dampens near its own limit is then out of the network's range.
@@ -65,7 +66,7 @@ def decode_reduced(syntax: str, stream: bytes, found: Codestream, times: int) ->
     """
     step = 2**times
     expected = -(-found.rows // step), -(-found.columns // step)
-    lossless = syntax in codecs.HTJ2K_LOSSLESS and found.reversible
+    lossless = syntax in codecs.HTJ2K_LOSSLESS and not found.lossy
     try:
         # OpenJPH wraps around (see `codecs`), which shows as a negative number where the word has a bit to spare.
         if lossless and not found.signed and 8 < found.precision < 16:
@@ -74,7 +75,7 @@ def decode_reduced(syntax: str, stream: bytes, found: Codestream, times: int) ->
         else:
             samples = _by_openjpeg(stream, found, expected, times)
     except Exception as error:  # each codec has its own error type
-        raise ValueError(f"{type(error).__name__}: {error}".splitlines()[0][:120]) from error
+        raise ValueError(why(error)) from error
     return samples if samples.shape == expected else None
 
 

@@ -269,7 +269,9 @@ def _source(path: Path, size: int) -> Bytes:
 
 
 def _pixel_element(head: bytes, position: int, order: str, implicit: bool) -> PixelElement:
-    explicit = not implicit and head[4:6] in _LONG_VRS and len(head) == 12
+    # pydicom reads a data set as it is encoded, whatever its meta information says, but reports what that says. As the length
+    # of implicit VR, "OW\0\0" would be an odd number, which the standard forbids (PS3.5 7.1.1): the two cannot be confused.
+    explicit = len(head) == 12 and head[4:6] in _LONG_VRS and (not implicit or head[6:8] == b"\0\0")
     length = struct.unpack_from(order + "I", head, 8 if explicit else 4)[0]
     return PixelElement(
         position + (12 if explicit else 8),

@@ -50,6 +50,13 @@ filling in missing race, not for decisions about individuals.
 """
 
 
+def _voi(recipe: Mapping[str, Any]) -> str:
+    named = [
+        f"window {recipe['window']}" if one == "auto" and recipe["window"] is not None else one for one in recipe["voi"]
+    ]
+    return ", else ".join(named)
+
+
 def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
     """Markdown text of the dataset's README; what it is made from is in dataset.json under the same names.
 
@@ -72,7 +79,7 @@ def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Map
         scale=SCALE[recipe["dtype"]],
         version=__version__,
         modality=recipe["modality"],
-        voi=recipe["voi"] if recipe["window"] is None else f"window {recipe['window']}",
+        voi=_voi(recipe),
         fit=recipe["fit"],
         crop=recipe["crop"],
         resize=recipe["resize"],

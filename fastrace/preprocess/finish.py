@@ -14,6 +14,7 @@ from fastrace.dataset import INDEX_COLUMNS, Dataset, write_atomic, write_dataset
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.contested import settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.notes import counted, lines
 from fastrace.preprocess.recipe import Job
@@ -46,7 +47,7 @@ def finish(
     DatasetError
         None of the inputs could be used.
     """
-    parts = list(finished_parts(private, job.out))
+    parts = list(settled(finished_parts(private, job.out)))
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     shards = [part.shard for part in parts if part.shard is not None]
     rejected = rows[rows["outcome"] == "rejected"]

@@ -14,6 +14,7 @@ from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
@@ -27,21 +28,21 @@ class Identify:
 
     def __init__(self, job: Job, salt: bytes, labels: Labels | None) -> None:
         self.job, self.salt, self.labels = job, salt, labels
-        self.seen: set[str] = set()
+        self.seen: dict[str, str] = {}  # image key -> hash of its pixels
         self.used_labels: set[str] = set()
         self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        self.seen.update(kept["image_key"])
+        self.seen.update(zip(kept["image_key"], kept["pixel_hash"], strict=True))
         self.used_labels.update(rows["label_key"].dropna())
         if self._one_file_per_label:
             self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen.add(row["image_key"])
+        self.seen[row["image_key"]] = row["pixel_hash"]
         if self._one_file_per_label:
             self.label_owner[row["label_key"]] = row["source"]
 
@@ -79,9 +80,12 @@ class Identify:
         uid = facts["image_uid"]
         names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
+        pixels = keyed_hash(self.salt, "pixels", facts["pixel_digest"])
         if image in self.seen:
-            same = "SOP Instance UID (0008,0018) and frame" if uid else "path below its SRC and the same pixels"
-            raise RejectedInput("duplicate", f"an image with the same {same} was read before")
+            if self.seen[image] != pixels:
+                raise OtherPixels(REASON, MESSAGE, image)
+            same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
+            raise OtherPixels("duplicate", f"an image with the same {same} was read before", image)
         if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
             raise RejectedInput(
                 "duplicate",
@@ -97,7 +101,7 @@ class Identify:
             patient_key=patient,
             # Without a study, an image is a study of its own: averaging over studies then changes nothing.
             study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
-            pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_digest"]),
+            pixel_hash=pixels,
             frame=result.frame,
         )
         return row

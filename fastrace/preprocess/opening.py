@@ -27,7 +27,7 @@ def opened(settings: Settings, task: Task, *, selection: bool = False) -> Frames
     recipe = settings.recipe
     return open_frames(
         Path(task.path),
-        voi=None if recipe.voi == "auto" else recipe.voi,
+        voi=recipe.voi,
         preset_window=recipe.window,
         max_pixels=settings.max_pixels,
         selection=selection,

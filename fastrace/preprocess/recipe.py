@@ -26,8 +26,9 @@ class Recipe:
         Rows and columns of every image.
     dtype : "uint16" | "uint8"
         Stored type; display value 1 is its largest integer.
-    voi : str
-        ``auto`` (the preset's window, else the first VOI LUT, first window, robust range), or the value of ``--voi``.
+    voi : tuple of str
+        The values of ``--voi``, of which the first that applies to an image is used; ``auto`` is the preset's window, else the
+        first VOI LUT, the first window, the robust range.
     window : (float, float) or None
         Window Center and Window Width of the preset, modality units.
     body_parts : tuple of str
@@ -45,7 +46,7 @@ class Recipe:
     modality: str
     size: tuple[int, int]
     dtype: Literal["uint16", "uint8"] = "uint16"
-    voi: str = "auto"
+    voi: tuple[str, ...] = ("auto",)
     window: tuple[float, float] | None = None
     fit: str = "pad"
     crop: str = "none"
@@ -61,7 +62,7 @@ class Recipe:
         preset: Modality,
         *,
         size: tuple[int, int] | None = None,
-        voi: str | None = None,
+        voi: str | Sequence[str] | None = None,
         dtype: Literal["uint16", "uint8"] = "uint16",
         resize: Literal["area", "lanczos"] = "area",
         body_parts: Sequence[str] = (),
@@ -70,12 +71,13 @@ class Recipe:
         image_types: Sequence[str] = (),
     ) -> Recipe:
         """The preset with the user's changes: body parts and image types beside the preset's, views and intents instead."""
+        given = (voi,) if isinstance(voi, str) else tuple(voi or ())
         return cls(
             modality=preset.name,
             size=size or preset.size,
             dtype=dtype,
-            voi=voi or "auto",
-            window=None if voi else preset.window,
+            voi=given or ("auto",),
+            window=preset.window if not given or "auto" in given else None,
             fit=preset.fit,
             crop=preset.crop,
             resize=resize,
@@ -123,7 +125,7 @@ def job_for(
     modality: str,
     *,
     size: tuple[int, int] | None = None,
-    voi: str | None = None,
+    voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
     body_parts: tuple[str, ...] = (),
@@ -153,9 +155,9 @@ def job_for(
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1 worker process")
     if voi is not None:
-        from fastrace.dicom.voi import parse_voi
+        from fastrace.dicom.voi import parse_vois
 
-        parse_voi(voi)  # a mistake here would otherwise be found by every worker at every file
+        parse_vois(voi)  # a mistake here would otherwise be found by every worker at every file
     recipe = Recipe.from_preset(
         preset, size=size, voi=voi, dtype=dtype, resize=resize,
         body_parts=body_parts, views=views, intents=intents, image_types=image_types,

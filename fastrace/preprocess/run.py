@@ -156,6 +156,7 @@ class _Writer:
             self.indexed += 1
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
+            row["image_key"] = getattr(error, "image_key", None)
         row["notes"], row["note_texts"] = joined(result.notes)
         self.rows.append(row)
         if self.shard.rows >= self.rows_per_shard or len(self.rows) >= _ROWS_PER_PART:

@@ -8,10 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-from pydicom.errors import InvalidDicomError
-
 from fastrace.errors import UsageError
+from fastrace.preprocess.dicomdir import is_dicomdir, referenced
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list
             raise UsageError(f"{source}: no such file or folder")
         if source.is_dir():
             pairs = _walk(str(source), not_images)
-        elif source.name.upper() == "DICOMDIR":
-            pairs = _referenced(source)
+        elif is_dicomdir(source):
+            pairs = referenced(source)
         else:
             pairs = iter([(str(source), source.name)])
         for path, relative in sorted(pairs, key=lambda pair: os.fsencode(pair[1])):
@@ -104,20 +102,6 @@ def _walk(top: str, leave_out: Collection[str]) -> Iterator[tuple[str, str]]:
                 folders.append(entry.path)
             else:
                 yield entry.path, os.path.relpath(entry.path, top)
-
-
-def _referenced(dicomdir: Path) -> Iterator[tuple[str, str]]:
-    """Files that a DICOMDIR lists by Referenced File ID (0004,1500), PS3.3 F.3."""
-    try:
-        records = pydicom.dcmread(dicomdir).get("DirectoryRecordSequence") or []
-    except (InvalidDicomError, OSError, ValueError, EOFError, AttributeError) as error:
-        raise UsageError(f"{dicomdir}: not a readable DICOMDIR ({error}); name the folder instead") from error
-    for record in records:
-        names = record.get("ReferencedFileID")
-        if names:
-            parts = [names] if isinstance(names, str) else list(names)
-            relative = os.path.join(*parts)
-            yield str(dicomdir.parent / relative), relative
 
 
 def listing_hash(sources: Sequence[Source]) -> str:

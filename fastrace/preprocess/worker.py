@@ -9,11 +9,12 @@ import xxhash
 
 from fastrace.dicom import Frame
 from fastrace.dicom.notes import Note
+from fastrace.dicom.words import values_only
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.background import background_notes
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
-from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.geometry import breast_box, check_aspect, mm_per_pixel, place
 from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
@@ -56,13 +57,18 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.nda
     stored = frame.pixels
     # 17 MB of mammogram take XXH3 0.5 ms and SHA-256, which has CPU instructions, 9 of about 70. That it
     # is no cryptographic hash does not matter: it is keyed with BLAKE2b before it leaves this machine.
-    facts["pixel_digest"] = xxhash.xxh3_128_digest(np.ascontiguousarray(stored).data)
-    transfer = frame.transfer
+    facts["pixel_digest"] = xxhash.xxh3_128_digest(values_only(stored, frame.display.words).data)
+    transfer, aspect = frame.transfer, frame.header.pixel_aspect
+    check_aspect(aspect)
     height, width = stored.shape
     crop, flip = Box(0, 0, height, width), False
     if recipe.crop == "breast":
         crop, flip = breast_box(stored, transfer)
-    crop, box = place(crop, recipe.size, recipe.fit, left=recipe.crop == "breast")
+    whole, left = crop, recipe.crop == "breast"
+    crop, box = place(whole, recipe.size, recipe.fit, left=left, aspect=aspect)
+    notes: tuple[Note, ...] = ()
+    if (crop, box) != place(whole, recipe.size, recipe.fit, left=left):
+        notes = (Note("resampled", f"pixels {aspect:.6g} times as high as wide: resampled to square ones"),)
     dtype = {"uint16": torch.uint16, "uint8": torch.uint8}[recipe.dtype]
     image = window(
         [stored], [transfer], recipe.size, crops=[crop], boxes=[box], flips=[flip], dtype=dtype, resize=recipe.resize
@@ -74,9 +80,9 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.nda
             f"every pixel has display value {inside.max() / np.iinfo(inside.dtype).max:.3g} "
             f"(VOI source: {frame.display.voi_source}); if it should show something, try --voi robust",
         )
-    spacing = facts["spacing_mm"]
-    facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
-    return image, background_notes(_glance(stored, transfer), frame.header.modality)
+    spacing = frame.header.spacing_mm
+    facts["mm_per_pixel"] = None if spacing is None else mm_per_pixel(spacing, crop, box, recipe.size)
+    return image, (*notes, *background_notes(_glance(stored, transfer), frame.header.modality))
 
 
 def _glance(stored: np.ndarray, transfer: Transfer) -> np.ndarray:

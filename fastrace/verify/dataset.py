@@ -143,9 +143,10 @@ def _index(index: pd.DataFrame, shards: Mapping[int, Shard], meta: Mapping[str, 
         yield f"{name}: columns missing: {', '.join(missing)}"
         return
     for number, shard in shards.items():
-        places = np.sort(index.loc[index["shard"] == number, "row"].to_numpy())
+        used = index.loc[index["shard"] == number, "row"].to_numpy()
+        places = np.sort(np.concatenate([used, np.array(shard.unused, used.dtype)]))
         if not np.array_equal(places, np.arange(shard.rows)):
-            yield f"{name}: {len(places)} rows of {shard.file} do not cover its {shard.rows} images once each"
+            yield f"{name}: {len(used)} rows of {shard.file} do not cover its {shard.rows} images once each"
     astray = sorted(set(index["shard"].unique()) - set(shards))
     if astray:
         yield f"{name}: names shards that dataset.json does not list: {', '.join(map(str, astray[:6]))}"

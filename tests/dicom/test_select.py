@@ -36,6 +36,7 @@ def first_frame(tmp_path: Path, voi: str | None = None, **options: Any) -> Frame
     return open_frames(write(tmp_path / "image", options.pop("values", VALUES), **options), voi=voi).frame(0)
 
 
+HU = {"RescaleSlope": 1, "RescaleIntercept": -1024}
 WINDOWS = {"WindowCenter": [2000, 1000], "WindowWidth": [3000, 500]}
 
 
@@ -46,7 +47,7 @@ WINDOWS = {"WindowCenter": [2000, 1000], "WindowWidth": [3000, 500]}
         (WINDOWS, None, None, "window_1", Window(2000, 3000)),
         (WINDOWS | {"VOILUTFunction": "sigmoid"}, None, None, "window_1", Window(2000, 3000, "SIGMOID")),
         (WINDOWS | {"VOILUTSequence": [lut()]}, None, None, "voi_lut_1", "lut"),
-        (WINDOWS | {"VOILUTSequence": [lut()]}, None, (40, 400), "preset", Window(40, 400)),
+        (WINDOWS | {"VOILUTSequence": [lut()]} | HU, None, (40, 400), "preset", Window(40, 400)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "window:2", (40, 400), "option", Window(1000, 500)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "lut:1", None, "option", "lut"),
         (WINDOWS, "7,1", None, "option", Window(7, 1)),
@@ -95,7 +96,7 @@ def test_voi_is_chosen_in_the_order_of_the_design(
         (
             {"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
             None,
-            ["(0028,1056) is a text that is no known term"],
+            ["(0028,1056) is a term that is not known"],
         ),
         ({"WindowCenter": 1}, None, ["Window Width (0028,1051) has 0 value(s)"]),
         ({"WindowWidth": 1}, None, ["Window Center (0028,1050) has 0 value(s)"]),
