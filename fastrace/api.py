@@ -146,9 +146,14 @@ def preprocess(
     modality: str,
     body_parts: Sequence[str] = (),
     labels: Place | None = None,
-    key: str | None = None,
+    key: str | Sequence[str] = (),
     columns: Sequence[str] = (),
     categories: Place | None = None,
+    match: Sequence[str] = (),
+    patient_from: Place | Literal["table", "header"] | None = None,
+    patient_pattern: str | None = None,
+    policy: Literal["consistent", "first", "last", "majority", "any"] = "consistent",
+    bins: Sequence[str] = (),
     size: Size | None = None,
     voi: str | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
@@ -174,8 +179,10 @@ def preprocess(
         Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, voi, dtype, resize, salt, max_pixels
+    key, columns, categories, match, patient_pattern, policy, bins, voi, dtype, resize, salt, max_pixels
         As the options of the command.
+    patient_from : "table" | "header" | path, optional
+        Whose patient counts where table and headers differ; without it that is an error.
     size : (int, int), optional
         Rows and columns of the images; the default is the modality's.
     jobs : int, optional
@@ -200,8 +207,9 @@ def preprocess(
     job = job_for(
         tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), size=size, voi=voi,
         dtype=dtype, resize=resize, jobs=jobs,
-        labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
-        max_pixels=max_pixels,
+        labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
+        match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
+        patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,
     )  # fmt: skip
     return run(job, progress)
 

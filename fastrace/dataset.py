@@ -43,6 +43,7 @@ INDEX_COLUMNS = (
     "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas", "body_part",
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
+    "thumbnail_hash",
 )  # fmt: skip
 
 
@@ -188,8 +189,8 @@ class Dataset:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the label columns."""
-        return list(self.meta["labels"])
+        """Names of the label columns; all recorded values of one (kind ``recorded``) are no label of their own."""
+        return [name for name, facts in self.meta["labels"].items() if facts.get("kind") != "recorded"]
 
     def shard(self, number: int) -> np.memmap:
         """The memory-mapped pixels of one shard, [n, H, W]."""

@@ -29,7 +29,7 @@ def verify(path: Path) -> list[str]:
     dataset = Dataset.open(path)
     index, meta = dataset.index, dataset.meta
     problems = []
-    missing = [name for name in (*INDEX_COLUMNS, *dataset.labels) if name not in index]
+    missing = [name for name in (*INDEX_COLUMNS, *dataset.meta["labels"]) if name not in index]
     if missing:
         return [f"index.parquet: columns missing: {', '.join(missing)}"]
     for shard in meta["shards"]:

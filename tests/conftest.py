@@ -62,6 +62,15 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases(test_data: Path) -> Path:
+    """Small inputs on which something went wrong once, beside the real files."""
+    folder = test_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.fail(f"no cases: {folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def lesser_processors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The C++ kernels as a processor without AVX-512, and one with SSE2 alone, would run them."""
     from fastrace.kernels import _extension

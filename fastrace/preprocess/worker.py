@@ -17,6 +17,7 @@ from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, place
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
+from fastrace.preprocess.thumbnail import thumbnail_hash
 
 
 def work(settings: Settings, task: Task) -> list[Result]:
@@ -97,6 +98,7 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
             f"every pixel has display value {inside.max() / np.iinfo(inside.dtype).max:.3g} "
             f"(VOI source: {frame.display.voi_source}); if it should show something, try --voi robust",
         )
+    facts["thumbnail_hash"] = thumbnail_hash(image)
     spacing = facts["spacing_mm"]
     facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
     return image
