@@ -26,10 +26,39 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--modality", required=True, type=click.Choice(MODALITIES), help="Preset: body part, views, window, crop, size."
 )
-@click.option("--labels", type=_FILE, help="CSV, TSV or Parquet table with the labels.")
-@click.option("--key", metavar="[KIND=]COLUMN", help="Column that names the patient, study, accession, image or path.")
+@click.option("--labels", type=_FILE, help="Table with the labels: CSV, TSV, Excel, OpenDocument or Parquet.")
+@click.option(
+    "--key",
+    multiple=True,
+    metavar="[KIND=]COLUMN",
+    help="Column that names the path, image, accession, study or patient (repeatable: the most specific joins).",
+)
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Keep this label column too (repeatable).")
 @click.option("--categories", type=_FILE, help='Category map: lines  "value in the table" = Category.')
+@click.option(
+    "--match",
+    multiple=True,
+    type=click.Choice(["zeros", "decimals", "case", "spaces", "extension", "folder", "slashes", "exponent"]),
+    help="Ignore this where ids are compared (repeatable); which would help is said when rows do not match.",
+)
+@click.option(
+    "--patient-from",
+    metavar="table|header|FILE",
+    help="Whose patient counts where they differ; FILE: two columns, id in the header and patient.",
+)
+@click.option(
+    "--patient-pattern", metavar="REGEX", help="Read the patient from the path instead: 'train/(patient\\d+)/'."
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["consistent", "first", "last", "majority", "any"]),
+    default="consistent",
+    show_default=True,
+    help="Which of several recorded values of a patient counts.",
+)
+@click.option(
+    "--bins", multiple=True, metavar="COLUMN=EDGES", help="Classes of a number, as a target: age=40,60 (repeatable)."
+)
 @click.option(
     "--body-part",
     "body_parts",
@@ -131,6 +160,7 @@ def _summary_text(summary: Summary) -> str:
         f"{summary.inputs} inputs from {summary.files} files: {summary.indexed} indexed ({summary.patients} patients), "
         f"{rejected} rejected"
     )
+    lines += summary.of_patients
     for reason, count in sorted(summary.rejected.items(), key=lambda pair: -pair[1]):
         lines.append(f"  {count:>7} {reason}, for example {summary.examples[reason]}")
     if summary.rows_without_images:

@@ -149,9 +149,14 @@ def preprocess(
     intents: Sequence[str] = (),
     image_types: Sequence[str] = (),
     labels: Place | None = None,
-    key: str | None = None,
+    key: str | Sequence[str] = (),
     columns: Sequence[str] = (),
     categories: Place | None = None,
+    match: Sequence[str] = (),
+    patient_from: Place | Literal["table", "header"] | None = None,
+    patient_pattern: str | None = None,
+    policy: Literal["consistent", "first", "last", "majority", "any"] = "consistent",
+    bins: Sequence[str] = (),
     size: Size | None = None,
     voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
@@ -182,8 +187,10 @@ def preprocess(
         Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, dtype, resize, salt, max_pixels
+    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, salt, max_pixels
         As the options of the command.
+    patient_from : "table" | "header" | path, optional
+        Whose patient counts where table and headers differ; without it that is an error.
     voi : str or sequence of str, optional
         Each as ``--voi``; of several, the first that applies to an image is used.
     size : (int, int), optional
@@ -210,8 +217,9 @@ def preprocess(
     job = job_for(
         tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), views=_several(views),
         intents=_several(intents), image_types=_several(image_types), size=size, voi=voi, dtype=dtype, resize=resize, jobs=jobs,
-        labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
-        max_pixels=max_pixels,
+        labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
+        match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
+        patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,
     )  # fmt: skip
     return run(job, progress)
 

@@ -53,6 +53,7 @@ INDEX_COLUMNS = (
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
     "notes",
     "sop_class", "image_type", "presentation_intent", "view_modifiers", "image_kinds",
+    "thumbnail_hash",
 )  # fmt: skip
 
 
@@ -189,8 +190,8 @@ class Dataset:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the label columns."""
-        return list(self.meta["labels"])
+        """Names of the label columns; all recorded values of one (kind ``recorded``) are no label of their own."""
+        return [name for name, facts in self.meta["labels"].items() if facts.get("kind") != "recorded"]
 
     def shard(self, number: int) -> np.memmap:
         """The memory-mapped pixels of one shard, [n, H, W]."""

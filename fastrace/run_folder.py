@@ -5,6 +5,7 @@
     RUN/run.json             arguments, versions, seeds, dataset fingerprint, hardware, split, what was left out; when finished,
                              digests of the other files
     RUN/split.parquet        patient key, part
+    RUN/thumbnails.parquet   patient key, perceptual hash of the images that the model learns from
     RUN/state.pt             while training: the last finished epoch (`--resume` starts there)
     RUN/history.parquet      one row per epoch
     RUN/checkpoint.pt        weights with preprocessing, classes and degradation; no patient

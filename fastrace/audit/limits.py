@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from fastrace.audit.document import Cell
 from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects
+from fastrace.cohort.alike import Alike
 
+WHERE = "patients of this audit"
 ALWAYS = (
     "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
     "A high AUC means that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
@@ -17,9 +19,13 @@ ALWAYS = (
 )
 
 
-def limits(subjects: Subjects, cells: Sequence[Cell], *, trusted: bool = False) -> tuple[str, ...]:
-    """The sentences that apply; ``trusted``: the shards were not compared with their digests."""
-    found = list(ALWAYS)
+def limits(subjects: Subjects, cells: Sequence[Cell], twins: Alike, *, trusted: bool = False) -> tuple[str, ...]:
+    """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
+
+    ``trusted``: the shards were not compared with their digests.
+    """
+    said = twins.sentence(WHERE)
+    found = [*([said] if said else []), *ALWAYS]
     if trusted:
         found.append(
             "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "

@@ -29,7 +29,7 @@ from fastrace.audit.correction import correct
 from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
-from fastrace.audit.limits import limits
+from fastrace.audit.limits import WHERE, limits
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -44,6 +44,7 @@ from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
+from fastrace.cohort.alike import alike
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import Degradation
@@ -137,6 +138,9 @@ def _run(
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
     work.mkdir(exist_ok=True, mode=0o700)
+    twins = alike(subjects.cohort.frame)
+    if (said := twins.sentence(WHERE)) is not None:
+        progress.line(said)
     clock = _Clock()
     partition = subjects.partition(request.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
@@ -185,7 +189,7 @@ def _run(
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells, trusted=request.trust),
+        limits=limits(subjects, cells, twins, trusted=request.trust),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),

@@ -15,7 +15,7 @@ from fastrace.errors import RejectedInput
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
 from fastrace.preprocess.begin import inputs, labels_of
-from fastrace.preprocess.identify import identifiers_of
+from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result, Settings, Task, crashed
@@ -73,6 +73,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     """
     progress = progress or Progress()
     labels = labels_of(job)
+    identifiers = Identifiers(job.join.patient_pattern)
     sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     found = DryRun(len(sources), 0, {name: {} for name in _COUNTED}, joined=labels is not None)
@@ -84,7 +85,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
         progress.begin("read headers", len(sources), "files")
         for result in chain.from_iterable(executor.results(_batches(tasks))):
             source = sources[result.source]
-            _ask(labels, source, result)
+            _ask(labels, identifiers, source, result)
             if result.reason is not None:
                 rejected[result.reason] += max(1, result.frames)
                 found.examples.setdefault(result.reason, f"{source.path}: {result.message}")
@@ -102,12 +103,12 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     return found
 
 
-def _ask(labels: Labels | None, source: Source, result: Result) -> None:
+def _ask(labels: Labels | None, identifiers: Identifiers, source: Source, result: Result) -> None:
     """Turn the result into a rejection where the label table has no row for it."""
     if labels is None or result.reason is not None:
         return
     try:
-        labels.find(identifiers_of(source, result.facts or {}))
+        labels.find(identifiers.of(source, result.facts or {}))
     except RejectedInput as error:
         result.reason, result.message = error.reason, error.message
 

@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
+from fastrace.console.tables import harmless
 from fastrace.dataset import INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import settled
 from fastrace.preprocess.datasheet import datasheet
+from fastrace.preprocess.joined import join_offers, label_columns, patient_counts
 from fastrace.preprocess.notes import counted, lines
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.sheet import contact_sheet
@@ -58,9 +60,9 @@ def finish(
         example = rejected.iloc[0]
         raise DatasetError(
             f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}; "
-            f"all of them: {private / 'sources.parquet'}"
+            f"all of them: {private / 'sources.parquet'}{''.join('; ' + line for line in join_offers(rows, labels))}"
         )
-    columns = {} if labels is None else dict(labels.columns)
+    columns = label_columns(job, labels)
     index = _index(rows[rows["outcome"] == "indexed"], columns)
     counts: dict[str, Any] = {
         "files": files,
@@ -70,16 +72,16 @@ def finish(
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
         "notes": counted(index["notes"]),
     }
-    recipe, described = job.recipe.as_json(), {name: {"kind": kind} for name, kind in columns.items()}
+    recipe = job.recipe.as_json()
     write_dataset(
         job.out,
         index,
         shards,
         recipe=recipe,
-        labels=described,
+        labels=columns,
         counts=counts,
         salt=salt,
-        readme=datasheet(recipe, counts, described),
+        readme=datasheet(recipe, counts, columns),
     )
     contact_sheet(Dataset.open(job.out), private / "contact_sheet.png")
     examples = rejected.drop_duplicates("reason").set_index("reason")
@@ -93,14 +95,20 @@ def finish(
         resumed_images=resumed,
         rows_without_images=len(unused),
         examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, index), *lines(counts["notes"])],
+        notes=[
+            *(labels.notes if labels is not None else ()),
+            *join_offers(rows, labels),
+            *_without_body_part(job, index),
+            *lines(counts["notes"]),
+        ],
+        of_patients=patient_counts(rows, job.join),
     )
 
 
-def _index(kept: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+def _index(kept: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
     index = kept[list(INDEX_COLUMNS)].copy()
-    for name, kind in columns.items():
-        index[name] = kept[f"label:{name}"].astype(float if kind == "numeric" else object)
+    for name, facts in columns.items():
+        index[name] = kept[f"label:{name}"].astype(float if facts["kind"] == "numeric" else object)
     for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
         index[name] = index[name].astype(float)
     for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
@@ -125,7 +133,7 @@ def _write_private(private: Path, rows: pd.DataFrame, labels: Labels | None, unu
     shown = shown.rename(columns={"note_texts": "notes"})
     write_parquet(shown, private / "sources.parquet")
     if labels is not None:
-        table = pd.DataFrame({labels.key: unused}, dtype=object)
+        table = pd.DataFrame({labels.key: [harmless(key) for key in unused]}, dtype=object)
         write_atomic(
             private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
         )

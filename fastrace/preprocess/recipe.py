@@ -1,4 +1,6 @@
-"""The options of `fastrace preprocess`, parsed: those that decide the pixels (`Recipe`), and the others (`Job`)."""
+"""The options of `fastrace preprocess`, parsed: those that decide the pixels (`Recipe`), those that say who and what an image is
+(`Join`), and the others (`Job`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from fastrace.cohort.bins import Bins, check_bins
+from fastrace.cohort.matching import check_match
+from fastrace.cohort.patients import pattern_of
+from fastrace.cohort.policy import Policy
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
@@ -102,6 +108,54 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Join:
+    """How the label table is joined, and who a patient is.
+
+    Attributes
+    ----------
+    labels : Path or None
+        The table.
+    key : tuple of str
+        ``COLUMN`` or ``KIND=COLUMN``, one for each kind; empty: by the names of the columns.
+    columns : tuple of str
+        Label columns kept besides the known ones.
+    categories : Path or None
+        Category map.
+    match : tuple of str
+        What is ignored when ids are compared, see `fastrace.cohort.matching.TRANSFORMATIONS`.
+    patient_from : str or None
+        Whose id counts where table and header differ: ``table``, ``header``, or a file of two columns that maps ids of the
+        headers to patients.
+    patient_pattern : str or None
+        Regular expression with one group: the patient, read from the path of a file in place of its header.
+    policy : str
+        Which of several recorded values counts, see `fastrace.cohort.policy`.
+    bins : tuple of Bins
+        Numbers that become classes.
+    """
+
+    labels: Path | None = None
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    categories: Path | None = None
+    match: tuple[str, ...] = ()
+    patient_from: str | None = None
+    patient_pattern: str | None = None
+    policy: Policy = "consistent"
+    bins: tuple[Bins, ...] = ()
+
+    @property
+    def patients_file(self) -> Path | None:
+        """The file of ``patient_from``, if it names one."""
+        return None if self.patient_from in (None, "table", "header") else Path(str(self.patient_from))
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Files that are no images."""
+        return self.labels, self.categories, self.patients_file
+
+
+@dataclass(frozen=True)
 class Job:
     """One call of `fastrace preprocess`."""
 
@@ -109,10 +163,7 @@ class Job:
     out: Path
     recipe: Recipe
     preset: Modality
-    labels: Path | None = None
-    key: str | None = None
-    columns: tuple[str, ...] = ()
-    categories: Path | None = None
+    join: Join = Join()
     salt: Path | None = None
     jobs: int = 1
     max_pixels: int = 1 << 28
@@ -133,6 +184,9 @@ def job_for(
     intents: tuple[str, ...] = (),
     image_types: tuple[str, ...] = (),
     jobs: int | None = None,
+    key: str | Sequence[str] | None = None,
+    match: Sequence[str] = (),
+    bins: Sequence[str] = (),
     **options: Any,
 ) -> Job:
     """The job of a modality, with the user's changes.
@@ -143,13 +197,17 @@ def job_for(
         See `Recipe`.
     jobs : int, optional
         The default is as many as processors may be used.
+    key, match : sequence of str
+        See `Join`.
+    bins : sequence of str
+        ``COLUMN=EDGE,EDGE...``, see `fastrace.cohort.bins`.
     options
-        The other attributes of `Job`.
+        The other attributes of `Join` and `Job`.
 
     Raises
     ------
     UsageError
-        No such modality or VOI, no workers.
+        No such modality, VOI, transformation or pattern; no workers.
     """
     preset = get_modality(modality)
     if jobs is not None and jobs < 1:
@@ -162,4 +220,13 @@ def job_for(
         preset, size=size, voi=voi, dtype=dtype, resize=resize,
         body_parts=body_parts, views=views, intents=intents, image_types=image_types,
     )  # fmt: skip
-    return Job(sources, out, recipe, preset, jobs=jobs or usable_cpus(), **options)
+    of_join = {field.name: options.pop(field.name) for field in fields(Join) if field.name in options}
+    join = Join(
+        key=(key,) if isinstance(key, str) else tuple(key or ()),
+        match=check_match(match),
+        bins=check_bins(bins),
+        **of_join,
+    )
+    if join.patient_pattern is not None:
+        pattern_of(join.patient_pattern)
+    return Job(sources, out, recipe, preset, join, jobs=jobs or usable_cpus(), **options)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
+from fastrace.cohort.patients import Patients
 from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
@@ -34,6 +35,7 @@ from fastrace.preprocess.store import (
 )
 from fastrace.preprocess.summary import Summary
 from fastrace.preprocess.task import Result, Settings, Task, decoders
+from fastrace.preprocess.who import patients_of
 
 _SHARD_BYTES = 256 << 20
 # A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign
@@ -58,21 +60,30 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
     with disk_errors(job.out):
         check_place(job, private)
         sources = inputs(job)  # before anything is made: a mistyped SRC leaves no folders behind
-        salt = prepare(job, private)
-    with locked(private), disk_errors(job.out):
-        claim(job, private, sources, labels)
-        check_room(job, len(sources))
-        writer = _Writer(job, private, salt, labels, sources)
-        with progress or Progress() as shown:
-            return writer.run(shown)
+    with progress or Progress() as shown:
+        patients = patients_of(job, labels, sources, shown)  # asks, if table and headers disagree
+        with disk_errors(job.out):
+            salt = prepare(job, private)
+        with locked(private), disk_errors(job.out):
+            claim(job, private, sources, labels)
+            check_room(job, len(sources))
+            return _Writer(job, private, salt, labels, sources, patients).run(shown)
 
 
 class _Writer:
     """Consumes results in order; state: the open shard, its rows, what was seen."""
 
-    def __init__(self, job: Job, private: Path, salt: bytes, labels: Labels | None, sources: list[Source]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        private: Path,
+        salt: bytes,
+        labels: Labels | None,
+        sources: list[Source],
+        patients: Patients,
+    ) -> None:
         self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
-        self.identify = Identify(job, salt, labels)
+        self.identify = Identify(job, salt, labels, patients)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
@@ -157,6 +168,8 @@ class _Writer:
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
             row["image_key"] = getattr(error, "image_key", None)
+            if error.reason == "no_label":
+                row["offer"] = self.identify.offer(source, result)
         row["notes"], row["note_texts"] = joined(result.notes)
         self.rows.append(row)
         if self.shard.rows >= self.rows_per_shard or len(self.rows) >= _ROWS_PER_PART:
@@ -165,7 +178,9 @@ class _Writer:
 
 def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with all columns present and identifiers already replaced: parts hold no Patient ID."""
-    first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key")
+    first = (
+        "path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key", "table_patient", "offer",
+    )  # fmt: skip
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
     columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)

@@ -18,6 +18,7 @@ from fastrace.preprocess.geometry import breast_box, check_aspect, mm_per_pixel,
 from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
+from fastrace.preprocess.thumbnail import thumbnail_hash
 
 if TYPE_CHECKING:
     from fastrace.kernels.window import Transfer
@@ -80,6 +81,7 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.nda
             f"every pixel has display value {inside.max() / np.iinfo(inside.dtype).max:.3g} "
             f"(VOI source: {frame.display.voi_source}); if it should show something, try --voi robust",
         )
+    facts["thumbnail_hash"] = thumbnail_hash(image)
     spacing = frame.header.spacing_mm
     facts["mm_per_pixel"] = None if spacing is None else mm_per_pixel(spacing, crop, box, recipe.size)
     return image, (*notes, *background_notes(_glance(stored, transfer), frame.header.modality))

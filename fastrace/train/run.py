@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from fastrace import __version__
+from fastrace.cohort.alike import alike
 from fastrace.cohort.selection import Cohort, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -85,7 +86,13 @@ def train(options: Options, *, resume: bool = False, trust: bool = False, progre
     checked = check(dataset, cohort.rows, trust=trust, progress=progress)
     folder.create()
     with folder.locked():
-        for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}", str(placement)):
+        for line in (
+            *_cohort_lines(cohort),
+            *_alike_lines(folder, cohort),
+            initial.sentence,
+            f"device: {device.type}",
+            str(placement),
+        ):
             progress.line(line)
         folder.write_json(
             "run.json",
@@ -159,6 +166,15 @@ def _cohort_lines(cohort: Cohort) -> list[str]:
         lines.append(f"{part}: {counts}")
     lines += [f"left out: {n['patients']} patients / {n['images']} images, {why}" for why, n in cohort.left_out.items()]
     return lines
+
+
+def _alike_lines(folder: RunFolder, cohort: Cohort) -> list[str]:
+    """Whether images of the test part look like images of other patients that the model learns from; `evaluate` asks the same."""
+    learns = cohort.part != "test"
+    columns = cohort.frame[["patient_key", "thumbnail_hash"]]
+    folder.write_table("thumbnails.parquet", columns[learns].reset_index(drop=True))
+    said = alike(columns[~learns], columns[learns]).sentence("patients, one of them in the test part and one not")
+    return [] if said is None else [said]
 
 
 def _write_split(folder: RunFolder, cohort: Cohort, options: Options) -> dict[str, Any]:

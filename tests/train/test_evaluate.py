@@ -269,12 +269,18 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         ({"scores": {}}, "--score CLASS=COLUMN is needed"),
         ({"scores": {"Blue": "p_black"}}, "no usable row has race = 'Blue'; it holds Black, White"),
         ({"scores": {"Black": "race"}}, "values are no finite numbers, such as 'Black'"),
+        (
+            {"scores": {"Black": "empty"}},
+            "--score Black=empty: the column is empty; name the one that holds the scores",
+        ),
+        ({"scores": {"Black": "half"}}, "no usable row has race = 'Black'; of its 40 rows: 40 have no score"),
         ({"patient": "mrn"}, "no column 'mrn'"),
-        ({"file": "missing.csv"}, "cannot be read as a table"),
+        ({"file": "missing.csv"}, "cannot be read"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str) -> None:
-    write_scores(tmp_path / "s.csv")
+    white = [None if n // 2 % 2 == 0 else 0.5 for n in range(80)]
+    write_scores(tmp_path / "s.csv", empty=[None] * 80, half=white)
     options = {"file": "s.csv", "label": "race", "scores": {"Black": "p_black"}, "patient": "patient_id"} | change
     options["file"] = tmp_path / options["file"]
     with pytest.raises(UsageError, match=message):
