@@ -8,7 +8,9 @@
     DATA/README.md          a datasheet
     DATA.private/           salt, sources.parquet, contact sheet: stays with the custodian (mode 0700)
 
-Patients, studies and images are named by BLAKE2b keyed with the salt. Nothing else that identifies anyone is in DATA.
+Patients, studies, images and institutions are named by BLAKE2b keyed with the salt. Texts of a header are there only where
+they are words of the standard or several patients have them (`fastrace.preprocess.vocabulary`), dates only as days since the
+patient's first study. Nothing else that identifies anyone is in DATA.
 """
 
 from __future__ import annotations
@@ -33,16 +35,29 @@ from fastrace.errors import DatasetError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 2  # 1 hashed pixels by SHA-256: identical images of two datasets would not be found
+# 1 hashed pixels by SHA-256: identical images of two datasets would not be found. 2 had few acquisition columns, and
+# texts of the header that no vocabulary had passed.
+SCHEMA = 3
 SCALE = {"uint16": 65535, "uint8": 255}
 LOOK_SECONDS = 1.0  # between two checks of a shard's size: 4 us each, a tenth of what it takes to copy an image
+
+# How an image was taken, where it was read from its header: numbers, then texts and truths.
+ACQUISITION_NUMBERS = (
+    "kvp", "tube_current_ma", "exposure_time_ms", "exposure_mas", "exposure_index", "target_exposure_index",
+    "compression_force_n", "body_part_thickness_mm", "slice_thickness_mm", "reconstruction_diameter_mm", "window_center",
+    "window_width", "row_spacing_mm", "column_spacing_mm", "days_since_first_study",
+)  # fmt: skip
+ACQUISITION_TEXTS = (
+    "anode_material", "filter_material", "grid", "detector_type", "convolution_kernel", "software_versions", "institution_key",
+)  # fmt: skip
 
 # What every index holds, in this order; label columns follow. An allow-list: nothing else leaves the source.
 INDEX_COLUMNS = (
     "image_key", "patient_key", "study_key", "modality", "view", "laterality", "age_years", "sex",
-    "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas", "body_part",
+    "manufacturer", "model", "photometric", "bits_stored", "body_part",
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
+    *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS,
 )  # fmt: skip
 
 

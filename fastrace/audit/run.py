@@ -178,7 +178,7 @@ def _run(
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells),
+        limits=limits(subjects, cells, dataset.meta["counts"]),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),

@@ -31,6 +31,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from fastrace.dicom import raster
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header
+from fastrace.dicom.identity import identity_of, nobody_in_messages
 from fastrace.dicom.pixels import (
     Layout,
     compressed_frame,
@@ -204,14 +205,17 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Fr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds, source, element = read_dataset(path, size, max_pixels)
-        syntax = _syntax(ds, source, element)
-        layout = read_layout(ds, syntax, max_pixels)
-        header = read_header(ds, layout, UID(syntax).name)
-        fragments = locate_frames(ds, source, element, layout)
-        select_display(ds, 0, layout.words, choice)  # a window that cannot be used is known before anything is decoded
+        with nobody_in_messages(lambda: identity_of(ds)):
+            syntax = _syntax(ds, source, element)
+            layout = read_layout(ds, syntax, max_pixels)
+            header = read_header(ds, layout, UID(syntax).name)
+            fragments = locate_frames(ds, source, element, layout)
+            select_display(
+                ds, 0, layout.words, choice
+            )  # a window that cannot be used is known before anything is decoded
 
     def read(index: int) -> Frame:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
             warnings.simplefilter("ignore")
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
 

@@ -8,16 +8,18 @@ that does not conform becomes None, never an error: only display and pixel attri
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
+from fastrace.dicom.acquisition import Acquisition, read_acquisition
+from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.select import macro
+from fastrace.dicom.terms import is_term
 from fastrace.dicom.values import items, number, numbers, text, texts, value
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
@@ -45,6 +47,12 @@ _VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
 _LATERALITY_OF_CODE = {"24028007": "R", "G-A100": "R", "7771000": "L", "G-A101": "L", "51440002": "B", "G-A102": "B"}
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
+# Ethnic Group, "ethnic group or race of the patient" (PS3.3 C.7.1.1; retired in PS3.6 2025a), and what replaced it.
+_ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
+_FIRST_YEAR, _LAST_YEAR = (
+    1901,
+    2300,
+)  # 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -68,10 +76,10 @@ class Header:
         Size, and number of frames in the file.
     bits_stored : int
         Bits Stored, 1-16.
-    kvp, exposure_mas, body_part_thickness_mm, compression_force_n, slice_thickness_mm : float or None
-        Acquisition, in kV, mAs, mm, N, mm.
-    convolution_kernel, presentation_intent : str or None
-        CT reconstruction kernel; FOR PRESENTATION or FOR PROCESSING.
+    acquisition : Acquisition
+        How it was taken.
+    presentation_intent : str or None
+        FOR PRESENTATION or FOR PROCESSING.
     image_type : tuple of str
         Image Type values.
     burned_in : bool or None
@@ -81,7 +89,16 @@ class Header:
     spacing_source : str or None
         "imager/magnification" (in the body), "imager (at the detector)" or "pixel_spacing" (CT, MR, calibrated).
     ethnic_group_present : bool
-        Whether Ethnic Group (0010,2160) holds anything; its value is not read.
+        Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
+        the value is not read.
+    institution : str or None
+        Institution Name. It leaves the machine as a keyed hash alone.
+    study_day : int or None
+        Study Date as a day number (1 is 1 January of year 1); only differences of it leave.
+    identity : Identity
+        What identifies somebody in the file, to compare texts with.
+    withheld : tuple of Withheld
+        View, body part, manufacturer or model that repeat something of it: None above.
     """
 
     patient_id: str | None = None
@@ -99,8 +116,6 @@ class Header:
     rows: int = 0
     columns: int = 0
     bits_stored: int = 0
-    kvp: float | None = None
-    exposure_mas: float | None = None
     body_part: str | None = None
     transfer_syntax: str | None = None
     burned_in: bool | None = None
@@ -110,10 +125,11 @@ class Header:
     ethnic_group_present: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
-    body_part_thickness_mm: float | None = None
-    compression_force_n: float | None = None
-    slice_thickness_mm: float | None = None
-    convolution_kernel: str | None = None
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    institution: str | None = None
+    study_day: int | None = None
+    identity: Identity = field(default_factory=Identity, repr=False)
+    withheld: tuple[Withheld, ...] = field(default=(), repr=False)
 
 
 def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
@@ -134,61 +150,47 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     spacing, source = _spacing(ds, modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
+    identity = identity_of(ds)
+    withheld: list[Withheld] = []
+
+    def impersonal(column: str, found: str | None) -> str | None:
+        how = None if found is None or is_term(column, found) else identity.found_in(found)
+        if how == "stands" and found is not None:
+            withheld.append(Withheld(column, how, found))
+            return None
+        return found
+
     return Header(
         patient_id=text(ds, "PatientID"),
         study_uid=text(ds, "StudyInstanceUID"),
         accession=text(ds, "AccessionNumber"),
         image_uid=text(ds, "SOPInstanceUID"),
         modality=modality,
-        view=_impersonal(ds, _view(ds)),
+        view=impersonal("view", _view(ds)),
         laterality=_laterality(ds, frame),
         age_years=_age_years(ds),
         sex=sex if sex in ("M", "F", "O") else None,
-        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
-        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
+        manufacturer=impersonal("manufacturer", text(ds, "Manufacturer")),
+        model=impersonal("model", text(ds, "ManufacturerModelName")),
         photometric=_term(ds, "PhotometricInterpretation"),
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
-        kvp=_positive(ds, "KVP"),
-        exposure_mas=_exposure_mas(ds),
-        body_part=_impersonal(ds, _body_part(ds)),
+        body_part=impersonal("body_part", _body_part(ds)),
         transfer_syntax=syntax_name,
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
         spacing_source=source,
         frames=layout.frames,
-        ethnic_group_present=text(ds, "EthnicGroup") is not None,
+        ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
         image_type=_terms(ds, "ImageType"),
         presentation_intent=_term(ds, "PresentationIntentType"),
-        body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
-        compression_force_n=_positive(ds, "CompressionForce"),
-        slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
-        convolution_kernel=text(ds, "ConvolutionKernel"),
+        acquisition=read_acquisition(ds, frame),
+        institution=text(ds, "InstitutionName"),
+        study_day=_study_day(ds),
+        identity=identity,
+        withheld=tuple(withheld),
     )
-
-
-# Attributes whose words must not be repeated in a field that is typed by hand on many consoles.
-_PERSONAL = (
-    "PatientName",
-    "PatientID",
-    "AccessionNumber",
-    "PatientBirthDate",
-    "ReferringPhysicianName",
-    "OperatorsName",
-)
-
-
-def _impersonal(ds: Dataset, found: str | None) -> str | None:
-    """The value, or None if it repeats a word of the patient's, physician's or operator's names, numbers or birth date.
-
-    Body Part Examined "MUELLER EVA 1970" is seen in the wild; the dataset that is handed on must not hold it.
-    """
-    if found is None:
-        return None
-    names = " ".join(str(value(ds, keyword) or "") for keyword in _PERSONAL)
-    personal = set(re.findall(r"\w{3,}", names.casefold()))
-    return None if personal & set(re.findall(r"\w{3,}", found.casefold())) else found
 
 
 def _term(ds: Dataset, keyword: str) -> str | None:
@@ -261,14 +263,10 @@ def _date(ds: Dataset, keyword: str) -> datetime.date | None:
         return None
 
 
-def _exposure_mas(ds: Dataset) -> float | None:
-    mas, in_micro = _positive(ds, "Exposure"), _positive(ds, "ExposureInuAs")
-    if in_micro is not None:  # the finer of the two: Exposure is a whole number of mAs
-        return in_micro / 1000
-    if mas is not None:
-        return mas
-    time_ms, tube_ma = _positive(ds, "ExposureTime"), _positive(ds, "XRayTubeCurrent")
-    return None if time_ms is None or tube_ma is None else time_ms * tube_ma / 1000
+def _study_day(ds: Dataset) -> int | None:
+    """Study Date alone: another date would stand beside it where only one of them was shifted by de-identification."""
+    found = _date(ds, "StudyDate")
+    return found.toordinal() if found is not None and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
 def _spacing(ds: Dataset, modality: str | None, frame: int) -> tuple[tuple[float, float] | None, SpacingSource | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastrace.dataset import Dataset
 from fastrace.errors import REASONS
+from fastrace.preprocess.vocabulary import REASONS as WITHHELD
 
 _TEXT = """# A fastrace dataset
 
@@ -16,7 +17,8 @@ Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, c
 | `index.parquet` | one row per image; `shard` and `row` point to its pixels |
 | `dataset.json` | recipe, counts, hashes, fingerprint `{fingerprint}` |
 
-Patients, studies and images are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
+Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
+There is no date: `days_since_first_study` counts from the patient's first study in this dataset.
 
 ## Inputs
 
@@ -25,6 +27,23 @@ Patients, studies and images are named by keyed hashes; the key stays with the c
 | reason | n | meaning |
 |---|---|---|
 {reasons}
+
+## Acquisition
+
+Columns of the index that say how an image was taken, and the images for which the header holds them; the unit is the end of the
+name, a window is in the values of its file.
+
+| column | images |
+|---|---|
+{acquisition}
+
+Texts of headers are in the index only where they are words of the standard or where several patients have them:
+
+| column | left out, images | since |
+|---|---|---|
+{withheld}
+
+{ethnic_group} images carry Ethnic Group (0010,2160) or its successors in their header. It was not read.
 
 ## Labels
 
@@ -46,7 +65,16 @@ def datasheet(dataset: Dataset) -> str:
     height, width = dataset.size
     reasons = [f"| {reason} | {count} | {REASONS[reason]} |" for reason, count in rejected.items()]
     labels = [f"- `{name}` ({facts['kind']})" for name, facts in dataset.meta["labels"].items()]
+    acquisition = [f"| `{name}` | {images} |" for name, images in counts["acquisition"].items()]
+    withheld = [
+        f"| `{name}` | {count} | {WITHHELD[reason]} |"
+        for name, found in counts["withheld"].items()
+        for reason, count in found.items()
+    ]
     return _TEXT.format(
+        acquisition="\n".join(acquisition),
+        withheld="\n".join(withheld) or "| none | 0 | |",
+        ethnic_group=counts["ethnic_group"],
         indexed=counts["indexed"],
         patients=counts["patients"],
         height=height,

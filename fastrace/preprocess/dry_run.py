@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fastrace.console.progress import Progress
+from fastrace.dicom.terms import is_term
 from fastrace.preprocess.begin import inputs
+from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.task import Settings, Task, decoders
 
@@ -54,7 +56,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
                 images += first.frames
                 good.append(Task(first.source, sources[first.source].path, sources[first.source].size))
                 for name, counter in counters.items():
-                    counter[str((first.facts or {}).get(name) or "not given")] += first.frames
+                    counter[_shown(name, (first.facts or {}).get(name))] += first.frames
             progress.reach(first.source + 1, f"{images} images")
     from fastrace.preprocess.worker import work
 
@@ -73,3 +75,10 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
         bytes=images * height * width * (2 if job.recipe.dtype == "uint16" else 1),
         seconds=seconds,
     )
+
+
+def _shown(name: str, value: object) -> str:
+    """A value as the terminal may show it: who has it is not counted, so that words of the standard alone are safe."""
+    if not value:
+        return "not given"
+    return str(value) if name in OURS or is_term(name, str(value)) else "other words"

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
-from fastrace.dataset import INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
+from fastrace.dataset import ACQUISITION_NUMBERS, INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.datasheet import datasheet
+from fastrace.preprocess.learned import Learned
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.store import finished_parts, forget_parts
@@ -46,6 +47,9 @@ def finish(
         None of the inputs could be used.
     """
     parts = list(finished_parts(private, job.out))
+    learned = Learned(salt)
+    for part in parts:
+        learned.see(part.rows)
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     shards = [part.shard for part in parts if part.shard is not None]
     rejected = rows[rows["outcome"] == "rejected"]
@@ -59,13 +63,15 @@ def finish(
             f"all of them: {private / 'sources.parquet'}"
         )
     columns = {} if labels is None else dict(labels.columns)
-    index = _index(rows[rows["outcome"] == "indexed"], columns)
+    kept = rows[rows["outcome"] == "indexed"]
+    index = _index(learned.apply(kept), columns)
     counts: dict[str, Any] = {
         "files": files,
         "inputs": len(rows),
         "indexed": len(index),
         "patients": int(index["patient_key"].nunique()),
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
+        **learned.counts(),
     }
     write_dataset(
         job.out,
@@ -90,7 +96,9 @@ def finish(
         resumed_images=resumed,
         rows_without_images=len(unused),
         examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, index)],
+        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, kept)],
+        withheld=counts["withheld"],
+        ethnic_group=counts["ethnic_group"],
     )
 
 
@@ -98,16 +106,16 @@ def _index(kept: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
     index = kept[list(INDEX_COLUMNS)].copy()
     for name, kind in columns.items():
         index[name] = kept[f"label:{name}"].astype(float if kind == "numeric" else object)
-    for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
+    for name in ("age_years", "mm_per_pixel", *ACQUISITION_NUMBERS):
         index[name] = index[name].astype(float)
     for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
         index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
     return index
 
 
-def _without_body_part(job: Job, index: pd.DataFrame) -> list[str]:
-    """How many images were kept though they name no body part."""
-    found = index["body_part"].fillna("").value_counts()
+def _without_body_part(job: Job, kept: pd.DataFrame) -> list[str]:
+    """How many images were kept though they name no body part; before the vocabulary leaves any value out."""
+    found = kept["body_part"].fillna("").value_counts()
     unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
     if not job.recipe.body_parts or not unnamed:
         return []

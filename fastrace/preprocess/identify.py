@@ -17,6 +17,7 @@ from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
+from fastrace.preprocess.vocabulary import part_cell
 
 # Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more.
 _OLDEST_YEARS = 90.0
@@ -99,6 +100,10 @@ class Identify:
             study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
             pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_digest"]),
             frame=result.frame,
+            institution_key=_institution_key(self.salt, facts.get("institution")),
+            study_day=facts.get("study_day"),
+            ethnic_group=facts.get("ethnic_group"),
+            withheld=part_cell(self.salt, facts.get("withheld", ())),
         )
         return row
 
@@ -108,6 +113,11 @@ class Identify:
 
     def _label_hash(self, label_key: str) -> str:
         return keyed_hash(self.salt, "label", label_key)
+
+
+def _institution_key(salt: bytes, name: str | None) -> str | None:
+    """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
+    return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))
 
 
 def _identifiers(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:

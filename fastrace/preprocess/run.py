@@ -19,6 +19,7 @@ from fastrace.errors import RejectedInput
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify
+from fastrace.preprocess.learned import PART_COLUMNS
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import (
@@ -164,7 +165,7 @@ def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with all columns present and identifiers already replaced: parts hold no Patient ID."""
     first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "notes", "label_key")
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
-    columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
+    columns = list(dict.fromkeys([*first, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if frame[name].isna().all():

@@ -11,6 +11,7 @@ import numpy as np
 import xxhash
 
 from fastrace.dicom import Frame, Frames, open_frames
+from fastrace.dicom.identity import nobody_in_messages
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
@@ -23,7 +24,8 @@ def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
         frames = _open(settings, task)
-        check_header(settings.preset, settings.recipe, frames.header)
+        with nobody_in_messages(lambda: frames.header.identity):
+            check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
