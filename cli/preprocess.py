@@ -152,7 +152,13 @@ def _plain(summary: Summary) -> dict[str, Any]:
 
 
 def _summary_text(summary: Summary) -> str:
-    lines = [*summary.notes]
+    from fastrace.preprocess.vocabulary import withheld_lines
+
+    lines = [*summary.notes, *withheld_lines(summary.withheld)]
+    if summary.ethnic_group:
+        lines.append(
+            f"{summary.ethnic_group} images whose header holds Ethnic Group (0010,2160) or its successors: it was not read"
+        )
     if summary.resumed_images:
         lines.append(f"went on after {summary.resumed_images} images of an earlier run")
     rejected = sum(summary.rejected.values())

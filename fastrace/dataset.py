@@ -8,7 +8,9 @@
     DATA/README.md          a datasheet
     DATA.private/           salt, sources.parquet, contact sheet: stays with the custodian (mode 0700)
 
-Patients, studies and images are named by BLAKE2b keyed with the salt. Nothing else that identifies anyone is in DATA.
+Patients, studies, images and institutions are named by BLAKE2b keyed with the salt. Texts of a header are there only where
+they are words of the standard or several patients have them (`fastrace.preprocess.vocabulary`), dates only as days since the
+patient's first study. Nothing else that identifies anyone is in DATA.
 
 The fingerprint covers dataset.json, which holds a digest of every other file: it stands for the whole folder. Opening a dataset
 checks dataset.json and the index; `Dataset.check_shard` checks pixels (see `fastrace.trust`), `fastrace verify` everything.
@@ -40,20 +42,32 @@ from fastrace.manifest import shard_name
 if TYPE_CHECKING:
     from torch import Tensor
 
-# 3: more columns, and the fingerprint covers all of dataset.json. 1: pixels were hashed by SHA-256.
+# 1 hashed pixels by SHA-256: identical images of two datasets would not be found. 2 had few acquisition columns, texts of the
+# header that no vocabulary had passed, and a fingerprint that did not cover all of dataset.json.
 SCHEMA = 3
 SCALE = {"uint16": 65535, "uint8": 255}
 LOOK_SECONDS = 1.0  # between two checks of a shard's size: 4 us each, a tenth of what it takes to copy an image
 
+# How an image was taken, where it was read from its header: numbers, then texts and truths.
+ACQUISITION_NUMBERS = (
+    "kvp", "tube_current_ma", "exposure_time_ms", "exposure_mas", "exposure_index", "target_exposure_index",
+    "compression_force_n", "body_part_thickness_mm", "slice_thickness_mm", "reconstruction_diameter_mm", "window_center",
+    "window_width", "row_spacing_mm", "column_spacing_mm", "days_since_first_study",
+)  # fmt: skip
+ACQUISITION_TEXTS = (
+    "anode_material", "filter_material", "grid", "detector_type", "convolution_kernel", "software_versions", "institution_key",
+)  # fmt: skip
+
 # What every index holds, in this order; label columns follow. An allow-list: nothing else leaves the source.
 INDEX_COLUMNS = (
     "image_key", "patient_key", "study_key", "modality", "view", "laterality", "age_years", "sex",
-    "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas", "body_part",
+    "manufacturer", "model", "photometric", "bits_stored", "body_part",
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
     "notes",
     "sop_class", "image_type", "presentation_intent", "view_modifiers", "image_kinds",
     "thumbnail_hash",
+    *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS,
 )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def _run(
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells, twins, trusted=request.trust),
+        limits=limits(subjects, cells, twins, dataset.meta["counts"], trusted=request.trust),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),

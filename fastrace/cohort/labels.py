@@ -1,7 +1,9 @@
 """The label table: race and covariates come from a table in most archives, joined to the images by a key.
 
 A table may name patients, studies, accessions, images or paths; the most specific key it has is used, and the other columns that
-could have been are named.
+could have been are named. DICOM has an attribute for "ethnic group or race of the patient", Ethnic Group (0010,2160), which
+PS3.6 2025a replaced by Ethnic Group Code Sequence (0010,2161) and Ethnic Groups (0010,2162). Few headers hold it, and none says
+who recorded it and how, so it is counted but never read.
 """
 
 from __future__ import annotations

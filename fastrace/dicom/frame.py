@@ -35,6 +35,7 @@ from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
 from fastrace.dicom.colour import grey_channel
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header, read_selection
+from fastrace.dicom.identity import identity_of, nobody_in_messages
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import (
     Layout,
@@ -220,21 +221,22 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selec
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
         ds, source, element = read_dataset(path, size)
-        syntax = _syntax(ds, source, element)
-        layout = read_layout(ds, syntax, max_pixels)
-        layout = replace(layout, notes=(*layout.notes, *_encoding_notes(syntax, element)))
-        check_frame_count(layout.frames)
-        header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
-        fragments = locate_frames(ds, source, element, layout)
-        voi_source = "none"
-        try:  # a window that cannot be used is known before anything is decoded
-            voi_source = select_display(ds, 0, layout.words, choice)[0].voi_source
-        except RejectedInput as error:
-            if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
-                raise
+        with nobody_in_messages(lambda: identity_of(ds)):
+            syntax = _syntax(ds, source, element)
+            layout = read_layout(ds, syntax, max_pixels)
+            layout = replace(layout, notes=(*layout.notes, *_encoding_notes(syntax, element)))
+            check_frame_count(layout.frames)
+            header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
+            fragments = locate_frames(ds, source, element, layout)
+            voi_source = "none"
+            try:  # a window that cannot be used is known before anything is decoded
+                voi_source = select_display(ds, 0, layout.words, choice)[0].voi_source
+            except RejectedInput as error:
+                if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
+                    raise
 
     def read(index: int) -> Frame:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
             warnings.simplefilter("ignore")
             if fragments is not None:
                 stream = sum(length for _, length in fragments[index])

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from fastrace.dicom import sop_class
+from fastrace.dicom.acquisition import Acquisition, read_acquisition
+from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
 from fastrace.dicom.notes import Note
@@ -23,6 +25,7 @@ from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import macro
 from fastrace.dicom.spacing import pixel_aspect
+from fastrace.dicom.terms import is_term
 from fastrace.dicom.values import attribute, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
@@ -30,8 +33,11 @@ SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pix
 
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
+# Ethnic Group, "ethnic group or race of the patient" (PS3.3 C.7.1.1; retired in PS3.6 2025a), and what replaced it.
+_ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
+# 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200.
+_FIRST_YEAR, _LAST_YEAR = 1901, 2300
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
-_PARTS = frozenset({"BREAST", "CHEST", "HAND", "CSPINE", "ABDOMEN", "HEAD"})  # frequent, and nobody's name
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -55,10 +61,10 @@ class Header:
         Size, and number of frames in the file.
     bits_stored : int
         Bits Stored, 1-16.
-    kvp, exposure_mas, body_part_thickness_mm, compression_force_n, slice_thickness_mm : float or None
-        Acquisition, in kV, mAs, mm, N, mm.
-    convolution_kernel, presentation_intent : str or None
-        CT reconstruction kernel; FOR PRESENTATION or FOR PROCESSING.
+    acquisition : Acquisition
+        How it was taken.
+    presentation_intent : str or None
+        FOR PRESENTATION or FOR PROCESSING.
     sop_class : str or None
         Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
@@ -78,7 +84,16 @@ class Header:
     pixel_aspect : float
         Height of a pixel divided by its width.
     ethnic_group_present : bool
-        Whether Ethnic Group (0010,2160) holds anything; its value is not read.
+        Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
+        the value is not read.
+    institution : str or None
+        Institution Name. It leaves the machine as a keyed hash alone.
+    study_day : int or None
+        Study Date as a day number (1 is 1 January of year 1); only differences of it leave.
+    identity : Identity
+        What identifies somebody in the file, to compare texts with.
+    withheld : tuple of Withheld
+        View, body part, manufacturer or model that repeat something of it: None above.
     """
 
     patient_id: str | None = None
@@ -96,8 +111,6 @@ class Header:
     rows: int = 0
     columns: int = 0
     bits_stored: int = 0
-    kvp: float | None = None
-    exposure_mas: float | None = None
     body_part: str | None = None
     transfer_syntax: str | None = None
     burned_in: bool | None = None
@@ -108,14 +121,15 @@ class Header:
     ethnic_group_present: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
-    body_part_thickness_mm: float | None = None
-    compression_force_n: float | None = None
-    slice_thickness_mm: float | None = None
-    convolution_kernel: str | None = None
     sop_class: str | None = None
     view_modifiers: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
     notes: tuple[Note, ...] = ()
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    institution: str | None = None
+    study_day: int | None = None
+    identity: Identity = field(default_factory=Identity, repr=False)
+    withheld: tuple[Withheld, ...] = field(default=(), repr=False)
 
 
 def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
@@ -136,22 +150,24 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     spacing, source = _spacing(ds, header.modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
+    identity = identity_of(ds)
+    manufacturer, hidden = _impersonal("manufacturer", text(ds, "Manufacturer"), identity)
+    model, also_hidden = _impersonal("model", text(ds, "ManufacturerModelName"), identity)
     return replace(
         header,
         age_years=_age_years(ds),
         sex=sex if sex in ("M", "F", "O") else None,
-        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
-        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
-        kvp=_positive(ds, "KVP"),
-        exposure_mas=_exposure_mas(ds),
+        manufacturer=manufacturer,
+        model=model,
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
         spacing_source=source,
-        ethnic_group_present=text(ds, "EthnicGroup") is not None,
-        body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
-        compression_force_n=_positive(ds, "CompressionForce"),
-        slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
-        convolution_kernel=text(ds, "ConvolutionKernel"),
+        ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
+        acquisition=read_acquisition(ds, frame),
+        institution=text(ds, "InstitutionName"),
+        study_day=_study_day(ds),
+        identity=identity,
+        withheld=(*header.withheld, *hidden, *also_hidden),
     )
 
 
@@ -162,6 +178,10 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
     image_type = _terms(ds, "ImageType")
     intent, intent_notes = _intent(ds, storage)
+    body_part = _body_part(ds)
+    withheld: tuple[Withheld, ...] = ()
+    if body_part is not None and not is_term("body_part", body_part):
+        body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
     return Header(
         patient_id=text(ds, "PatientID"),
         study_uid=text(ds, "StudyInstanceUID"),
@@ -174,7 +194,8 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
-        body_part=part if (part := _body_part(ds)) in _PARTS else _impersonal(ds, part),
+        body_part=body_part,
+        withheld=withheld,
         transfer_syntax=syntax_name,
         frames=layout.frames,
         pixel_aspect=pixel_aspect(ds, frame),
@@ -187,27 +208,11 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
     )
 
 
-# Attributes whose words must not be repeated in a field that is typed by hand on many consoles.
-_PERSONAL = (
-    "PatientName",
-    "PatientID",
-    "AccessionNumber",
-    "PatientBirthDate",
-    "ReferringPhysicianName",
-    "OperatorsName",
-)
-
-
-def _impersonal(ds: Dataset, found: str | None) -> str | None:
-    """The value, or None if it repeats a word of the patient's, physician's or operator's names, numbers or birth date.
-
-    Body Part Examined "MUELLER EVA 1970" is seen in the wild; the dataset that is handed on must not hold it.
-    """
-    if found is None:
-        return None
-    names = " ".join(str(value(ds, keyword) or "") for keyword in _PERSONAL)
-    personal = set(re.findall(r"\w{3,}", names.casefold()))
-    return None if personal & set(re.findall(r"\w{3,}", found.casefold())) else found
+def _impersonal(column: str, found: str | None, identity: Identity) -> tuple[str | None, tuple[Withheld, ...]]:
+    """The value, or None and what was withheld: a word, number or date of somebody stands in it."""
+    if found is None or is_term(column, found) or (how := identity.found_in(found)) != "stands":
+        return found, ()
+    return None, (Withheld(column, how, found),)
 
 
 def _intent(ds: Dataset, storage: str | None) -> tuple[str | None, list[Note]]:
@@ -267,14 +272,10 @@ def _date(ds: Dataset, keyword: str) -> datetime.date | None:
         return None
 
 
-def _exposure_mas(ds: Dataset) -> float | None:
-    mas, in_micro = _positive(ds, "Exposure"), _positive(ds, "ExposureInuAs")
-    if in_micro is not None:  # the finer of the two: Exposure is a whole number of mAs
-        return in_micro / 1000
-    if mas is not None:
-        return mas
-    time_ms, tube_ma = _positive(ds, "ExposureTime"), _positive(ds, "XRayTubeCurrent")
-    return None if time_ms is None or tube_ma is None else time_ms * tube_ma / 1000
+def _study_day(ds: Dataset) -> int | None:
+    """Study Date alone: another date would stand beside it where only one of them was shifted by de-identification."""
+    found = _date(ds, "StudyDate")
+    return found.toordinal() if found is not None and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
 def _spacing(ds: Dataset, modality: str | None, frame: int) -> tuple[tuple[float, float] | None, SpacingSource | None]:

@@ -139,8 +139,8 @@ def texts(ds: Dataset, keyword: str) -> Iterator[str]:
         return
 
 
-def items(ds: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence, an empty list where it is absent, empty or no sequence.
+def items(ds: Dataset, keyword: str | int) -> list[Dataset]:
+    """Return the items of a sequence (keyword or tag), an empty list where it is absent, empty or no sequence.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def items(ds: Dataset, keyword: str) -> list[Dataset]:
         As `check_items` does; nothing else.
     """
     try:
-        check_items(ds.get_item(_tag(keyword)))
+        check_items(ds.get_item(_tag(keyword) if isinstance(keyword, str) else keyword))
     except (KeyError, NotImplementedError):  # absent; a VR that is none
         return []
     found = value(ds, keyword)

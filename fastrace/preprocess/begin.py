@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastrace.cohort.labels import Labels, read_labels
 from fastrace.cohort.patients import read_patients
-from fastrace.dataset import write_atomic
+from fastrace.dataset import SCHEMA, write_atomic
 from fastrace.errors import DatasetError, UsageError
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source, listing_hash, scan
@@ -89,9 +89,16 @@ def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None)
     inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels), _who_hash(job))
     state = private / "state.json"
     if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: other options may follow
-        write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600)
+        write_atomic(
+            state, json.dumps({"schema": SCHEMA, "recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600
+        )
         return
     before = json.loads(state.read_text())
+    if before.get("schema") != SCHEMA:
+        raise DatasetError(
+            f"{job.out}: begun by a fastrace that writes schema {before.get('schema', 'before 3')}, this one writes {SCHEMA}; "
+            "choose another --out (with --salt to keep the keys)"
+        )
     differences = job.recipe.differences(before["recipe"])
     if differences:
         raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")

@@ -9,6 +9,7 @@ from fastrace import __version__
 from fastrace.dataset import SCALE
 from fastrace.dicom.notes import KINDS
 from fastrace.errors import REASONS
+from fastrace.preprocess.vocabulary import REASONS as WITHHELD
 
 _TEXT = """# A fastrace dataset
 
@@ -21,7 +22,8 @@ Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, c
 | `index.parquet` | one row per image; `shard` and `row` point to its pixels |
 | `dataset.json` | recipe, counts, digests of all files and the fingerprint; `fastrace verify` checks them |
 
-Patients, studies and images are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
+Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
+There is no date: `days_since_first_study` counts from the patient's first study in this dataset.
 
 ## Inputs
 
@@ -36,6 +38,23 @@ Of the images in the dataset, these were odd in their files and were read all th
 | note | n | meaning |
 |---|---|---|
 {notes}
+
+## Acquisition
+
+Columns of the index that say how an image was taken, and the images for which the header holds them; the unit is the end of the
+name, a window is in the values of its file.
+
+| column | images |
+|---|---|
+{acquisition}
+
+Texts of headers are in the index only where they are words of the standard or where several patients have them:
+
+| column | left out, images | since |
+|---|---|---|
+{withheld}
+
+{ethnic_group} images carry Ethnic Group (0010,2160) or its successors in their header. It was not read.
 
 ## Labels
 
@@ -70,7 +89,16 @@ def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Map
     reasons = [f"| {reason} | {count} | {REASONS[reason]} |" for reason, count in rejected.items()]
     labels = [f"- `{name}` ({facts['kind']})" for name, facts in columns.items()]
     notes = [f"| {kind} | {count} | {KINDS[kind]} |" for kind, count in counts["notes"].items()]
+    acquisition = [f"| `{name}` | {images} |" for name, images in counts["acquisition"].items()]
+    withheld = [
+        f"| `{name}` | {count} | {WITHHELD[reason]} |"
+        for name, found in counts["withheld"].items()
+        for reason, count in found.items()
+    ]
     return _TEXT.format(
+        acquisition="\n".join(acquisition),
+        withheld="\n".join(withheld) or "| none | 0 | |",
+        ethnic_group=counts["ethnic_group"],
         indexed=counts["indexed"],
         patients=counts["patients"],
         height=height,

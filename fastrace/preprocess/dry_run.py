@@ -11,10 +11,12 @@ from itertools import chain
 
 from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
+from fastrace.dicom.terms import is_term
 from fastrace.errors import RejectedInput
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
 from fastrace.preprocess.begin import inputs, labels_of
+from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
@@ -93,7 +95,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
                 found.images += result.frames
                 good.append(Task(result.source, source.path, source.size))
                 for name, counter in counters.items():
-                    counter[str((result.facts or {}).get(name) or "not given")] += result.frames
+                    counter[_shown(name, (result.facts or {}).get(name))] += result.frames
             progress.reach(result.source + 1, f"{found.images} images")
     height, width = job.recipe.size
     found.by = {name: dict(counter.most_common()) for name, counter in counters.items()}
@@ -151,3 +153,10 @@ def _lost(batch: tuple[Task, ...]) -> list[Result]:
 def _singly(batch: tuple[Task, ...], answer: list[Result]) -> list[tuple[Task, ...]]:
     """A batch that a crash left without an answer, file by file: it costs one file, as in the run itself."""
     return [] if answer else [(task,) for task in batch]
+
+
+def _shown(name: str, value: object) -> str:
+    """A value as the terminal may show it: who has it is not counted, so that words of the standard alone are safe."""
+    if not value:
+        return "not given"
+    return str(value) if name in OURS or is_term(name, str(value)) else "other words"

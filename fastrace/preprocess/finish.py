@@ -11,13 +11,14 @@ import pandas as pd
 
 from fastrace.cohort.labels import Labels
 from fastrace.console.tables import harmless
-from fastrace.dataset import INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
+from fastrace.dataset import ACQUISITION_NUMBERS, INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.joined import join_offers, label_columns, patient_counts
+from fastrace.preprocess.learned import Learned
 from fastrace.preprocess.notes import counted, lines
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.sheet import contact_sheet
@@ -50,6 +51,9 @@ def finish(
         None of the inputs could be used.
     """
     parts = list(settled(finished_parts(private, job.out)))
+    learned = Learned(salt)
+    for part in parts:
+        learned.see(part.rows)
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     shards = [part.shard for part in parts if part.shard is not None]
     rejected = rows[rows["outcome"] == "rejected"]
@@ -63,7 +67,8 @@ def finish(
             f"all of them: {private / 'sources.parquet'}{''.join('; ' + line for line in join_offers(rows, labels))}"
         )
     columns = label_columns(job, labels)
-    index = _index(rows[rows["outcome"] == "indexed"], columns)
+    kept = rows[rows["outcome"] == "indexed"]
+    index = _index(learned.apply(kept), columns)
     counts: dict[str, Any] = {
         "files": files,
         "inputs": len(rows),
@@ -71,6 +76,7 @@ def finish(
         "patients": int(index["patient_key"].nunique()),
         "rejected": dict(sorted(Counter(rejected["reason"]).items())),
         "notes": counted(index["notes"]),
+        **learned.counts(),
     }
     recipe = job.recipe.as_json()
     write_dataset(
@@ -98,10 +104,12 @@ def finish(
         notes=[
             *(labels.notes if labels is not None else ()),
             *join_offers(rows, labels),
-            *_without_body_part(job, index),
+            *_without_body_part(job, kept),
             *lines(counts["notes"]),
         ],
         of_patients=patient_counts(rows, job.join),
+        withheld=counts["withheld"],
+        ethnic_group=counts["ethnic_group"],
     )
 
 
@@ -109,16 +117,16 @@ def _index(kept: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFra
     index = kept[list(INDEX_COLUMNS)].copy()
     for name, facts in columns.items():
         index[name] = kept[f"label:{name}"].astype(float if facts["kind"] == "numeric" else object)
-    for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
+    for name in ("age_years", "mm_per_pixel", *ACQUISITION_NUMBERS):
         index[name] = index[name].astype(float)
     for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
         index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
     return index
 
 
-def _without_body_part(job: Job, index: pd.DataFrame) -> list[str]:
-    """How many images were kept though they name no body part."""
-    found = index["body_part"].fillna("").value_counts()
+def _without_body_part(job: Job, kept: pd.DataFrame) -> list[str]:
+    """How many images were kept though they name no body part; before the vocabulary leaves any value out."""
+    found = kept["body_part"].fillna("").value_counts()
     unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
     if not job.recipe.body_parts or not unnamed:
         return []

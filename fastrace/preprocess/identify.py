@@ -20,6 +20,7 @@ from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
+from fastrace.preprocess.vocabulary import part_cell
 
 
 class Identifiers:
@@ -139,6 +140,10 @@ class Identify:
             study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
             pixel_hash=pixels,
             frame=result.frame,
+            institution_key=_institution_key(self.salt, facts.get("institution")),
+            study_day=facts.get("study_day"),
+            ethnic_group=facts.get("ethnic_group"),
+            withheld=part_cell(self.salt, facts.get("withheld", ())),
         )
         return row
 
@@ -176,3 +181,8 @@ class Identify:
 
     def _label_hash(self, label_key: str) -> str:
         return keyed_hash(self.salt, "label", label_key)
+
+
+def _institution_key(salt: bytes, name: str | None) -> str | None:
+    """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
+    return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))

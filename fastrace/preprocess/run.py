@@ -21,6 +21,7 @@ from fastrace.manifest import shard_name
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify
+from fastrace.preprocess.learned import PART_COLUMNS
 from fastrace.preprocess.notes import joined
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
@@ -182,7 +183,7 @@ def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         "path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key", "table_patient", "offer",
     )  # fmt: skip
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
-    columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
+    columns = list(dict.fromkeys([*first, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if frame[name].isna().all():

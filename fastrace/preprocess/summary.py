@@ -24,6 +24,8 @@ class Summary:
     examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     of_patients: list[str] = field(default_factory=list)
+    withheld: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> reason -> images, never a value
+    ethnic_group: int = 0  # images whose header carries Ethnic Group (0010,2160) or its successors: not read
 
     @property
     def inputs(self) -> int:

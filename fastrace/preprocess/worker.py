@@ -8,6 +8,7 @@ import numpy as np
 import xxhash
 
 from fastrace.dicom import Frame
+from fastrace.dicom.identity import nobody_in_messages
 from fastrace.dicom.notes import Note
 from fastrace.dicom.words import values_only
 from fastrace.errors import RejectedInput
@@ -31,7 +32,8 @@ def work(settings: Settings, task: Task) -> list[Result]:
     try:
         with machine_errors():
             frames = opened(settings, task)
-            check_header(settings.preset, settings.recipe, frames.header)
+            with nobody_in_messages(lambda: frames.header.identity):
+                check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     results = []
