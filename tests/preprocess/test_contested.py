@@ -42,11 +42,8 @@ def test_dup_cases_are_both_rejected_and_the_difference_named(cases: Path, tmp_p
 
 
 def test_the_sound_file_wins_over_its_cut_twin(cases: Path, tmp_path: Path) -> None:
-    """The two have no Patient ID of their own kind but one UID; the cut one comes first."""
     files = tuple(cases / "dicom" / f"jpll_{name}.dcm" for name in ("cut_eoi", "whole"))
-    labels = tmp_path / "labels.csv"
-    labels.write_text("image,patient,sex\njpll_cut_eoi.dcm,A,F\njpll_whole.dcm,A,F\n")
-    summary = run((*files,), tmp_path / "out")
+    summary = run(files, tmp_path / "out")
     assert outcomes(tmp_path / "out") == {"jpll_cut_eoi": ("rejected", "truncated"), "jpll_whole": ("indexed", None)}
     assert summary.rejected == {"truncated": 1}
 

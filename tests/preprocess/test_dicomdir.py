@@ -21,14 +21,14 @@ def dicomdir(path: Path, *references: list[str]) -> Path:
     ds.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
     ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     ds.DirectoryRecordSequence = []
-    for reference in references:
-        record = Dataset()
-        record.DirectoryRecordType = "IMAGE"
-        record.ReferencedFileID = reference
-        ds.DirectoryRecordSequence.append(record)
     path.parent.mkdir(exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names that are none
+        for reference in references:
+            record = Dataset()
+            record.DirectoryRecordType = "IMAGE"
+            record.ReferencedFileID = reference
+            ds.DirectoryRecordSequence.append(record)
         ds.save_as(path, enforce_file_format=True)
     return path
 
