@@ -13,7 +13,6 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 
-from fastrace.dicom.vocabulary import QUOTE, is_listed, shown
 from fastrace.errors import RejectedInput, UsageError
 from fastrace.modality import Modality
 
@@ -45,17 +44,17 @@ def check(value: str | None, source: str, modality: str, kept: Collection[str]) 
     RejectedInput
         ``other_body_part``.
     """
-    if not belongs(value, kept):
-        raise RejectedInput(
-            "other_body_part",
-            f"{source} is {shown('BodyPartExamined', value, QUOTE)}; --modality {modality} keeps "
-            f"{', '.join(kept).replace('*', '')}; to keep it too: --body-part {_typed(value)}, or --body-part any for every part",
-        )
+    if belongs(value, kept):
+        return
+    from fastrace.dicom.vocabulary import QUOTE, is_listed, shown  # not at import: it loads pydicom
 
-
-def _typed(value: str | None) -> str:
-    listed = value is not None and is_listed("BodyPartExamined", value)
-    return f"{QUOTE}{value}{QUOTE}" if listed else "and its value"
+    known = value is not None and is_listed("BodyPartExamined", value)
+    raise RejectedInput(
+        "other_body_part",
+        f"{source} is {shown('BodyPartExamined', value, QUOTE)}; --modality {modality} keeps "
+        f"{', '.join(kept).replace('*', '')}; to keep it too: --body-part {f'{QUOTE}{value}{QUOTE}' if known else 'VALUE'}, "
+        "or --body-part any for every part",
+    )
 
 
 def terms(preset: Modality, given: Sequence[str]) -> tuple[str, ...]:

@@ -60,12 +60,13 @@ def run(given: argparse.Namespace) -> Statistics:
     """Try files until the time is over."""
     files = {**generated(), **from_folders(given.data)}
     found = Statistics(seed=given.seed, seeds=len(files))
-    started = saved = time.monotonic()
+    started, saved = 0.0, time.monotonic()
     number = given.first
     last = None if given.files is None else given.first + given.files
     with tempfile.TemporaryDirectory(dir=_memory_folder()) as folder:
         while (found.seconds < given.seconds) and (last is None or number < last):
             with _reader(Path(folder), files, given.seed, number) as (process, pipe):
+                started = started or time.monotonic()
                 while found.seconds < given.seconds and (last is None or number < last):
                     pipe.send(number)
                     answer = _answer(pipe)
