@@ -21,9 +21,9 @@ def verify(folder: Path) -> int:
       fastrace verify fastrace-work/mammo/data
       fastrace verify fastrace-work/mammo/audit
     """
-    from fastrace.verify import verify as check
+    from fastrace.verify import examine
 
-    found = check(folder)
+    found = examine(folder)
     for line in found.checked:
         click.echo(f"checked  {line}")
     for problem in found.problems:

@@ -28,7 +28,7 @@ from fastrace.report import differences
 from fastrace.run_folder import RunFolder, json_text
 from fastrace.train import train
 from fastrace.trust import check
-from fastrace.verify import verify
+from fastrace.verify import examine, verify
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--model", "small", "--epochs", "1", "--device", "cpu"]
@@ -80,7 +80,7 @@ def compare(change: Change, folder: Path, use: Callable[[Path], object], kind: t
     """Make the change, then verify and use the folder."""
     change.make(folder)
     try:
-        found = list(verify(folder).problems)
+        found = verify(folder)
     except FastraceError as error:
         found = [str(error).removeprefix(f"{folder}/")]
     found = [one.removeprefix(f"{folder}/") for one in found]
@@ -216,7 +216,7 @@ def test_all_digests_rewritten_are_a_new_dataset_with_another_fingerprint(plante
     shards = json.loads((tmp_path / "data" / "dataset.json").read_text())["shards"]
     shards[1] = shard_facts(tmp_path / "data" / SECOND, shards[1]["rows"])
     forged = reseal(tmp_path / "data", shards=shards)
-    assert verify(tmp_path / "data").problems == ()
+    assert verify(tmp_path / "data") == []
     assert forged.fingerprint != Dataset.open(planted).fingerprint
 
 
@@ -248,9 +248,9 @@ def test_an_index_that_does_not_fit_is_named_though_its_digest_does(planted: Pat
     index = pd.read_parquet(planted / "index.parquet")
     index.loc[0, "row"] = 1
     reseal(tmp_path / "data", index)
-    assert any("do not cover its 60 images once each" in one for one in verify(tmp_path / "data").problems)
+    assert any("do not cover its 60 images once each" in one for one in verify(tmp_path / "data"))
     reseal(tmp_path / "data", index.assign(row=0, shard=9), counts={"inputs": 9, "indexed": 4, "rejected": {}})
-    found = "\n".join(verify(tmp_path / "data").problems)
+    found = "\n".join(verify(tmp_path / "data"))
     for words in (
         "names shards that dataset.json does not list: 9",
         "100 rows, dataset.json counts 4",
@@ -261,7 +261,7 @@ def test_an_index_that_does_not_fit_is_named_though_its_digest_does(planted: Pat
 
 def test_a_dataset_that_was_handed_on_is_checked_without_its_private_folder(archive: Path, tmp_path: Path) -> None:
     shutil.copytree(archive / "data", tmp_path / "data")
-    found = verify(tmp_path / "data")
+    found = examine(tmp_path / "data")
     assert found.problems == ()
     assert (
         found.checked[-1] == "data.private: no sources.parquet beside the dataset, so its inputs were not counted again"
@@ -278,7 +278,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_an_unfinished_run_says_so(trained: Path, tmp_path: Path) -> None:
     run = {key: value for key, value in RunFolder(trained).read_json("run.json").items() if key != "files"}
     (tmp_path / "run.json").write_bytes(json_text(run))
-    found = verify(tmp_path)
+    found = examine(tmp_path)
     assert (found.problems, found.checked[1]) == ((), "not finished: run.json lists no other file yet")
 
 

@@ -14,10 +14,15 @@ from fastrace.manifest import FILE as DATASET
 from fastrace.verify.dataset import verify_dataset
 from fastrace.verify.result import Verification
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "examine", "verify"]
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: Path) -> list[str]:
+    """One sentence for each thing that is wrong with a dataset, a run or an audit; empty if nothing is. See `examine`."""
+    return list(examine(folder).problems)
+
+
+def examine(folder: Path) -> Verification:
     """Check a dataset, a run or an audit.
 
     Parameters
