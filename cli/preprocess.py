@@ -50,6 +50,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--salt", type=_FILE, help="Key for the hashes, 16 to 64 bytes; reuse one to compare patients.")
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")
 @click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, show_default=True, help="Largest frame read.")
+@click.option(
+    "--rows-per-shard", type=click.IntRange(1), help="Images in one file; a kill loses at most so many [256 MB, 4096]."
+)
 @click.option("--dry-run", is_flag=True, help="Count what is there; expected size and time; write nothing.")
 @click.option("--strict", is_flag=True, help="Exit with code 3 if any input was rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -156,6 +156,7 @@ def preprocess(
     salt: Place | None = None,
     jobs: int | None = None,
     max_pixels: int = 1 << 28,
+    rows_per_shard: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Turn DICOM or raster files and a table of labels into a dataset (`fastrace preprocess`).
@@ -174,7 +175,7 @@ def preprocess(
         Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, voi, dtype, resize, salt, max_pixels
+    key, columns, categories, voi, dtype, resize, salt, max_pixels, rows_per_shard
         As the options of the command.
     size : (int, int), optional
         Rows and columns of the images; the default is the modality's.
@@ -201,7 +202,7 @@ def preprocess(
         tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), size=size, voi=voi,
         dtype=dtype, resize=resize, jobs=jobs,
         labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
-        max_pixels=max_pixels,
+        max_pixels=max_pixels, rows_per_shard=rows_per_shard,
     )  # fmt: skip
     return run(job, progress)
 

@@ -89,6 +89,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are missing; a power cut afterwards leaves them there. Nothing, where it exists."""
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
+
+
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """A parquet file whose bytes depend on the rows alone."""
     part = path.with_name(path.name + ".part")
@@ -297,10 +307,25 @@ def write_dataset(
     dict
         What was written to ``dataset.json``.
     """
+    write_parquet(index[[*INDEX_COLUMNS, *labels]], path / "index.parquet")
+    meta = describe(path, shards, recipe=recipe, labels=labels, counts=counts, salt=salt)
+    write_meta(path, meta)
+    return meta
+
+
+def describe(
+    path: Path,
+    shards: Sequence[Mapping[str, Any]],
+    *,
+    recipe: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    salt: bytes,
+) -> dict[str, Any]:
+    """The content of ``dataset.json``, where index and shards are in place; arguments as those of `write_dataset`."""
     from fastrace import __version__
 
-    write_parquet(index[[*INDEX_COLUMNS, *labels]], path / "index.parquet")
-    meta = {
+    return {
         "schema": SCHEMA,
         "fastrace": __version__,
         "recipe": dict(recipe),
@@ -310,5 +335,8 @@ def write_dataset(
         "salt_id": salt_id(salt),
         "fingerprint": fingerprint(recipe, shards, path / "index.parquet"),
     }
+
+
+def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
+    """Write ``dataset.json``: from here on the dataset is finished."""
     write_atomic(path / "dataset.json", (json.dumps(meta, indent=2) + "\n").encode())
-    return meta

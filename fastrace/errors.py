@@ -20,6 +20,9 @@ REASONS: dict[str, str] = {
     "unknown_syntax": "an unknown transfer syntax",
     "decode_failed": "the compressed pixel data is damaged or not decodable",
     "decoder_crashed": "the decoder ended its process on this file",
+    "timeout": "the decoder did not come to an end with this file",
+    "no_memory": "memory did not suffice to read it",
+    "changed": "the file was changed after the scan or while it was read",
     "bad_window": "the requested or stored window is not a valid one",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",
@@ -31,6 +34,9 @@ REASONS: dict[str, str] = {
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
 }
+
+# Reasons that lie in the machine as often as in the file: the same command reads these files again.
+READ_AGAIN = frozenset({"unreadable", "decoder_crashed", "timeout", "no_memory", "changed"})
 
 
 class FastraceError(Exception):

@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.dataset import write_atomic, write_parquet
+from fastrace.dataset import make_folder, write_atomic, write_parquet
 from fastrace.errors import RunError, UsageError
 
 SCHEMA = 1
@@ -62,7 +62,7 @@ class RunFolder:
             If it holds something else, or cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path, 0o700)
             if not self.exists and any(child.name != "lock" for child in self.path.iterdir()):
                 raise RunError(f"{self.path}: not empty and no run of fastrace; choose another --out")
             self.path.chmod(0o700)
@@ -94,7 +94,7 @@ class RunFolder:
         """Indented, keys in the order given, numbers exact; NaN is refused."""
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         with writing(self.path / name):
-            (self.path / name).parent.mkdir(exist_ok=True, mode=0o700)
+            make_folder((self.path / name).parent, 0o700)
             write_atomic(self.path / name, text.encode(), 0o600)
 
     def read_json(self, name: str) -> dict[str, Any]:

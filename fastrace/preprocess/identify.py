@@ -27,21 +27,21 @@ class Identify:
 
     def __init__(self, job: Job, salt: bytes, labels: Labels | None) -> None:
         self.job, self.salt, self.labels = job, salt, labels
-        self.seen: set[str] = set()
+        self.seen: set[bytes] = set()  # 16-byte keys of images: 98 MB for each million
         self.used_labels: set[str] = set()
         self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        self.seen.update(kept["image_key"])
+        self.seen.update(map(bytes.fromhex, kept["image_key"]))
         self.used_labels.update(rows["label_key"].dropna())
         if self._one_file_per_label:
             self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen.add(row["image_key"])
+        self.seen.add(bytes.fromhex(row["image_key"]))
         if self._one_file_per_label:
             self.label_owner[row["label_key"]] = row["source"]
 
@@ -79,7 +79,7 @@ class Identify:
         uid = facts["image_uid"]
         names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
-        if image in self.seen:
+        if bytes.fromhex(image) in self.seen:
             same = "SOP Instance UID (0008,0018) and frame" if uid else "path below its SRC and the same pixels"
             raise RejectedInput("duplicate", f"an image with the same {same} was read before")
         if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
