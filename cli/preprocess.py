@@ -106,6 +106,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [all processors].")
 @click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, show_default=True, help="Largest frame read.")
 @click.option(
+    "--rows-per-shard", type=click.IntRange(1), help="Images in one file; a kill loses at most so many [256 MB, 4096]."
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Read headers: what would be kept, left out and why; write nothing.",

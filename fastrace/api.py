@@ -164,6 +164,7 @@ def preprocess(
     salt: Place | None = None,
     jobs: int | None = None,
     max_pixels: int = 1 << 28,
+    rows_per_shard: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Turn DICOM or raster files and a table of labels into a dataset (`fastrace preprocess`).
@@ -187,7 +188,7 @@ def preprocess(
         Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, salt, max_pixels
+    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, salt, max_pixels, rows_per_shard
         As the options of the command.
     patient_from : "table" | "header" | path, optional
         Whose patient counts where table and headers differ; without it that is an error.
@@ -220,6 +221,7 @@ def preprocess(
         labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
         match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
         patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,
+        rows_per_shard=rows_per_shard,
     )  # fmt: skip
     return run(job, progress)
 

@@ -105,6 +105,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are missing; a power cut afterwards leaves them there. Nothing, where it exists."""
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
+
+
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """A parquet file whose bytes depend on the rows alone."""
     part = path.with_name(path.name + ".part")
@@ -369,13 +379,28 @@ def write_dataset(
     dict
         What was written to ``dataset.json``.
     """
-    from fastrace import __version__
-
     write_parquet(index[[*INDEX_COLUMNS, *labels]], path / manifest.INDEX)
-    written = [manifest.INDEX]
     if readme is not None:
         write_atomic(path / manifest.README, readme.encode())
-        written.append(manifest.README)
+    return write_manifest(path, shards, recipe=recipe, labels=labels, counts=counts, salt=salt)
+
+
+def write_manifest(
+    path: Path,
+    shards: Sequence[Mapping[str, Any]],
+    *,
+    recipe: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    salt: bytes,
+) -> dict[str, Any]:
+    """Write ``dataset.json``, where shards, index and datasheet are in place: from here on the dataset is finished.
+
+    Arguments and result as those of `write_dataset`.
+    """
+    from fastrace import __version__
+
+    present = [name for name in (manifest.INDEX, manifest.README) if (path / name).is_file()]
     meta = {
         "schema": SCHEMA,
         "fastrace": __version__,
@@ -383,7 +408,7 @@ def write_dataset(
         "counts": dict(counts),
         "labels": dict(labels),
         "shards": [dict(shard) for shard in shards],
-        "files": {name: manifest.file_facts((path / name).read_bytes()) for name in written},
+        "files": {name: manifest.file_facts((path / name).read_bytes()) for name in present},
         "salt_id": salt_id(salt),
     }
     meta = json.loads(json.dumps(meta))  # tuples become lists, as whoever reads it will find them

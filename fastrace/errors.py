@@ -21,6 +21,9 @@ REASONS: dict[str, str] = {
     "unknown_syntax": "an unknown transfer syntax",
     "decode_failed": "the compressed pixel data is damaged or not decodable",
     "decoder_crashed": "reading it ended in a way that was not foreseen: a crash of the decoder, or a mistake of fastrace",
+    "timeout": "the decoder did not come to an end with this file",
+    "no_memory": "memory did not suffice to read it",
+    "changed": "the file was changed after the scan or while it was read",
     "bad_window": "the requested or stored window is not a valid one",
     "not_hu": "the preset's window is in HU, and its values are not known to be",
     "constant": "all pixels are equal: nothing to see",
@@ -46,6 +49,9 @@ REASONS: dict[str, str] = {
     "duplicate": "the same image was already read from another file",
     "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",
 }
+
+# Reasons that lie in the machine as often as in the file: the same command reads these files again.
+READ_AGAIN = frozenset({"unreadable", "decoder_crashed", "timeout", "no_memory", "changed"})
 
 
 class FastraceError(Exception):

@@ -31,7 +31,7 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.dataset import write_atomic, write_parquet
+from fastrace.dataset import make_folder, write_atomic, write_parquet
 from fastrace.digest import bytes_hash, document_digest, file_hash
 from fastrace.errors import RunError, UsageError
 
@@ -69,7 +69,7 @@ class RunFolder:
             If it holds something else, or cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path, 0o700)
             if not self.exists and any(child.name != "lock" for child in self.path.iterdir()):
                 raise RunError(f"{self.path}: not empty and no run of fastrace; choose another --out")
             self.path.chmod(0o700)
@@ -100,7 +100,7 @@ class RunFolder:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Indented, keys in the order given, its digest last, numbers exact; NaN is refused."""
         with writing(self.path / name):
-            (self.path / name).parent.mkdir(exist_ok=True, mode=0o700)
+            make_folder((self.path / name).parent, 0o700)
             write_atomic(self.path / name, json_text(content), 0o600)
 
     def seal(self, files: Iterable[str], last: str, content: bytes) -> None:

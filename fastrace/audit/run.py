@@ -46,7 +46,7 @@ from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.cohort.alike import alike
 from fastrace.console.progress import Progress
-from fastrace.dataset import Dataset
+from fastrace.dataset import Dataset, make_folder
 from fastrace.degrade.grammar import Degradation
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
@@ -102,13 +102,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "environment": environment(device),
             },
         )
-        try:
-            found = _run(request, dataset, subjects, checked, wanted, folder, progress)
-        except KeyboardInterrupt:
-            progress.line(
-                f"{folder.path}: stopped; the same command with --resume goes on after the last finished step"
-            )
-            raise
+        found = _run(request, dataset, subjects, checked, wanted, folder, progress)
         folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
@@ -137,7 +131,7 @@ def _run(
 ) -> Audit:
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
-    work.mkdir(exist_ok=True, mode=0o700)
+    make_folder(work, 0o700)
     twins = alike(subjects.cohort.frame)
     if (said := twins.sentence(WHERE)) is not None:
         progress.line(said)
@@ -248,12 +242,12 @@ def _answer_all(
     mm_per_pixel: float | None,
     progress: Progress,
 ) -> list[Answer]:
-    folder.mkdir(exist_ok=True, mode=0o700)
+    make_folder(folder, 0o700)
     progress.begin("cells", len(tasks))
 
     def one(number: int) -> Answer:
         file = folder / f"{number:04d}.npz"
-        return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel)
+        return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel, progress)
 
     found = []
     # One cell at a time: the long parts of a cell have a thread for each processor, and a second would double the memory.

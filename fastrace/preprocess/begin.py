@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastrace.cohort.labels import Labels, read_labels
 from fastrace.cohort.patients import read_patients
-from fastrace.dataset import SCHEMA, write_atomic
+from fastrace.dataset import SCHEMA, make_folder, write_atomic
 from fastrace.errors import DatasetError, UsageError
+from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source, listing_hash, scan
-from fastrace.preprocess.store import part_file, private_folder, state_hash
+from fastrace.preprocess.store import private_folder, state_hash
 
 
-def inputs(job: Job) -> list[Source]:
+def inputs(job: Job) -> Sequence[Source]:
     """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
 
     Raises
@@ -63,16 +65,25 @@ def check_place(job: Job, private: Path) -> None:
         raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
 
 
-def prepare(job: Job, private: Path) -> bytes:
-    """Make both folders and the salt."""
+def make_folders(job: Job, private: Path) -> None:
+    """Make both folders, so that they survive a power cut; an unusable salt is refused before."""
+    _given_salt(job)
+    make_folder(private, 0o700)
+    private.chmod(0o700)
+    make_folder(private / "parts", 0o700)
+    make_folder(job.out)
+
+
+def _given_salt(job: Job) -> bytes | None:
     given = None if job.salt is None else job.salt.read_bytes()
     if given is not None and not 16 <= len(given) <= 64:
         raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    private.mkdir(mode=0o700, exist_ok=True)
-    private.chmod(0o700)
-    (private / "parts").mkdir(mode=0o700, exist_ok=True)
-    job.out.mkdir(exist_ok=True)
+    return given
+
+
+def prepare(job: Job, private: Path) -> bytes:
+    """The salt: kept from an earlier run, given, or new. Needs the lock, or two runs would have one each."""
+    given = _given_salt(job)
     kept = private / "salt"
     if kept.is_file():
         salt = kept.read_bytes()
@@ -84,7 +95,7 @@ def prepare(job: Job, private: Path) -> bytes:
     return salt
 
 
-def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None) -> None:
+def claim(job: Job, private: Path, sources: Sequence[Source], labels: Labels | None) -> None:
     """Note what is being made, or check that it is what was being made."""
     inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels), _who_hash(job))
     state = private / "state.json"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fastrace.errors import RejectedInput
-from fastrace.preprocess.store import Part
+from fastrace.preprocess.parts import Part
 
 REASON = "duplicate_other_pixels"
 MESSAGE = (
@@ -42,16 +42,8 @@ def contested(parts: Iterable[Part]) -> frozenset[str]:
     return frozenset(key for keys in found for key in keys)
 
 
-def settled(parts: Iterable[Part]) -> Iterator[Part]:
-    """The parts with every image of a contested key rejected.
-
-    Parameters
-    ----------
-    parts : iterable of Part
-        Gone through twice.
-    """
-    parts = list(parts)
-    keys = contested(parts)
+def settled(parts: Iterable[Part], keys: frozenset[str]) -> Iterator[Part]:
+    """The parts with every image of a contested key rejected; ``keys`` are those of `contested`."""
     for part in parts:
         rows = part.rows
         withdrawn = rows["image_key"].isin(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastrace.preprocess.background import background_notes
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
 from fastrace.preprocess.geometry import breast_box, check_aspect, mm_per_pixel, place
-from fastrace.preprocess.opening import machine_errors, opened
+from fastrace.preprocess.opening import machine_errors, opened, unchanged
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 from fastrace.preprocess.thumbnail import thumbnail_hash
@@ -31,11 +32,25 @@ def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
         with machine_errors():
+            head = unchanged(task)
+            results = _read(settings, task)
+            # What was written in between would look like a damaged file, or not even that.
+            unchanged(replace(task, head=head))
+    except RejectedInput as error:
+        return task.rejected(error.reason, error.message)
+    for result in results:
+        result.head = head
+    return results
+
+
+def _read(settings: Settings, task: Task) -> list[Result]:
+    try:
+        with machine_errors():
             frames = opened(settings, task)
             with nobody_in_messages(lambda: frames.header.identity):
                 check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
-        return [Result(task.source, 0, 0, error.reason, error.message)]
+        return task.rejected(error.reason, error.message)
     results = []
     total = len(frames)
     for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):

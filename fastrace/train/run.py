@@ -119,16 +119,10 @@ def train(options: Options, *, resume: bool = False, trust: bool = False, progre
         network = network_for(build(options.model, len(cohort.classes), initial), device)
         pipeline = Pipeline(network, options.degradation, options.seed, compiled=compiled)
         reader = Reader(dataset, cohort, device, resident=placement.resident)
-        try:
-            with progress, _deterministic():
-                pipeline.measure(reader, cohort.of("train"), options.recipe.batch_size)
-                done = fit(pipeline, reader, options.recipe, folder, progress, options.seed)
-                return _finish(folder, options, dataset, reader, pipeline, done, progress)
-        except KeyboardInterrupt:
-            progress.line(
-                f"{folder.path}: stopped; the same command with --resume goes on after the last finished epoch"
-            )
-            raise
+        with progress, _deterministic():
+            pipeline.measure(reader, cohort.of("train"), options.recipe.batch_size)
+            done = fit(pipeline, reader, options.recipe, folder, progress, options.seed)
+            return _finish(folder, options, dataset, reader, pipeline, done, progress)
 
 
 class _deterministic:

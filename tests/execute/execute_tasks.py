@@ -109,3 +109,22 @@ def leak(mebibytes: int) -> int:
 
 def broken() -> None:
     raise FastraceError("a library is missing")
+
+
+def hang(n: int) -> int:
+    """What a codec in an endless loop does."""
+    if n == 3:
+        time.sleep(10**6)
+    return n
+
+
+def short(_: int) -> float:
+    return 1.0
+
+
+def end_at_first_start() -> None:
+    """The first process is ended while it starts."""
+    started = Path(os.environ["FASTRACE_TEST_STARTED"])
+    if not started.exists():
+        started.touch()
+        os._exit(9)

@@ -160,6 +160,29 @@ def test_memory_that_earlier_tasks_lost_is_not_blamed_on_a_later_one() -> None:
         assert list(executor.results([100] * 7)) == [1, 2, 3, 1, 2, 3, 1]
 
 
+def test_a_process_that_hangs_is_ended_and_costs_one_task() -> None:
+    work = Work(tasks.hang, limit_seconds=tasks.short, overtime=tasks.minus)
+    with Processes(work, 2) as executor:
+        assert list(executor.results(range(8))) == [0, 1, 2, -3, 4, 5, 6, 7]
+
+
+def test_the_time_that_this_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-Z, an hour and fg, every worker would seem to hang."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    executor: Processes[int, int] = Processes(Work(tasks.minus, limit_seconds=tasks.short, overtime=tasks.minus), 1)
+    for seconds in (0.5, 3600.0, 0.5):
+        now[0] += seconds
+        executor._tick()
+    assert executor._clock == 0.5 + 2.0 + 0.5
+
+
+def test_a_process_that_is_ended_while_it_starts_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTRACE_TEST_STARTED", str(tmp_path / "started"))
+    with Processes(Work(tasks.minus, tasks.end_at_first_start), 1) as executor:
+        assert list(executor.results(range(3))) == [0, -1, -2]
+
+
 def test_blas_has_one_thread_while_threads_run_and_as_many_as_before_afterwards() -> None:
     def blas(_: int = 0) -> list[int]:
         return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]

@@ -56,7 +56,7 @@ def test_a_file_that_does_not_fit_into_memory_is_rejected(
 
     monkeypatch.setattr(Frames, "frame", exhausted)
     (result,) = read(file)
-    assert result.reason == "too_large"
+    assert result.reason == "no_memory"
     assert "lower --jobs" in str(result.message)
 
 
@@ -75,9 +75,9 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_files(tmp_path: Path) -
     program = (
         "from pathlib import Path\n"
         "from fastrace.execute.processes import Processes\n"
-        "from fastrace.preprocess.task import Task\n"
-        "with Processes(None, 1) as pool:\n"
-        "    list(pool.results([Task(0, 'file', 1)]))\n"
+        "from fastrace.execute.protocol import Work\n"
+        "with Processes(Work(print), 1) as pool:\n"
+        "    list(pool.results([1]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-"], input=program, capture_output=True, text=True, check=False, cwd=tmp_path
