@@ -266,10 +266,10 @@ def main() -> None:
 _PAGE = """# Is anything of a person in a dataset?
 
 `python -m fastrace.bench.studies.identity_search --archives {archives} --write` made this page: {archives} archives, {files}
-files, {persons} persons. Every file has a name, a number or a date of a person in an attribute of the device, in one of {spellings}
-spellings: glued to letters and digits, backwards, spaced, cut off, umlauts, two-letter names, dates in any order. Half of them
-are of another person than the file: left on the console from the patient before. Every decoded value of the datasets and all
-that the command printed (`--dry-run`, text, `--json`) was searched for every word, number and date of everybody.
+files, {persons} persons. Every file has a name, a number or a date of a person in an attribute of the device, in one of
+{spellings} spellings: glued to letters and digits, backwards, spaced, cut off, umlauts, two-letter names, dates in any order.
+Half of them are of another person than the file: left on the console from the patient before. Every decoded value of the
+datasets and all that the command printed (`--dry-run`, text, `--json`) was searched for every word, number and date of everybody.
 
 **{hits} hits** in {values} different values and texts, {indexed} images.
 
