@@ -361,7 +361,7 @@ def _composed(text: str) -> str:
 
 
 def _read_as_utf8(text: str) -> str:
-    """What a Code String says in a file of UTF-8: its repertoire is ASCII (PS3.5 6.1.1), an umlaut is read as two letters."""
+    """What a Code String says in a file of UTF-8: its repertoire is ASCII (PS3.5 6.2), so an umlaut is read as two letters."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
