@@ -17,7 +17,7 @@ from typing import Any
 
 
 def _replace_in_worker() -> None:
-    worker: Any = importlib.import_module("fastrace.preprocess.worker")
+    opening: Any = importlib.import_module("fastrace.preprocess.opening")
     kind, name, opened = os.environ["FAULT"], os.environ["FAULT_FILE"], opening.open_frames
 
     def open_frames(path: Path, **options: Any) -> Any:
