@@ -72,7 +72,7 @@ def check_frame_count(frames: int) -> None:
         raise RejectedInput("too_large", f"{attribute('NumberOfFrames')} is {frames}, at most {MOST_FRAMES} are read")
 
 
-def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: int) -> None:
+def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: int, samples: int = 1) -> None:
     """Refuse a frame whose compressed bytes are more than its pixels can need, or that needs too much memory decoded.
 
     Parameters
@@ -84,19 +84,21 @@ def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: i
     stream : int
         Bytes of its fragments, not read yet.
     max_pixels : int
+    samples : int
+        Samples per pixel.
 
     Raises
     ------
     RejectedInput
         ``bad_header`` or ``too_large``.
     """
-    plausible = _LARGEST_EXPANSION * 2 * rows * columns + _LARGEST_HEADER
+    plausible = _LARGEST_EXPANSION * 2 * samples * rows * columns + _LARGEST_HEADER
     if stream > plausible:
         raise RejectedInput(
             "bad_header", f"a compressed frame of {rows} x {columns} pixels has {stream} bytes, more than {plausible}"
         )
     each = _J2K_BYTES if syntax in _JPEG_2000 else _HTJ2K_BYTES if syntax in _HTJ2K else _OTHER_BYTES
-    check_memory(f"a frame of {rows} x {columns} pixels", each * rows * columns + stream, max_pixels)
+    check_memory(f"a frame of {rows} x {columns} pixels", each * samples * rows * columns + stream, max_pixels)
 
 
 def check_structure(stream: bytes) -> None:
