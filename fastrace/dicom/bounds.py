@@ -35,6 +35,7 @@ _COD, _COC, _SOT = 0xFF52, 0xFF53, 0xFF90
 _MOST_LEVELS = 32
 # Progressive JPEG: each scan goes over the whole frame again, and costs the file a dozen bytes. Encoders write about ten.
 MOST_SCANS = 64
+_PROGRESSIVE, _NO_FRAME, _SOS = frozenset({0xC2, 0xC6, 0xCA, 0xCE}), frozenset({0xC4, 0xC8, 0xCC}), 0xDA
 
 
 def memory_limit(max_pixels: int) -> int:
@@ -71,7 +72,7 @@ def check_frame_count(frames: int) -> None:
         raise RejectedInput("too_large", f"{attribute('NumberOfFrames')} is {frames}, at most {MOST_FRAMES} are read")
 
 
-def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: int) -> None:
+def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: int, samples: int = 1) -> None:
     """Refuse a frame whose compressed bytes are more than its pixels can need, or that needs too much memory decoded.
 
     Parameters
@@ -83,19 +84,21 @@ def check_frame(syntax: str, rows: int, columns: int, stream: int, max_pixels: i
     stream : int
         Bytes of its fragments, not read yet.
     max_pixels : int
+    samples : int
+        Samples per pixel.
 
     Raises
     ------
     RejectedInput
         ``bad_header`` or ``too_large``.
     """
-    plausible = _LARGEST_EXPANSION * 2 * rows * columns + _LARGEST_HEADER
+    plausible = _LARGEST_EXPANSION * 2 * samples * rows * columns + _LARGEST_HEADER
     if stream > plausible:
         raise RejectedInput(
             "bad_header", f"a compressed frame of {rows} x {columns} pixels has {stream} bytes, more than {plausible}"
         )
     each = _J2K_BYTES if syntax in _JPEG_2000 else _HTJ2K_BYTES if syntax in _HTJ2K else _OTHER_BYTES
-    check_memory(f"a frame of {rows} x {columns} pixels", each * rows * columns + stream, max_pixels)
+    check_memory(f"a frame of {rows} x {columns} pixels", each * samples * rows * columns + stream, max_pixels)
 
 
 def check_structure(stream: bytes) -> None:
@@ -107,8 +110,8 @@ def check_structure(stream: bytes) -> None:
         With what there is too much of.
     """
     if stream[:2] == b"\xff\xd8":
-        scans = stream.count(b"\xff\xda")  # cannot occur inside entropy-coded data
-        if scans > MOST_SCANS:
+        # Others have one scan for each component, and libjpeg refuses more. The marker cannot occur inside entropy-coded data.
+        if _is_progressive(stream) and (scans := stream.count(b"\xff\xda")) > MOST_SCANS:
             raise ValueError(f"{scans} scans, more than {MOST_SCANS}")
         return
     start = stream.find(b"\xff\x4f\xff\x51", 0, 65536)
@@ -118,6 +121,18 @@ def check_structure(stream: bytes) -> None:
         _check_jpeg_2000(stream, start)
     except struct.error:
         raise ValueError("the main header of the codestream ends too early") from None
+
+
+def _is_progressive(stream: bytes) -> bool:
+    """Tell whether a frame header before the first scan is progressive, or of several components."""
+    position = 2
+    while position + 10 <= len(stream) and stream[position] == 0xFF and stream[position + 1] != _SOS:
+        marker = stream[position + 1]
+        if marker in _PROGRESSIVE or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME and stream[position + 9] > 1):
+            return True
+        fill = marker == 0xFF or marker in (0x01, 0xD8)
+        position += (1 if marker == 0xFF else 2) if fill else 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    return False
 
 
 def _check_jpeg_2000(stream: bytes, start: int) -> None:

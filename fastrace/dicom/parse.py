@@ -24,6 +24,7 @@ LARGEST_HEADER = 32 << 20
 _MOST_READS = 3 << 17  # two for each element, four for each item
 _MOST_DISORDER = 256  # tags ascend (PS3.5 7.1); some writers put a few at the end
 _LARGE = 1 << 20
+_DEFLATED = "Transfer Syntax UID (0002,0010) is Deflated Explicit VR Little Endian"
 _UNDEFINED = 0xFFFFFFFF
 _STOP = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 _BULK = {"OB", "OW", "OD", "OF", "OL", "OV", "UN", "UT", "UC", "UR"}
@@ -33,25 +34,28 @@ class _Header:
     """The file as pydicom may read it: never more than is there, and never more than a header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
-        self._left = LARGEST_HEADER
-        self._reads = 0
-        self.seek, self.tell = file.seek, file.tell
+        left, reads = LARGEST_HEADER, _MOST_READS
+        read_file, tell = file.read, file.tell
 
-    def read(self, count: int = -1) -> bytes:
-        if count < 0:  # pydicom does this only to inflate all that follows; such files do not come here
-            raise RejectedInput(
-                "bad_header", "Transfer Syntax UID (0002,0010): deflated, but its meta information is damaged"
-            )
-        self._reads += 1
-        if count > 64:
-            count = max(0, min(count, self._size - self.tell()))
-        self._left -= count
-        if self._left < 0:
-            raise RejectedInput("too_large", f"the header holds more than {LARGEST_HEADER >> 20} MiB: not an image's")
-        if self._reads > _MOST_READS:
-            raise RejectedInput("too_large", f"the header holds more than {_MOST_READS // 2} elements: not an image's")
-        return self._file.read(count)
+        def read(count: int = -1) -> bytes:
+            nonlocal left, reads
+            if count < 0:  # pydicom does this only to inflate all that follows; such files do not come here
+                raise RejectedInput("bad_header", f"{_DEFLATED}, but its meta information is damaged")
+            if count > 64:
+                count = max(0, min(count, size - tell()))
+            left -= count
+            reads -= 1
+            if left < 0:
+                raise RejectedInput(
+                    "too_large", f"the header holds more than {LARGEST_HEADER >> 20} MiB: not an image's"
+                )
+            if reads < 0:
+                raise RejectedInput(
+                    "too_large", f"the header holds more than {_MOST_READS // 2} elements: not an image's"
+                )
+            return read_file(count)
+
+        self.read, self.seek, self.tell = read, file.seek, tell  # closures: pydicom reads twice for each element
 
 
 def parse(file: BinaryIO, size: int) -> tuple[FileDataset, int]:
