@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 
 from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
 from fastrace.dicom.terms import is_term
 from fastrace.errors import RejectedInput
-from fastrace.execute.processes import Processes
-from fastrace.execute.protocol import Executor, Work
+from fastrace.preprocess.batches import batches, readers
 from fastrace.preprocess.begin import inputs, labels_of
 from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
-from fastrace.preprocess.task import Result, Settings, Task, crashed
+from fastrace.preprocess.task import Result, Settings, Task
 
 _TIMED_FILES = 8
-_FILES_PER_BATCH = 32  # of 1 ms each: less than a file's header costs to send one by one
 _COUNTED = (
     "modality", "sop_class", "image_type", "presentation_intent", "body_part", "view", "view_modifiers", "laterality",
     "transfer_syntax", "voi_source",
@@ -83,9 +79,9 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     rejected: Counter[str] = Counter()
     good: list[Task] = []
     tasks = [Task(number, source.path, source.size) for number, source in enumerate(sources)]
-    with progress, _readers(settings, job.jobs) as executor:
+    with progress, readers(settings, job.jobs) as executor:
         progress.begin("read headers", len(sources), "files")
-        for result in chain.from_iterable(executor.results(_batches(tasks))):
+        for result in chain.from_iterable(executor.results(batches(tasks))):
             source = sources[result.source]
             _ask(labels, identifiers, source, result)
             if result.reason is not None:
@@ -126,33 +122,6 @@ def _time(found: DryRun, settings: Settings, good: list[Task], jobs: int) -> Non
     images = sum(len(work(settings, task)) for task in sample)
     found.timed = len(sample)
     found.seconds = (time.perf_counter() - started) / max(1, images) * found.images / max(1, jobs)
-
-
-def _batches(tasks: list[Task]) -> Iterator[tuple[Task, ...]]:
-    return (tuple(tasks[start : start + _FILES_PER_BATCH]) for start in range(0, len(tasks), _FILES_PER_BATCH))
-
-
-def _readers(settings: Settings, jobs: int) -> Executor[tuple[Task, ...], list[Result]]:
-    return Processes(Work(partial(_read, settings), _load, _singly, _lost), jobs)
-
-
-def _load() -> None:
-    import fastrace.preprocess.headers  # noqa: F401
-
-
-def _read(settings: Settings, batch: tuple[Task, ...]) -> list[Result]:
-    from fastrace.preprocess.headers import inspect
-
-    return [inspect(settings, task) for task in batch]
-
-
-def _lost(batch: tuple[Task, ...]) -> list[Result]:
-    return crashed(batch[0]) if len(batch) == 1 else []
-
-
-def _singly(batch: tuple[Task, ...], answer: list[Result]) -> list[tuple[Task, ...]]:
-    """A batch that a crash left without an answer, file by file: it costs one file, as in the run itself."""
-    return [] if answer else [(task,) for task in batch]
 
 
 def _shown(name: str, value: object) -> str:
