@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import click
 
 from fastrace import __version__
+from fastrace.cli.stop import stoppable
 from fastrace.errors import FastraceError
 
 # Command -> (module, one line for `fastrace --help`), in the order of a working day.
 COMMANDS: dict[str, tuple[str, str]] = {
     "preprocess": ("fastrace.cli.preprocess", "Turn DICOM or raster files and a table of labels into a dataset."),
-    "verify": ("fastrace.cli.verify", "Check a dataset against its hashes and counts."),
+    "verify": ("fastrace.cli.verify", "Check a dataset, a run or an audit against its digests."),
     "train": ("fastrace.cli.train", "Train a classifier of an attribute and test it by patient."),
     "evaluate": ("fastrace.cli.evaluate", "Score a run on a dataset, or scores made elsewhere."),
     "audit": ("fastrace.cli.audit", "Test whether an attribute is readable from images, and where, with controls."),
@@ -69,39 +71,54 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; the exit code is 0 done, 1 failed, 2 usage, 3 done with rejected inputs under --strict."""
+    """Run the command line.
+
+    The exit code is 0 done, 1 failed, 2 usage, 3 done with rejected inputs under --strict, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     # --debug is understood anywhere on the line, where people add it after a failure.
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
+    with stoppable() as stops:
+        try:
+            code = _run(arguments, debug)
+        except KeyboardInterrupt:  # click.Abort is what click makes of it
+            stops.number = stops.number or signal.SIGINT
+            code = stops.code
+        if stops.number:  # whatever a library made of it on the way up
+            command = next((word for word in arguments if word in COMMANDS), "")
+            code = _fail(stops.sentence(command), debug, stops.code)
+    sys.exit(code)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    """Run a command; what goes wrong is one line on stderr."""
     try:
         result: Any = cli.main(arguments, prog_name="fastrace", standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
+        return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.Abort:
-        _fail(
-            "interrupted; what was finished is kept: run the same command again to continue (train and audit: with --resume)",
-            debug,
-            1,
-        )
+        return stop.exit_code
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except FastraceError as error:
-        _fail(str(error), debug, error.exit_code)
+        return _fail(str(error), debug, error.exit_code)
     except BrokenPipeError:
-        sys.exit(1)
+        return 1
     except Exception as error:
         what = (str(error).splitlines() or [""])[0]
-        _fail(f"{type(error).__name__}: {what}; unexpected: please report it with the output of --debug", debug, 1)
+        return _fail(
+            f"{type(error).__name__}: {what}; unexpected: please report it with the output of --debug", debug, 1
+        )
 
 
-def _fail(message: str, debug: bool, code: int) -> None:
+def _fail(message: str, debug: bool, code: int) -> int:
     if debug:
         traceback.print_exc()
     click.echo(f"fastrace: {message}", err=True)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":

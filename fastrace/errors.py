@@ -12,6 +12,7 @@ REASONS: dict[str, str] = {
     "not_an_image": "neither DICOM nor PNG, JPEG or TIFF",
     "truncated": "the file or its pixel data ends too early",
     "bad_header": "a header attribute is missing, malformed or contradicts another",
+    "other_object": "an object that is no image of a patient: segmentation, dose, report, presentation state, document, ...",
     "no_pixel_data": "a DICOM object without image pixels",
     "too_large": "the header claims more pixels than --max-pixels allows",
     "color": "colour images carry no single intensity to window",
@@ -19,18 +20,38 @@ REASONS: dict[str, str] = {
     "unsupported_bits": "a bit depth that is not read",
     "unknown_syntax": "an unknown transfer syntax",
     "decode_failed": "the compressed pixel data is damaged or not decodable",
-    "decoder_crashed": "the decoder ended its process on this file",
+    "decoder_crashed": "reading it ended in a way that was not foreseen: a crash of the decoder, or a mistake of fastrace",
+    "timeout": "the decoder did not come to an end with this file",
+    "no_memory": "memory did not suffice to read it",
+    "changed": "the file was changed after the scan or while it was read",
     "bad_window": "the requested or stored window is not a valid one",
+    "not_hu": "the preset's window is in HU, and its values are not known to be",
     "constant": "all pixels are equal: nothing to see",
     "other_modality": "not of the modality of the preset",
     "other_body_part": "not of the body part of the preset",
     "other_view": "not a view that the preset keeps",
-    "excluded_by_preset": "an image type that the preset leaves out",
+    "other_intent": "not of the presentation intent that is kept (FOR PROCESSING is not what a reader sees)",
+    "dose_report": "a picture of a table of doses",
+    "localizer": "a scout of a scan",
+    "screen_capture": "a picture of a screen or a document",
+    "specimen": "tissue that was taken out",
+    "biopsy": "taken to guide a needle: stereotactic pairs, before and after firing",
+    "tomosynthesis": "projections or slices of tomosynthesis",
+    "synthetic": "a 2D view computed from tomosynthesis",
+    "contrast": "contrast-enhanced mammography: low or high energy, or their difference",
+    "derived": "computed from other images: projections, reformats, averages, differences, masks, crops",
+    "spot_or_magnification": "a part of the breast, compressed or magnified",
+    "partial_view": "a part of a breast that is larger than the detector",
+    "implant": "a breast with an implant, in the image or displaced",
     "no_label": "no row of the label table belongs to it",
     "contradictory_label": "the label table gives it two different labels",
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
+    "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",
 }
+
+# Reasons that lie in the machine as often as in the file: the same command reads these files again.
+READ_AGAIN = frozenset({"unreadable", "decoder_crashed", "timeout", "no_memory", "changed"})
 
 
 class FastraceError(Exception):

@@ -125,7 +125,7 @@ CASES = {
     "dangling": Case(lambda path: path.symlink_to("nowhere"), "unreadable", ("links",)),
     "nobody": Case(header(PatientID="MRN-4711-nobody"), "no_label", ("in no row of the label table",)),
     "twofold": Case(
-        header(PatientID="MRN-4711-twice"), "contradictory_label", ("different values of group", "(row 4)")
+        header(PatientID="MRN-4711-twice"), "contradictory_label", ("different values of official_split", "(row 4)")
     ),
 }  # fmt: skip
 GOOD = ("first", "second", "third.jpg")
@@ -150,8 +150,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name, case in CASES.items():
         case.write(archive / name)
     labels = archive / "labels.csv"
-    rows = [("good", "A"), ("twice", "A"), ("twice", "B"), ("good", "A"), ("absent", "B")]
-    text = "patient_id;group\r\n" + "".join(f"MRN-4711-{name};{group}\r\n" for name, group in rows)
+    rows = [
+        ("good", "A", "test"),
+        ("twice", "A", "train"),
+        ("twice", "A", "test"),
+        ("good", "A", "test"),
+        ("absent", "B", ""),
+    ]
+    text = "patient_id;group;split\r\n" + "".join(f"MRN-4711-{';'.join(row)}\r\n" for row in rows)
     labels.write_bytes(text.encode("utf-8-sig"))
     command = [sys.executable, "-m", "fastrace.cli", "preprocess", str(archive), "--out", str(top / "out")]
     command += ["--modality", "cxr", "--size", "16x16", "--labels", str(labels), "--jobs", "1", "--strict", "--json"]

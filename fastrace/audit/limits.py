@@ -8,8 +8,10 @@ from typing import Any
 from fastrace.audit.document import Cell
 from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects, self_reported
+from fastrace.cohort.alike import Alike
 from fastrace.console.words import MIN_CELL
 
+WHERE = "patients of this audit"
 ALWAYS = (
     "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
     "A high AUC means that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
@@ -19,9 +21,20 @@ ALWAYS = (
 )
 
 
-def limits(subjects: Subjects, cells: Sequence[Cell], counts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The sentences that apply; ``counts`` are those of the dataset's ``dataset.json``."""
-    found = list(ALWAYS)
+def limits(
+    subjects: Subjects, cells: Sequence[Cell], twins: Alike, counts: Mapping[str, Any], *, trusted: bool = False
+) -> tuple[str, ...]:
+    """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
+
+    ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests.
+    """
+    said = twins.sentence(WHERE)
+    found = [*([said] if said else []), *ALWAYS]
+    if trusted:
+        found.append(
+            "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "
+            "made was not checked."
+        )
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -15,6 +18,9 @@ from fastrace.audit.engines.probe import Probe
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.tables import Tables
+from fastrace.console.progress import Progress
+from fastrace.dataset import write_atomic
+from fastrace.run_folder import writing
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,43 @@ class Task:
         return Probe(train, group, self.partition, tested_on)
 
 
-def answer(task: Task, tables: Tables, file: Path, seed: int, permutations: int, mm_per_pixel: float | None) -> Answer:
-    """The answer to a task, from ``file`` if it is there."""
+def answer(
+    task: Task,
+    tables: Tables,
+    file: Path,
+    seed: int,
+    permutations: int,
+    mm_per_pixel: float | None,
+    progress: Progress,
+) -> Answer:
+    """The answer to a task, from ``file`` if it is there and whole."""
 
     def p_again(count: int) -> float | None:
         return score(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p
 
     if file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            cell = msgspec.json.decode(str(stored["cell"]), type=Cell)
+        try:
+            with np.load(file, allow_pickle=False) as stored:  # a zip archive: every member has its CRC-32
+                cell = msgspec.json.decode(str(stored["cell"]), type=Cell)
+                kept = stored["scores"]
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            EOFError,
+            BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            msgspec.MsgspecError,
+        ):
+            progress.line(f"{file}: damaged; this cell is computed again")
+        else:
             if cell.id == cell_id(task.experiment, task.features):
-                return Answer(cell, stored["scores"], task.partition, p_again)
+                return Answer(cell, kept, task.partition, p_again)
     scores, summary = score(task.engine(tables), tables.subjects, seed=seed, permutations=permutations)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
-    part = file.with_suffix(".part.npz")
-    np.savez(part, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))
-    part.replace(file)
+    content = io.BytesIO()
+    np.savez(content, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))
+    with writing(file):
+        write_atomic(file, content.getvalue(), 0o600)
     return Answer(cell, scores, task.partition, p_again)

@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastrace.cohort.labels import Labels, read_labels
-from fastrace.dataset import SCHEMA, write_atomic
+from fastrace.cohort.patients import read_patients
+from fastrace.dataset import SCHEMA, make_folder, write_atomic
 from fastrace.errors import DatasetError, UsageError
+from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source, listing_hash, scan
-from fastrace.preprocess.store import part_file, private_folder, state_hash
+from fastrace.preprocess.store import private_folder, state_hash
 
 
-def inputs(job: Job) -> list[Source]:
+def inputs(job: Job) -> Sequence[Source]:
     """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
 
     Raises
@@ -26,7 +29,7 @@ def inputs(job: Job) -> list[Source]:
     UsageError
         If a source does not exist, or none holds a file.
     """
-    sources = scan(job.sources, (job.labels, job.categories, job.salt, job.out, private_folder(job.out)))
+    sources = scan(job.sources, (*job.join.files, job.salt, job.out, private_folder(job.out)))
     if not sources:
         raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
     return sources
@@ -34,9 +37,20 @@ def inputs(job: Job) -> list[Source]:
 
 def labels_of(job: Job) -> Labels | None:
     """The label table, read; options about it need it."""
-    if job.labels is not None:
-        return read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
-    for option, given in (("--key", job.key), ("--column", job.columns), ("--categories", job.categories)):
+    join = job.join
+    if join.labels is not None:
+        return read_labels(
+            join.labels, key=join.key, columns=join.columns, categories=join.categories, match=join.match, policy=join.policy,
+            bins=join.bins,
+        )  # fmt: skip
+    for option, given in (
+        ("--key", join.key),
+        ("--column", join.columns),
+        ("--categories", join.categories),
+        ("--match", join.match),
+        ("--policy", join.policy != "consistent"),
+        ("--patient-from", join.patient_from in ("table", "header")),
+    ):
         if given:
             raise UsageError(f"{option} is about the label table; name it with --labels FILE")
     return None
@@ -51,16 +65,25 @@ def check_place(job: Job, private: Path) -> None:
         raise DatasetError(f"{job.out}: not empty and not an unfinished dataset of this fastrace; choose another --out")
 
 
-def prepare(job: Job, private: Path) -> bytes:
-    """Make both folders and the salt."""
+def make_folders(job: Job, private: Path) -> None:
+    """Make both folders, so that they survive a power cut; an unusable salt is refused before."""
+    _given_salt(job)
+    make_folder(private, 0o700)
+    private.chmod(0o700)
+    make_folder(private / "parts", 0o700)
+    make_folder(job.out)
+
+
+def _given_salt(job: Job) -> bytes | None:
     given = None if job.salt is None else job.salt.read_bytes()
     if given is not None and not 16 <= len(given) <= 64:
         raise UsageError(f"--salt {job.salt}: has {len(given)} bytes, a salt has 16 to 64 (32 are usual)")
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    private.mkdir(mode=0o700, exist_ok=True)
-    private.chmod(0o700)
-    (private / "parts").mkdir(mode=0o700, exist_ok=True)
-    job.out.mkdir(exist_ok=True)
+    return given
+
+
+def prepare(job: Job, private: Path) -> bytes:
+    """The salt: kept from an earlier run, given, or new. Needs the lock, or two runs would have one each."""
+    given = _given_salt(job)
     kept = private / "salt"
     if kept.is_file():
         salt = kept.read_bytes()
@@ -72,9 +95,9 @@ def prepare(job: Job, private: Path) -> bytes:
     return salt
 
 
-def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None) -> None:
+def claim(job: Job, private: Path, sources: Sequence[Source], labels: Labels | None) -> None:
     """Note what is being made, or check that it is what was being made."""
-    inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels))
+    inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels), _who_hash(job))
     state = private / "state.json"
     if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: other options may follow
         write_atomic(
@@ -92,13 +115,19 @@ def claim(job: Job, private: Path, sources: list[Source], labels: Labels | None)
         raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")
     if before["inputs"] != inputs_hash:
         raise DatasetError(
-            f"{job.out}: the archive or the label table changed since this dataset was begun; rows never move in a "
-            "dataset, so make a new one with another --out (with --salt to keep the keys)"
+            f"{job.out}: the archive, the label table or the options about patients changed since this dataset was begun; "
+            "rows never move in a dataset, so make a new one with another --out (with --salt to keep the keys)"
         )
 
 
 def _labels_hash(labels: Labels | None) -> str:
-    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts)
+    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts, labels.match)
+
+
+def _who_hash(job: Job) -> str:
+    join = job.join
+    patients = None if join.patients_file is None else read_patients(join.patients_file)
+    return state_hash(patients or join.patient_from, join.patient_pattern, join.bins)
 
 
 def check_room(job: Job, files: int) -> None:

@@ -15,8 +15,11 @@ from fastrace.dicom.identity import Withheld
 from fastrace.dicom.terms import is_term
 
 IDENTIFIERS = ("patient_id", "study_uid", "accession", "image_uid", "institution", "study_day")
-# Written by fastrace or read as one of a few words: no text of the header.
-OURS = ("sex", "voi_source", "spacing_source", "notes", "view_modifiers", "image_kinds")
+# Written by fastrace, or read as one of a few known words: no text of the header.
+OURS = (
+    "sex", "voi_source", "spacing_source", "notes", "modality", "sop_class", "image_type", "image_kinds", "presentation_intent",
+    "view", "view_modifiers", "laterality", "photometric", "transfer_syntax",
+)  # fmt: skip
 
 
 def facts_of(frame: Frame) -> dict[str, Any]:
@@ -24,25 +27,15 @@ def facts_of(frame: Frame) -> dict[str, Any]:
     header = frame.header
     row_mm, column_mm = header.spacing_mm or (None, None)
     facts: dict[str, Any] = {
-        "patient_id": header.patient_id,
-        "study_uid": header.study_uid,
-        "accession": header.accession,
-        "image_uid": header.image_uid,
+        **selection_facts(header, frame.display.voi_source),
         "institution": header.institution,
         "study_day": header.study_day,
-        "modality": header.modality,
-        "view": header.view,
-        "laterality": header.laterality,
         "age_years": header.age_years,
         "sex": header.sex,
         "manufacturer": header.manufacturer,
         "model": header.model,
-        "photometric": header.photometric,
         "bits_stored": header.bits_stored,
-        "body_part": header.body_part,
-        "transfer_syntax": header.transfer_syntax,
         "burned_in": header.burned_in,
-        "voi_source": frame.display.voi_source,
         "source_rows": int(frame.pixels.shape[0]),
         "source_columns": int(frame.pixels.shape[1]),
         "spacing_mm": None if header.spacing_mm is None else float(sum(header.spacing_mm) / 2),
@@ -54,6 +47,28 @@ def facts_of(frame: Frame) -> dict[str, Any]:
     }
     facts["withheld"] = [*header.withheld, *_personal(facts, header)]
     return facts
+
+
+def selection_facts(header: Header, voi_source: str) -> dict[str, Any]:
+    """Who an image is and what decides whether it belongs."""
+    return {
+        "patient_id": header.patient_id,
+        "study_uid": header.study_uid,
+        "accession": header.accession,
+        "image_uid": header.image_uid,
+        "modality": header.modality,
+        "sop_class": header.sop_class,
+        "image_type": "\\".join(header.image_type) or None,
+        "image_kinds": ",".join(kind.name for kind in header.kinds) or None,
+        "presentation_intent": header.presentation_intent,
+        "body_part": header.body_part,
+        "view": header.view,
+        "view_modifiers": ",".join(header.view_modifiers) or None,
+        "laterality": header.laterality,
+        "photometric": header.photometric,
+        "transfer_syntax": header.transfer_syntax,
+        "voi_source": voi_source,
+    }
 
 
 def _personal(facts: dict[str, Any], header: Header) -> list[Withheld]:

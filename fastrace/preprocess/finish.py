@@ -1,31 +1,40 @@
-"""The end of a run: parts become the index, the datasheet, and what the custodian alone sees."""
+"""The end of a run: parts become the index, the datasheet, and what the custodian alone sees.
+
+The parts are gone through twice, one in memory at a time: what must be known of all rows before the first is written is
+collected in the first pass (`fastrace.preprocess.overview`), and rows are written in the second. So the memory does not depend on
+the length of the archive, but for two keys of 16 bytes for each patient.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from fastrace import manifest
 from fastrace.cohort.labels import Labels
-from fastrace.dataset import ACQUISITION_NUMBERS, INDEX_COLUMNS, Dataset, write_atomic, write_dataset, write_parquet
+from fastrace.console.tables import harmless
+from fastrace.dataset import SCALE, write_atomic, write_manifest
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
-from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.contested import contested, settled
 from fastrace.preprocess.datasheet import datasheet
-from fastrace.preprocess.learned import Learned
+from fastrace.preprocess.joined import label_columns
+from fastrace.preprocess.notes import lines
+from fastrace.preprocess.overview import Overview, index_rows, private_rows, with_types
+from fastrace.preprocess.parts import finished_parts, forget_parts
 from fastrace.preprocess.recipe import Job
+from fastrace.preprocess.row_groups import RowGroups
 from fastrace.preprocess.sheet import contact_sheet
-from fastrace.preprocess.store import finished_parts, forget_parts
 from fastrace.preprocess.summary import Summary
 
 
 def finish(
     job: Job, private: Path, salt: bytes, labels: Labels | None, unused: list[str], files: int, resumed: int
 ) -> Summary:
-    """Merge the parts into the index and the sources table; dataset.json last.
+    """Make the index and the sources table of the parts; dataset.json last.
 
     Parameters
     ----------
@@ -39,84 +48,73 @@ def finish(
     files : int
         Input files.
     resumed : int
-        Images of an earlier run.
+        Images of an earlier, interrupted run.
 
     Raises
     ------
     DatasetError
-        None of the inputs could be used.
+        If no input could be used.
     """
-    parts = list(finished_parts(private, job.out))
-    learned = Learned(salt)
-    for part in parts:
-        learned.see(part.rows)
-    rows = pd.concat([part.rows for part in parts], ignore_index=True)
-    shards = [part.shard for part in parts if part.shard is not None]
-    rejected = rows[rows["outcome"] == "rejected"]
-    _write_private(private, rows, labels, unused)
-    if len(rejected) == len(rows):
+    columns = label_columns(job, labels)
+    rivals = contested(finished_parts(private))
+    seen = Overview(salt, columns)
+    for part in settled(finished_parts(private), rivals):
+        seen.see(part)
+    _write_tables(job, private, seen, rivals)
+    _write_private(private, labels, unused)
+    offers = seen.joined.offers(labels)
+    if not seen.indexed:
         forget_parts(private)  # so that the same folder can be tried with other options
-        reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(rejected["reason"]).most_common())
-        example = rejected.iloc[0]
+        reasons = ", ".join(f"{reason} {count}" for reason, count in seen.rejected.most_common())
         raise DatasetError(
-            f"none of {len(rows)} inputs could be used ({reasons}); the first: {example['path']}: {example['message']}; "
-            f"all of them: {private / 'sources.parquet'}"
+            f"none of {seen.inputs} inputs could be used ({reasons}); the first: {next(iter(seen.examples.values()))}; "
+            f"all of them: {private / 'sources.parquet'}{''.join('; ' + line for line in offers)}"
         )
-    columns = {} if labels is None else dict(labels.columns)
-    kept = rows[rows["outcome"] == "indexed"]
-    index = _index(learned.apply(kept), columns)
-    counts: dict[str, Any] = {
-        "files": files,
-        "inputs": len(rows),
-        "indexed": len(index),
-        "patients": int(index["patient_key"].nunique()),
-        "rejected": dict(sorted(Counter(rejected["reason"]).items())),
-        **learned.counts(),
-    }
-    write_dataset(
-        job.out,
-        index,
-        shards,
-        recipe=job.recipe.as_json(),
-        labels={name: {"kind": kind} for name, kind in columns.items()},
-        counts=counts,
-        salt=salt,
-    )
-    dataset = Dataset.open(job.out)
-    write_atomic(job.out / "README.md", datasheet(dataset).encode())
-    contact_sheet(dataset, private / "contact_sheet.png")
-    examples = rejected.drop_duplicates("reason").set_index("reason")
+    recipe, counts = job.recipe.as_json(), seen.counts(files)
+    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns).encode())
+    contact_sheet(job.out, SCALE[job.recipe.dtype], private / "contact_sheet.png")
+    write_manifest(job.out, seen.shards, recipe=recipe, labels=columns, counts=counts, salt=salt)
     return Summary(
         data=job.out,
         private=private,
         files=files,
-        indexed=len(index),
+        indexed=seen.indexed,
         rejected=counts["rejected"],
         patients=counts["patients"],
         resumed_images=resumed,
         rows_without_images=len(unused),
-        examples={reason: f"{row['path']}: {row['message']}" for reason, row in examples.iterrows()},
-        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, kept)],
+        examples=seen.examples,
+        notes=[
+            *(labels.notes if labels is not None else ()),
+            *offers,
+            *_without_body_part(job, seen.unnamed),
+            *lines(counts["notes"]),
+        ],
+        of_patients=seen.joined.patients(job.join),
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],
     )
 
 
-def _index(kept: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    index = kept[list(INDEX_COLUMNS)].copy()
-    for name, kind in columns.items():
-        index[name] = kept[f"label:{name}"].astype(float if kind == "numeric" else object)
-    for name in ("age_years", "mm_per_pixel", *ACQUISITION_NUMBERS):
-        index[name] = index[name].astype(float)
-    for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
-        index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
-    return index
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> None:
+    """The second pass: rows of the index, where there are any, and of the sources table."""
+    with ExitStack() as files:
+        sources = files.enter_context(
+            RowGroups(private / "sources.parquet", seen.source_types.with_pandas(lambda rows: rows))
+        )
+        index = None
+        if seen.indexed:
+            schema = seen.index_types.with_pandas(lambda rows: with_types(rows, seen.columns))
+            index = files.enter_context(RowGroups(job.out / manifest.INDEX, schema))
+        for part in settled(finished_parts(private), rivals):
+            sources.add(private_rows(part.rows))
+            if index is not None:
+                kept = part.rows[part.rows["outcome"] == "indexed"]
+                index.add(index_rows(seen.learned.apply(kept), seen.columns))
 
 
-def _without_body_part(job: Job, kept: pd.DataFrame) -> list[str]:
-    """How many images were kept though they name no body part; before the vocabulary leaves any value out."""
-    found = kept["body_part"].fillna("").value_counts()
-    unnamed = sum(count for value, count in found.items() if not names_a_part(str(value)))
+def _without_body_part(job: Job, unnamed: int) -> list[str]:
+    """How many images were kept though they name no body part."""
     if not job.recipe.body_parts or not unnamed:
         return []
     return [
@@ -125,11 +123,9 @@ def _without_body_part(job: Job, kept: pd.DataFrame) -> list[str]:
     ]
 
 
-def _write_private(private: Path, rows: pd.DataFrame, labels: Labels | None, unused: Iterable[str]) -> None:
-    shown = rows[["path", "frame", "outcome", "image_key", "reason", "message", "notes"]]
-    write_parquet(shown, private / "sources.parquet")
+def _write_private(private: Path, labels: Labels | None, unused: Iterable[str]) -> None:
     if labels is not None:
-        table = pd.DataFrame({labels.key: unused}, dtype=object)
+        table = pd.DataFrame({labels.key: [harmless(key) for key in unused]}, dtype=object)
         write_atomic(
             private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pydicom
-from pydicom.errors import InvalidDicomError
+import xxhash
 
 from fastrace.errors import UsageError
+from fastrace.preprocess.dicomdir import is_dicomdir, referenced
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One input file.
 
@@ -34,7 +37,37 @@ class Source:
     mtime_ns: int
 
 
-def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list[Source]:
+class Listing(Sequence[Source]):
+    """The input files of an archive, made one by one when they are needed: 30 bytes and the relative path for each file."""
+
+    def __init__(self) -> None:
+        self._tops: list[str] = []
+        self._names = bytearray()
+        self._ends = array("q", [0])
+        self._facts = array("q")  # size, mtime_ns, number of its top
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: Any) -> Any:
+        """A `Source`, or a list of them for a slice."""
+        if isinstance(number, slice):
+            return [self[place] for place in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
+        relative = os.fsdecode(bytes(self._names[self._ends[number] : self._ends[number + 1]]))
+        size, mtime_ns, top = self._facts[3 * number : 3 * number + 3]
+        return Source(_join(self._tops[top], relative), relative, size, mtime_ns)
+
+    def add(self, top: str, relative: str, size: int, mtime_ns: int) -> None:
+        """Append a file."""
+        if not self._tops or self._tops[-1] != top:
+            self._tops.append(top)
+        self._names += os.fsencode(relative)
+        self._ends.append(len(self._names))
+        self._facts.extend((size, mtime_ns, len(self._tops) - 1))
+
+
+def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> Listing:
     """List the input files.
 
     Folders are searched recursively, links followed once, and each file counted once however many sources reach it. A
@@ -53,37 +86,47 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> list
         If a source does not exist.
     """
     not_images = {os.path.realpath(path) for path in leave_out if path is not None}
-    seen: set[str] = set()
-    found: list[Source] = []
+    seen: set[bytes] = set()
+    found = Listing()
     for source in sources:
         if not source.exists():
             raise UsageError(f"{source}: no such file or folder")
         if source.is_dir():
-            pairs = _walk(str(source), not_images)
-        elif source.name.upper() == "DICOMDIR":
-            pairs = _referenced(source)
+            top, names = str(source), _walk(str(source), not_images)
+        elif is_dicomdir(source):
+            top, names = str(source.parent), (relative for _, relative in referenced(source))
         else:
-            pairs = iter([(str(source), source.name)])
-        for path, relative in sorted(pairs, key=lambda pair: os.fsencode(pair[1])):
+            top, names = str(source.parent), iter([source.name])
+        for relative in sorted(names, key=os.fsencode):
+            path = _join(top, relative)
             real = os.path.realpath(path)
-            if real in seen or real in not_images:
+            key = xxhash.xxh3_128_digest(os.fsencode(real))  # paths themselves would be the largest thing in memory
+            if key in seen or real in not_images:
                 continue
-            seen.add(real)
-            found.append(_source(path, relative))
+            seen.add(key)
+            found.add(top, relative, *_size_and_time(path))
     return found
 
 
-def _source(path: str, relative: str) -> Source:
+def _join(top: str, relative: str) -> str:
+    """The path as typed: the parent of a bare file name is "."."""
+    if relative == ".":
+        return top
+    return relative if top == "." else os.path.join(top, relative)
+
+
+def _size_and_time(path: str) -> tuple[int, int]:
     try:
         status = os.stat(path)
     except OSError:
-        return Source(path, relative, -1, -1)
+        return -1, -1
     # Opening a FIFO or a device would wait for ever: the worker rejects what has no size.
-    regular = os.path.isfile(path)
-    return Source(path, relative, status.st_size if regular else -1, status.st_mtime_ns if regular else -1)
+    regular = stat.S_ISREG(status.st_mode)
+    return (status.st_size, status.st_mtime_ns) if regular else (-1, -1)
 
 
-def _walk(top: str, leave_out: Collection[str]) -> Iterator[tuple[str, str]]:
+def _walk(top: str, leave_out: Collection[str]) -> Iterator[str]:
+    """Paths of what is in a folder, relative to it."""
     visited: set[tuple[int, int]] = set()
     folders = [top]
     while folders:
@@ -97,27 +140,13 @@ def _walk(top: str, leave_out: Collection[str]) -> Iterator[tuple[str, str]]:
             visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError:
-            yield folder, os.path.relpath(folder, top)  # becomes a rejected input, not a silent gap
+            yield os.path.relpath(folder, top)  # becomes a rejected input, not a silent gap
             continue
         for entry in entries:
             if entry.is_dir():
                 folders.append(entry.path)
             else:
-                yield entry.path, os.path.relpath(entry.path, top)
-
-
-def _referenced(dicomdir: Path) -> Iterator[tuple[str, str]]:
-    """Files that a DICOMDIR lists by Referenced File ID (0004,1500), PS3.3 F.3."""
-    try:
-        records = pydicom.dcmread(dicomdir).get("DirectoryRecordSequence") or []
-    except (InvalidDicomError, OSError, ValueError, EOFError, AttributeError) as error:
-        raise UsageError(f"{dicomdir}: not a readable DICOMDIR ({error}); name the folder instead") from error
-    for record in records:
-        names = record.get("ReferencedFileID")
-        if names:
-            parts = [names] if isinstance(names, str) else list(names)
-            relative = os.path.join(*parts)
-            yield str(dicomdir.parent / relative), relative
+                yield os.path.relpath(entry.path, top)
 
 
 def listing_hash(sources: Sequence[Source]) -> str:

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from fastrace.dataset import Dataset
+from fastrace.dataset import write_atomic
+from fastrace.manifest import shard_name
 
 _COLUMNS, _TILE, _CAPTION, _MOST = 8, 150, 14, 48
+_FACTS = ("voi_source", "photometric")
 
 
-def contact_sheet(dataset: Dataset, file: Path) -> None:
+def contact_sheet(data: Path, scale: int, file: Path) -> None:
     """Write a PNG with up to 48 samples, spread over VOI sources, each captioned with its source and photometric.
 
-    It shows patients' images, so it belongs into the private folder.
+    It shows patients' images, so it belongs into the private folder. Whatever the size of the dataset, it reads four columns of
+    the index and 48 images.
+
+    Parameters
+    ----------
+    data : Path
+        A dataset whose shards and index are written.
+    scale : int
+        Stored value of display value 1.
+    file : Path
     """
-    rows = _samples(dataset)
-    lines = -(-len(rows) // _COLUMNS)
+    columns = pq.read_table(data / "index.parquet", columns=[*_FACTS, "shard", "row"], read_dictionary=list(_FACTS))
+    samples = _samples(columns.to_pandas())
+    lines = -(-len(samples) // _COLUMNS)
     sheet = Image.new("L", (_COLUMNS * _TILE, lines * (_TILE + _CAPTION)), 32)
     draw = ImageDraw.Draw(sheet)
-    images = dataset.images(rows).astype(np.float32) * (255 / dataset.scale)
-    for place, (row, image) in enumerate(zip(rows, images, strict=True)):
+    for place, facts in enumerate(samples.to_dict("records")):
         left, top = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
-        tile = Image.fromarray(image.astype(np.uint8))
+        shard = np.load(data / shard_name(facts["shard"]), mmap_mode="r", allow_pickle=False)
+        tile = Image.fromarray((shard[facts["row"]].astype(np.float32) * (255 / scale)).astype(np.uint8))
         tile.thumbnail((_TILE - 2, _TILE - 2))
         sheet.paste(tile, (left, top))
-        facts = dataset.index.iloc[row]
-        draw.text((left + 2, top + _TILE), f"{facts['voi_source']} {facts['photometric'] or ''}"[:24], fill=200)
-    part = file.with_name(file.name + ".part")
-    sheet.save(part, format="PNG")
-    part.replace(file)
+        voi, photometric = (facts[name] if isinstance(facts[name], str) else "" for name in _FACTS)
+        draw.text((left + 2, top + _TILE), f"{voi} {photometric}"[:24], fill=200)
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    write_atomic(file, content.getvalue(), 0o600)
 
 
-def _samples(dataset: Dataset) -> list[int]:
+def _samples(index: pd.DataFrame) -> pd.DataFrame:
     """Evenly spaced rows of each VOI source in turn, so that a rare source is seen too."""
-    sources = dataset.index["voi_source"].fillna("").to_numpy()
-    groups = [np.flatnonzero(sources == name).tolist() for name in sorted(set(sources))]
+    groups = [group for _, group in index.groupby(index["voi_source"].astype(object).fillna(""), sort=True)]
     share = max(1, _MOST // len(groups))
     chosen = [
-        group[i * len(group) // min(share, len(group))] for group in groups for i in range(min(share, len(group)))
+        group.index[i * len(group) // min(share, len(group))] for group in groups for i in range(min(share, len(group)))
     ]
-    return sorted(chosen[:_MOST])
+    return index.loc[sorted(chosen[:_MOST])]

@@ -1,8 +1,7 @@
 """Writing shards so that a kill at any moment loses only the shard being written.
 
 Order: rows go to ``images-00007.npy.part``; when full it is fsynced and renamed; then ``part-00007.parquet`` records the
-rows and rejections that came with it, and where in the scan it ended. A shard without its part does not count and is
-written again. The last part is marked; merging the parts gives the index.
+rows and rejections that came with it (`fastrace.preprocess.parts`). A shard without its part does not count and is written again.
 """
 
 from __future__ import annotations
@@ -13,17 +12,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fastrace.dataset import shard_name, sync_folder
+from fastrace.dataset import sync_folder
 from fastrace.errors import DatasetError, UsageError
+from fastrace.manifest import shard_facts, shard_name
 
 # numpy pads its header to a multiple of 64; 128 leaves room for any row count.
 _HEADER_BYTES = 128
@@ -49,6 +45,23 @@ def locked(private: Path) -> Iterator[None]:
                 f"{private}: another fastrace preprocess is writing this dataset; wait for it or use another --out"
             ) from error
         yield
+
+
+@contextmanager
+def no_leftovers(out: Path, private: Path) -> Iterator[None]:
+    """Remove files that a killed run left half written, and those of this run if it is stopped."""
+    _remove_leftovers(out, private)
+    try:
+        yield
+    except BaseException:
+        _remove_leftovers(out, private)
+        raise
+
+
+def _remove_leftovers(out: Path, private: Path) -> None:
+    for folder in (out, private, private / "parts"):
+        for leftover in folder.glob("*.part"):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -87,7 +100,7 @@ class ShardWriter:
         return self.rows - 1
 
     def finish(self) -> dict[str, Any]:
-        """Write the header, fsync, rename; returns {"file", "rows", "blake2b"}."""
+        """Write the header, fsync, rename; returns what dataset.json says of it."""
         if self._file is None:
             raise AssertionError("an empty shard is not written")
         self._file.seek(0)
@@ -97,9 +110,7 @@ class ShardWriter:
         self._file.close()
         self._part.replace(self._final)
         sync_folder(self._final.parent)
-        from fastrace.dataset import file_hash
-
-        return {"file": self._final.name, "rows": self.rows, "blake2b": file_hash(self._final)}
+        return shard_facts(self._final, self.rows)
 
     def discard(self) -> None:
         """Remove what was written so far."""
@@ -114,60 +125,6 @@ def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     facts = f"{{'descr': '{np.lib.format.dtype_to_descr(dtype)}', 'fortran_order': False, 'shape': {shape!r}, }}"
     body = facts.ljust(_HEADER_BYTES - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little") + body.encode("latin1")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One finished step: its rows, its shard (or None if it had no image) and whether the scan ended with it."""
-
-    rows: pd.DataFrame
-    shard: dict[str, Any] | None
-    last: bool
-
-
-def part_file(private: Path, number: int) -> Path:
-    """Where part ``number`` lies."""
-    return private / "parts" / f"part-{number:05d}.parquet"
-
-
-def write_part(private: Path, number: int, part: Part) -> None:
-    """Write, fsync and rename a part."""
-    table = pa.Table.from_pandas(part.rows, preserve_index=False)
-    facts = json.dumps({"shard": part.shard, "last": part.last})
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"fastrace": facts.encode()})
-    final = part_file(private, number)
-    temporary = final.with_name(final.name + ".part")
-    pq.write_table(table, temporary, compression="zstd")
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(final)
-    sync_folder(final.parent)
-
-
-def read_part(private: Path, number: int) -> Part | None:
-    """Part ``number``, or None where there is none."""
-    file = part_file(private, number)
-    if not file.is_file():
-        return None
-    table = pq.read_table(file)
-    facts = json.loads(table.schema.metadata[b"fastrace"])
-    return Part(table.to_pandas(), facts["shard"], facts["last"])
-
-
-def finished_parts(private: Path, out: Path) -> Iterator[Part]:
-    """Parts in order, up to the first that is missing or whose shard is not there."""
-    number = 0
-    while (part := read_part(private, number)) is not None:
-        if part.shard is not None and not (out / part.shard["file"]).is_file():
-            return
-        yield part
-        number += 1
-
-
-def forget_parts(private: Path) -> None:
-    """Remove all parts, the first one last: what remains after a kill in between does not count."""
-    for file in sorted((private / "parts").glob("part-*.parquet"), reverse=True):
-        file.unlink()
 
 
 def state_hash(*facts: object) -> str:

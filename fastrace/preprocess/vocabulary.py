@@ -31,7 +31,7 @@ REASONS = {
     "personal": "it repeats a name, number or date of a header",
     "unlearned": "its column has too many different values",
 }
-_KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key")
+_KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MOST_PATIENTS = 100
 _MOST_VALUES = 10_000
 _COLUMNS = tuple(name for name in INDEX_COLUMNS if name not in (*_KEYS, *OURS))

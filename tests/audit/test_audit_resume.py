@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from audit_archives import Stop, fewer_permutations, lasting, request
 from fastrace.audit.run import audit
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
+from fastrace.run_folder import RunFolder
 
 ONLY = ("A1", "C1a", "C1s", "C2b")
 
@@ -49,7 +51,6 @@ def test_stopped_and_resumed_it_has_the_same_result(
     with fewer_permutations(99):
         with pytest.raises(KeyboardInterrupt):
             audit(request(tiny.path, out, only=ONLY), progress=progress)
-        assert "--resume" in progress.lines[-1]
         assert not (out / "audit.json").exists()
         again = Stop()
         audit(request(tiny.path, out, only=ONLY), resume=True, progress=again)
@@ -69,6 +70,54 @@ def test_a_finished_cell_is_not_computed_again(tmp_path: Path, tiny: Dataset, mo
         audit(request(tiny.path, out, only=ONLY, keep_work=True), resume=True)
     assert len(done) >= 8
     assert {file: file.stat().st_mtime_ns for file in done} == before
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"garbage" * 9)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("cells/0003.npz", cut), ("cells/0003.npz", garbage), ("cells/0003.npz", flip), ("features/parts.npy", cut),
+     ("features/parts.npy", flip), ("features/done.json", garbage)],
+)  # fmt: skip
+def test_a_damaged_work_file_is_made_again_with_a_line(
+    tmp_path: Path, tiny: Dataset, undisturbed: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    out = tmp_path / "audit"
+    with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
+        audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 6))
+    damage(out / "work" / name)
+    again = Stop()
+    with fewer_permutations(99):
+        audit(request(tiny.path, out, only=ONLY), resume=True, progress=again)
+    assert content(out) == content(undisturbed)
+    (line,) = [line for line in again.lines if "damaged" in line]
+    assert str(out / "work" / name.split("/")[0]) in line
+
+
+def test_a_table_that_is_gone_is_not_read_as_zeros(
+    tmp_path: Path, tiny: Dataset, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made new with zeros, and only the patients not yet done were filled in."""
+    monkeypatch.setattr("fastrace.audit.readers.tables.PIXELS_AT_ONCE", 24 * 24 * 9)  # five pieces
+    out = tmp_path / "audit"
+    with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
+        audit(request(tiny.path, out, only=ONLY), progress=Stop("features", 3))
+    (out / "work" / "features" / "parts.npy").unlink()
+    with fewer_permutations(99):
+        audit(request(tiny.path, out, only=ONLY), resume=True)
+    assert content(out) == content(undisturbed)
 
 
 PROGRAM = """
@@ -177,10 +226,10 @@ def test_an_audit_interrupted_under_another_schema_is_refused(tmp_path: Path, ti
     out = tmp_path / "audit"
     with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
         audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 2))
-    run = json.loads((out / "run.json").read_text())
-    (out / "run.json").write_text(json.dumps({**run, "schema": 1}))
+    folder = RunFolder(out)
+    folder.write_json("run.json", {**folder.read_json("run.json"), "schema": 1})
     with pytest.raises(
-        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 2; choose another --out"
+        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 3; choose another --out"
     ):
         audit(request(tiny.path, out, only=ONLY), resume=True)
     assert json.loads((out / "run.json").read_text())["schema"] == 1

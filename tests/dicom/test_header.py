@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr._snomed_dict import mapping
 
 from fastrace.dicom import Header, open_frames
-from fastrace.dicom.header import _LATERALITY_OF_CODE, _VIEWS
+from fastrace.dicom.positioning import LATERALITY_OF_CODE
+from fastrace.dicom.views import CODES, MODIFIERS
 
 # pydicom warns of the values that these files are made of.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -60,7 +61,10 @@ def test_age_from_its_attribute_or_from_two_dates(tmp_path: Path, options: dict[
         ({"ViewCodeSequence": [code("399162004")]}, "CC"),
         ({"ViewCodeSequence": [code("R-10226")]}, "MLO"),
         ({"ViewPosition": "", "ViewCodeSequence": [code("272479007")]}, "PA"),
-        ({"ViewCodeSequence": [code("1234")]}, None),
+        ({"ViewCodeSequence": [code("1234")]}, "other"),
+        ({"ViewPosition": "Frau Eva 1970"}, "other"),
+        ({"PatientOrientation": "MLO"}, "MLO"),  # as public exports of digitised film write it
+        ({"PatientOrientation": ["A", "L"]}, None),
         ({"ViewCodeSequence": []}, None),
     ],
 )
@@ -69,13 +73,13 @@ def test_view_from_its_term_or_its_code(tmp_path: Path, options: dict[str, Any],
 
 
 def test_view_and_laterality_codes_agree_with_pydicoms_dictionary() -> None:
-    for view, (snomed, *retired) in _VIEWS.items():
+    for view, (snomed, *retired) in {**CODES, **MODIFIERS}.items():
         known = [old for old in retired if old in mapping["SRT"]]
         assert known, view
         assert {mapping["SRT"][old] for old in known} == {snomed}, view
     for retired, snomed in (("G-A100", "24028007"), ("G-A101", "7771000"), ("G-A102", "51440002")):
         assert mapping["SRT"][retired] == snomed
-        assert _LATERALITY_OF_CODE[retired] == _LATERALITY_OF_CODE[snomed]
+        assert LATERALITY_OF_CODE[retired] == LATERALITY_OF_CODE[snomed]
 
 
 def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
@@ -185,10 +189,10 @@ def test_values_that_do_not_conform_never_raise(tmp_path: Path, keyword: str, vr
     assert isinstance(frame.header, Header)
 
 
-@pytest.mark.parametrize("keyword", ["BodyPartExamined", "ViewPosition", "Manufacturer", "ManufacturerModelName"])
+@pytest.mark.parametrize("keyword", ["BodyPartExamined", "Manufacturer", "ManufacturerModelName"])
 def test_a_field_that_repeats_the_patients_name_or_number_is_dropped(tmp_path: Path, keyword: str) -> None:
     person = {"PatientName": "Müller^Eva", "PatientID": "MRN-4711", "PatientBirthDate": "19700101"}
-    name = {"BodyPartExamined": "body_part", "ViewPosition": "view", "ManufacturerModelName": "model"}
+    name = {"BodyPartExamined": "body_part", "ManufacturerModelName": "model"}
     field = name.get(keyword, "manufacturer")
     for leak in ("Eva 1970", "CHEST 4711", "19700101"):
         assert getattr(header(tmp_path, **person, **{keyword: leak}), field) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import get_modality
 from fastrace.preprocess.begin import inputs
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.parts import forget_parts
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
-from fastrace.preprocess.store import forget_parts, private_folder
+from fastrace.preprocess.store import private_folder
 
 
 def job(archive: Path, out: Path, **options: Any) -> Job:
     preset = get_modality("cxr")
-    return Job(sources=(archive,), out=out, recipe=Recipe.from_preset(preset, size=(8, 8)), preset=preset, **options)
+    join = Join(**{one.name: options.pop(one.name) for one in fields(Join) if one.name in options})
+    recipe = Recipe.from_preset(preset, size=(8, 8))
+    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, join=join, **options)
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"key": "patient_id"}, "--key is about the label table; name it with --labels"),
+        ({"key": ("patient_id",)}, "--key is about the label table; name it with --labels"),
         ({"columns": ("bmi",)}, "--column is about the label table"),
         ({"categories": Path("map.txt")}, "--categories is about the label table"),
         ({"salt": Path(__file__)}, "a salt has 16 to 64"),
@@ -55,7 +59,7 @@ def test_a_dataset_inside_its_archive_is_no_input_of_itself(archive: Path) -> No
     for made in (out / "images-00000.npy", private_folder(out) / "salt"):
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_bytes(b"x" * 32)
-    assert inputs(job(archive, out)) == before
+    assert list(inputs(job(archive, out))) == list(before)
     assert [source.relative for source in before] == ["file"]
 
 

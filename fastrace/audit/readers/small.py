@@ -5,6 +5,7 @@ It has seen labels: its probe learns from the patients who trained it and is eva
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,9 @@ from fastrace.audit.readers.networks import Network
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
+from fastrace.errors import RunError
 from fastrace.models import SMALL
+from fastrace.run_folder import RunFolder
 from fastrace.train import Options, train
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.options import get_recipe
@@ -34,9 +37,10 @@ def can_be_evaluated(subjects: Subjects) -> bool:
 
 
 def small_network(
-    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, progress: Progress
+    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, trust: bool, progress: Progress
 ) -> Network:
-    """Train the small network on 60 % of the patients (or take the finished one in ``folder``)."""
+    """Train the small network on 60 % of the patients (or take the finished one in ``folder``, if it is whole)."""
+    _forget_damaged(folder, progress)
     options = Options(
         data=dataset.path,
         out=folder,
@@ -49,7 +53,7 @@ def small_network(
         seed=seed,
         leave_out_shared=True,
     )
-    outcome = train(options, resume=True, progress=progress)
+    outcome = train(options, resume=True, trust=trust, progress=progress)
     split = pd.read_parquet(folder / "split.parquet").set_index("patient_key")["part"]
     part = pd.Series(subjects.keys).map(split).to_numpy(dtype=object)
     test = np.flatnonzero(part == "test")
@@ -69,3 +73,20 @@ def small_network(
     )
     model = Checkpoint.load(folder).pipeline(device).model
     return Network(model, device, Partition(((Fold(seen, test),),), test, refit=False), facts)
+
+
+def _forget_damaged(folder: Path, progress: Progress) -> None:
+    """Remove a network of an interrupted audit of which a file cannot be read: it is trained again."""
+    run = RunFolder(folder)
+    try:
+        for name in ("run.json", "metrics.json"):
+            if (folder / name).is_file():
+                run.read_json(name)
+        for name in ("state.pt", "checkpoint.pt"):
+            if (folder / name).is_file():
+                run.read_tensors(name)
+        if run.finished:
+            pd.read_parquet(folder / "split.parquet")
+    except (RunError, OSError, ValueError):
+        progress.line(f"{folder}: damaged; the small network is trained again")
+        shutil.rmtree(folder)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
 
 from fastrace.audit.experiments import Experiment
@@ -23,7 +25,7 @@ from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
-from fastrace.dataset import Dataset, write_atomic
+from fastrace.dataset import Dataset, make_folder, write_atomic
 from fastrace.degrade.grammar import CLEAN, Degradation, Filter
 from fastrace.errors import RunError
 from fastrace.run_folder import writing
@@ -83,34 +85,56 @@ class Tables:
         RunError
             If the folder cannot be written.
         """
-        self.folder.mkdir(exist_ok=True, mode=0o700)
+        make_folder(self.folder, 0o700)
         plan = json.dumps(
             [self.dataset.fingerprint, self.subjects.cohort.target, list(self.subjects.classes), self.seed,
              [str(d) for d in (*self._swept, *self._other)], [str(d) for d in self._keep],
              [[network.name, *map(str, degradations)] for network, degradations in self._embedded]]
         )  # fmt: skip
         state = self.folder / "done.json"
-        done = 0
-        if state.is_file():
-            before = json.loads(state.read_text())
-            done = before["patients"] if before["plan"] == plan else 0
-        pieces = list(self.pieces(done))
+        done = self._done(state, plan, progress)
+        pieces = list(self.pieces(done[-1]["last"] if done else 0))
         if not pieces:
             return
         for network, degradations in self._embedded:
             self._measure(network, degradations)
         progress.begin("features", len(pieces))
         for first, last in pieces:
+            digests = {}
             for name, values in self._extract(first, last).items():
                 table = self._open(name, values.shape[1], write=True)
                 table[first:last] = values
+                digests[name] = _digest(table[first:last])
+            done.append({"last": last, "tables": digests})
             with writing(state):
                 for table in self._files.values():
                     table.flush()  # type: ignore[attr-defined]
-                write_atomic(state, json.dumps({"plan": plan, "patients": last}).encode(), 0o600)
+                write_atomic(state, json.dumps({"plan": plan, "pieces": done}).encode(), 0o600)
             progress.step()
         progress.end()
         self._files.clear()
+
+    def _done(self, state: Path, plan: str, progress: Progress) -> list[dict[str, Any]]:
+        """The pieces of an interrupted audit, up to the first whose rows are not what was written: zeros would be believed."""
+        if not state.is_file():
+            return []
+        sound: list[dict[str, Any]] = []
+        try:
+            before = json.loads(state.read_text())
+            if before["plan"] != plan:
+                return []
+            first = 0
+            for piece in before["pieces"]:
+                tables = {name: self._open(name)[first : piece["last"]] for name in piece["tables"]}
+                if {name: _digest(rows) for name, rows in tables.items()} != piece["tables"]:
+                    raise ValueError("rows differ from their digest")
+                sound.append(piece)
+                first = piece["last"]
+        except (OSError, ValueError, LookupError, TypeError, EOFError, RunError):
+            progress.line(f"{self.folder}: damaged; features are extracted again after {len(sound)} sound pieces")
+        finally:
+            self._files.clear()  # opened for reading alone
+        return sound
 
     def pieces(self, done: int) -> Iterator[tuple[int, int]]:
         """Ranges of patients whose images fit in one piece."""
@@ -183,7 +207,7 @@ class Tables:
             file = self.folder / f"{name}.npy"
             shape = (len(self.subjects), columns)
             with writing(file):
-                fits = file.is_file() and (not write or np.load(file, mmap_mode="r").shape == shape)
+                fits = _has_shape(file, shape) if write else file.is_file()
                 if not fits and not write:
                     raise RunError(f"{file}: missing; run the same command with --resume")
                 self._files[name] = (
@@ -226,6 +250,18 @@ class Tables:
             chosen = np.isin(group, parts)
             found, group = found[:, chosen], group[chosen]
         return found, group
+
+
+def _digest(rows: NDArray[np.float32]) -> str:
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(rows).data)
+
+
+def _has_shape(file: Path, shape: tuple[int, int]) -> bool:
+    """Whether it is a table of this shape; a damaged file is none, and made again."""
+    try:
+        return bool(np.load(file, mmap_mode="r", allow_pickle=False).shape == shape)
+    except (FileNotFoundError, ValueError, EOFError):
+        return False
 
 
 def _filter(degradation: Degradation) -> Filter | None:
