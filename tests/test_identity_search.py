@@ -15,8 +15,10 @@ def test_the_search_finds_what_is_there() -> None:
     missed = {"{cut}"}  # the beginning of a name is no word of anybody; it must still be withheld
     for spelling in set(SPELLINGS) - missed:
         text = spelled(everybody[0], spelling)
-        assert hits(everybody, iter([("index.parquet model", text)])), spelling
-    assert not hits(everybody, iter([("index.parquet model", "Selenia Dimensions 3.1"), ("README.md", "2 patients")]))
+        assert hits(everybody, iter([("index.parquet text model", text)])), spelling
+    assert not hits(
+        everybody, iter([("index.parquet text model", "Selenia Dimensions 3.1"), ("README.md", "2 patients")])
+    )
 
 
 @pytest.mark.filterwarnings(

@@ -176,7 +176,8 @@ def decoded(out: Path) -> Iterator[tuple[str, str]]:
             if column in _KEYS:
                 assert re.fullmatch("[0-9a-f]{32}", value), column
             else:
-                yield f"index.parquet {column}", str(int(value)) if _whole(value) else str(value)
+                kind = "text" if isinstance(value, str) else "number"
+                yield f"index.parquet {kind} {column}", str(int(value)) if _whole(value) else str(value)
     schema = pq.read_schema(out / "index.parquet")
     for key, text in (schema.metadata or {}).items():
         yield "index.parquet metadata", f"{key.decode()} {text.decode()}"
@@ -205,7 +206,9 @@ def hits(persons: list[Person], texts: Iterator[tuple[str, str]]) -> list[tuple[
         plain = _plain(text)
         squeezed = re.sub(r"[\W_]+", "", plain)
         found += [(place, word) for word in words if word in plain or word in squeezed or word in squeezed[::-1]]
-        if place.startswith("index.parquet") and "metadata" not in place:
+        if place.startswith(
+            "index.parquet text"
+        ):  # an exposure index may be 1933, and so may the file of somebody else
             found += [(place, word) for word in re.findall("[A-Z]+", plain) if word in alone]
             found += [(place, run) for run in re.findall(r"\d+", plain) if run in years]
     return found
