@@ -16,6 +16,7 @@ from functools import lru_cache
 from pydicom._uid_dict import UID_dictionary
 
 from fastrace.dicom.notes import KINDS
+from fastrace.dicom.views import VIEWS
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,7 +39,7 @@ TERMS: Mapping[str, frozenset[str]] = {
         US VA XA XAPROTOCOL XC
         """
     ),
-    "view": _words("AP PA LL RL RLD LLD RLO LLO LATERAL CC MLO ML LM LMO FB SIO ISO XCCL XCCM"),
+    "view": frozenset(VIEWS),
     "laterality": frozenset(("L", "R", "U", "B")),
     "photometric": _words(
         """

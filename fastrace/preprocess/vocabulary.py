@@ -34,7 +34,9 @@ REASONS = {
 _KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MOST_PATIENTS = 100
 _MOST_VALUES = 10_000
-_COLUMNS = tuple(name for name in INDEX_COLUMNS if name not in (*_KEYS, *OURS))
+# Known words where a header gave them, but a label table may have filled them with anything.
+_OF_TABLES = ("modality", "view", "laterality", "official_split")
+_COLUMNS = tuple(name for name in INDEX_COLUMNS if name in _OF_TABLES or name not in (*_KEYS, *OURS))
 
 
 def part_cell(salt: bytes, withheld: Sequence[Withheld]) -> str | None:

@@ -119,6 +119,19 @@ def test_keys_and_words_of_ours_are_no_text_of_a_header() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_label_table_says_of_a_view_passes_the_vocabulary_too() -> None:
+    rows = part(
+        {"patient": "a", "view": "PA MUELLER", "laterality": "LEFT MUELLER", "official_split": "eva 1933"},
+        {"patient": "b"},
+    )
+    _, [found] = learned(rows)
+    assert found[["view", "laterality", "official_split"]].isna().all(axis=None)
+    _, [found] = learned(
+        part({"patient": "a", "view": "LORDOTIC", "laterality": "L", "official_split": "val", "modality": "MG"})
+    )
+    assert found.loc[0, ["view", "laterality", "official_split", "modality"]].tolist() == ["LORDOTIC", "L", "val", "MG"]
+
+
 def test_memory_is_bounded_and_what_comes_too_late_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastrace.preprocess.vocabulary._MOST_VALUES", 3)
     rows = part(*(row for n in range(6) for row in models("a", "b", model=f"value {n}")))
