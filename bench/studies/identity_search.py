@@ -33,7 +33,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "identity.md"
-_KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key")
+_HASHES = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # Attributes that can hold text: those that the index has, those that select or show an image, and some that nobody reads.
 PLACES = (
@@ -169,12 +169,12 @@ def write_archive(folder: Path, seed: int, persons: int = 24, files: int = 96) -
 
 
 def decoded(out: Path) -> Iterator[tuple[str, str]]:
-    """Every value of a dataset as text, but for keyed hashes, which are checked to be nothing else; with its place."""
+    """Every value of a dataset as text, but for hashes, which are checked to be nothing else; with its place."""
     index = pd.read_parquet(out / "index.parquet")
     for column in index.columns:
         for value in index[column].dropna().unique():
-            if column in _KEYS:
-                assert re.fullmatch("[0-9a-f]{32}", value), column
+            if column in _HASHES:
+                assert re.fullmatch("[0-9a-f]{16,}", value), column
             else:
                 kind = "text" if isinstance(value, str) else "number"
                 yield f"index.parquet {kind} {column}", str(int(value)) if _whole(value) else str(value)
