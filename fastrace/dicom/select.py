@@ -15,12 +15,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.display import Display, Lut, Rescale, Window, between
-from fastrace.dicom.values import Unusable, attribute, items, number, numbers, text, value, why
+from fastrace.dicom.values import Unusable, attribute, items, number, numbers, stored_bytes, text, value, why
 from fastrace.dicom.vocabulary import shown
 from fastrace.dicom.voi import VOI_FUNCTIONS, VoiFunction, VoiOption, is_width_valid, narrowest_width
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
+_LARGEST_LUT_BYTES = 1 << 18  # twice the largest
 _REMEDY = "use --voi robust, or --voi CENTER,WIDTH"
 
 
@@ -192,6 +193,10 @@ def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[str]) ->
 
 def _lut(item: Dataset, sequence: str, signed: bool) -> Lut | None:
     """Read one LUT; None where both descriptor and data are empty (an item that was cleaned out)."""
+    if stored_bytes(item, "LUTData") > _LARGEST_LUT_BYTES:  # as numbers of Python they would be ten times as large
+        raise RejectedInput(
+            "bad_header", f"{attribute('LUTData')} in {attribute(sequence)} has more than 65536 entries"
+        )
     data = value(item, "LUTData")
     try:
         descriptor = _descriptor(item)
