@@ -8,8 +8,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.display import Lut
-from fastrace.dicom.values import Unusable, attribute, numbers, value, why
+from fastrace.dicom.values import Unusable, attribute, numbers, stored_bytes, value, why
 from fastrace.errors import RejectedInput
+
+_LARGEST_LUT_BYTES = 1 << 18  # twice the largest
 
 
 def read_lut(
@@ -33,6 +35,8 @@ def read_lut(
     RejectedInput
         ``bad_header``.
     """
+    if stored_bytes(item, data) > _LARGEST_LUT_BYTES:  # as numbers of Python they would be ten times as large
+        raise RejectedInput("bad_header", f"{attribute(data)} in {attribute(named)} has more than 65536 entries")
     stored = value(item, data)
     try:
         described = _descriptor(item, descriptor)

@@ -171,6 +171,15 @@ def why(error: Exception) -> str:
     return f"{name}: {''.join(c for c in lines[0] if ' ' <= c <= '~')[:120]}"
 
 
+def stored_bytes(ds: Dataset, keyword: str) -> int:
+    """Return how many bytes an attribute has as it is stored, 0 where it is absent or was converted already."""
+    try:
+        found: Any = ds.get_item(_tag(keyword))
+    except (KeyError, NotImplementedError):
+        return 0
+    return len(found.value) if isinstance(found, RawDataElement) and isinstance(found.value, bytes) else 0
+
+
 def check_items(element: Any) -> None:
     """Count the items of a long sequence that pydicom has not taken apart: each becomes a data set of about 1.5 KB.
 

@@ -65,6 +65,15 @@ def many_items(path: Path) -> None:
     before_pixels(path, element(0x5200, 0x9230, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 300_000))
 
 
+def long_lut(path: Path) -> None:
+    """16 million entries, which would be half a gibibyte of numbers."""
+    inner = struct.pack("<HH2sH3H", 0x0028, 0x3002, b"US", 6, 0, 0, 16) + element(
+        0x0028, 0x3006, b"OW", bytes(30 << 20)
+    )
+    value = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+    before_pixels(path, element(0x0028, 0x3010, b"SQ", value))
+
+
 def nested(path: Path, *, defined: bool) -> None:
     value = b""
     for _ in range(3000):
@@ -182,6 +191,7 @@ HOSTILE: dict[str, tuple[Make, str | None, str]] = {
     "text of 2 GiB": (text_of_2_gib, "bad_header", "(0020,4000) claims 2147483646 bytes"),
     "sequence of a mebibyte of zeros": (sequence_of_zeros, "bad_header", "(5200,9230) is no sequence"),
     "300,000 items": (many_items, "bad_header", "(5200,9230) is no sequence of at most 65536 items"),
+    "a LUT of 16 million entries": (long_lut, "bad_header", "LUT Data (0028,3006) in VOI LUT Sequence"),
     "nested 3,000 deep": (lambda path: nested(path, defined=False), "bad_header", "RecursionError"),
     "a gibibyte of zeros, deflated": (deflated_zeros, "too_large", "more than 196608 elements"),
     "deflated, as is said too late": (deflated_claim, "bad_header", "its meta information is damaged"),
