@@ -68,9 +68,12 @@ def _read(out: Path, private: Path, number: int) -> tuple[Part | None, str | Non
     file = out / part.shard["file"]
     if not file.is_file():
         return part, f"{file}: missing"
-    return part, None if file_hash(file) == part.shard[
-        "blake2b"
-    ] else f"{file}: its content changed after it was written"
+    try:
+        found = file_hash(file)
+    except OSError as error:
+        return part, f"{file}: cannot be read ({error.strerror})"
+    same = found == part.shard["blake2b"]
+    return part, None if same else f"{file}: its content changed after it was written"
 
 
 def _failed(part: Part, sources: Sequence[Source]) -> Iterator[Task]:
