@@ -20,7 +20,7 @@ from fastrace import api
 from fastrace.cli.main import main
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.errors import DatasetError, FastraceError, RunError, UsageError
+from fastrace.errors import DatasetError, FastraceError, RunError
 from fastrace.manifest import shard_facts
 from fastrace.preprocess.recipe import job_for
 from fastrace.preprocess.run import preprocess
@@ -268,11 +268,10 @@ def test_a_dataset_that_was_handed_on_is_checked_without_its_private_folder(arch
     )
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"neither a dataset \(dataset.json\) nor a run \(run.json\) nor an audit"):
-        verify(tmp_path)
-    with pytest.raises(UsageError, match="no such folder"):
-        verify(tmp_path / "nowhere")
+@pytest.mark.parametrize("name", [".", "nowhere"])
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetError, match=r"no dataset here \(dataset.json is missing\), no run .* and no audit"):
+        verify(tmp_path / name)
 
 
 def test_an_unfinished_run_says_so(trained: Path, tmp_path: Path) -> None:

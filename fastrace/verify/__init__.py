@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastrace.audit.document import FILE as AUDIT
-from fastrace.errors import UsageError
+from fastrace.errors import DatasetError
 from fastrace.manifest import FILE as DATASET
 from fastrace.verify.dataset import verify_dataset
 from fastrace.verify.result import Verification
@@ -44,11 +44,8 @@ def examine(folder: Path) -> Verification:
         from fastrace.verify.run import verify_run  # a checkpoint and a report need torch, a dataset does not
 
         return verify_run(folder)
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; name a dataset, a run or an audit")
     if (folder / DATASET).is_file() or any(folder.glob("images-*")):
         return verify_dataset(folder)
-    raise UsageError(
-        f"{folder}: neither a dataset ({DATASET}) nor a run (run.json) nor an audit ({AUDIT}); name the folder that holds one of "
-        "these"
+    raise DatasetError(
+        f"{folder}: no dataset here ({DATASET} is missing), no run (run.json) and no audit ({AUDIT}); name the folder of one"
     )
