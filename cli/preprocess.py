@@ -96,6 +96,13 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
 @click.option(
+    "--decode",
+    type=click.Choice(["exact", "reduced"]),
+    default="exact",
+    show_default=True,
+    help="reduced: JPEG 2000 and HTJ2K at a part of their resolution, many times faster, not quite the same.",
+)
+@click.option(
     "--resize",
     type=click.Choice(["area", "lanczos"]),
     default="area",

@@ -161,6 +161,7 @@ def preprocess(
     voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
+    decode: Literal["exact", "reduced"] = "exact",
     salt: Place | None = None,
     jobs: int | None = None,
     max_pixels: int = 1 << 28,
@@ -188,7 +189,7 @@ def preprocess(
         Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, salt, max_pixels, rows_per_shard
+    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, decode, salt, max_pixels, rows_per_shard
         As the options of the command.
     patient_from : "table" | "header" | path, optional
         Whose patient counts where table and headers differ; without it that is an error.
@@ -217,7 +218,8 @@ def preprocess(
 
     job = job_for(
         tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), views=_several(views),
-        intents=_several(intents), image_types=_several(image_types), size=size, voi=voi, dtype=dtype, resize=resize, jobs=jobs,
+        intents=_several(intents), image_types=_several(image_types), size=size, voi=voi, dtype=dtype, resize=resize,
+        decode=decode, jobs=jobs,
         labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
         match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
         patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,

@@ -137,6 +137,7 @@ def open_frames(
     preset_window: tuple[float, float] | None = None,
     max_pixels: int = MAX_PIXELS,
     selection: bool = False,
+    reduce_to: tuple[int, int] | None = None,
 ) -> Frames:
     """Open a DICOM, PNG, JPEG or TIFF file.
 
@@ -154,6 +155,9 @@ def open_frames(
         Largest rows x columns accepted; checked against the header before anything is allocated.
     selection : bool
         Read of the header only what decides whether an image belongs (`fastrace.dicom.header.read_selection`).
+    reduce_to : (int, int), optional
+        Rows and columns to which frames will be resized: JPEG 2000 and HTJ2K are then decoded at a half, a quarter ... of their
+        size, as far as twice these remain (`fastrace.dicom.reduced`). ``Frame.header`` keeps the size of the file.
 
     Returns
     -------
@@ -170,11 +174,11 @@ def open_frames(
     choice = VoiChoice(parse_vois(voi), preset_window)
     head, size = _read_head(path)
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
-        return _open_dicom(path, size, choice, max_pixels, selection)
+        return _open_dicom(path, size, choice, max_pixels, selection, reduce_to)
     if raster.is_raster(head):
         return _open_raster(path, size, choice, max_pixels)
     if _starts_like_dicom(head, size):
-        return _open_dicom(path, size, choice, max_pixels, selection)
+        return _open_dicom(path, size, choice, max_pixels, selection, reduce_to)
     packed = archive_kind(head)
     if packed is not None:
         raise RejectedInput(
@@ -216,7 +220,14 @@ def _starts_like_dicom(head: bytes, size: int) -> bool:
     return False
 
 
-def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selection: bool) -> Frames:
+def _open_dicom(
+    path: Path,
+    size: int,
+    choice: VoiChoice,
+    max_pixels: int,
+    selection: bool,
+    reduce_to: tuple[int, int] | None,
+) -> Frames:
     # pydicom warns of non-conforming values, quoting them: a name or a date could end in a log.
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
@@ -241,7 +252,7 @@ def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int, selec
             if fragments is not None:
                 stream = sum(length for _, length in fragments[index])
                 check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
-            return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
+            return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index, reduce_to)
 
     return Frames(header, read, voi_source)
 
@@ -255,13 +266,14 @@ def _read_dicom_frame(
     choice: VoiChoice,
     header: Header,
     index: int,
+    reduce_to: tuple[int, int] | None,
 ) -> Frame:
     notes = list(layout.notes)
     words = layout.words
     if fragments is None:
         pixels = native_frame(source, element, layout, index)
     else:
-        pixels, words, more = compressed_frame(ds, source, fragments[index], layout)
+        pixels, words, more = compressed_frame(ds, source, fragments[index], layout, reduce_to)
         notes += more
     display, more_notes = select_display(ds, index, words, choice)
     notes += more_notes

@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
     "grey_of_colour": "grey stored as colour (three equal channels, or a palette of greys): read as grey",
     "resampled": "pixels are not square: resampled to square ones",
     "voi_fallback": "the first --voi does not apply to this image: the next one was used",
+    "reduced": "decoded at a half, a quarter ... of its rows and columns, as --decode reduced says",
     "fallback": "decoded by another decoder than the usual one",
     "contradiction": "two attributes contradict each other on view, side or intent: the note says which was taken",
     "polarity": "the background is brighter than the tissue, as if black and white were exchanged: kept as it is",

@@ -20,6 +20,7 @@ from fastrace.dicom.clamp import clamped
 from fastrace.dicom.codestream import Codestream
 from fastrace.dicom.colour import PHOTOMETRIC, check_photometric
 from fastrace.dicom.notes import Note
+from fastrace.dicom.reduced import decode_reduced, halvings
 from fastrace.dicom.source import Bytes, PixelElement, frame_ranges
 from fastrace.dicom.spelling import spelling_note, term
 from fastrace.dicom.values import attribute, integer, value
@@ -191,9 +192,13 @@ def _native_words(source: Bytes, element: PixelElement, layout: Layout, index: i
 
 
 def compressed_frame(
-    ds: Dataset, source: Bytes, fragments: list[tuple[int, int]], layout: Layout
+    ds: Dataset,
+    source: Bytes,
+    fragments: list[tuple[int, int]],
+    layout: Layout,
+    reduce_to: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, Words, list[Note]]:
-    """Decode one compressed frame.
+    """Decode one compressed frame; ``reduce_to`` as in `fastrace.dicom.open_frames`.
 
     Returns
     -------
@@ -212,7 +217,11 @@ def compressed_frame(
     try:
         shape = (layout.rows, layout.columns)
         found = codecs.check_codestream(layout.syntax, stream, *shape, layout.samples)
-        if codecs.is_available(layout.syntax):
+        reduced = None if reduce_to is None or found is None else _reduced(layout, stream, found, reduce_to)
+        if reduced is not None:
+            samples, note = reduced
+            notes.append(note)
+        elif codecs.is_available(layout.syntax):
             samples = codecs.decode_samples(layout.syntax, stream, *shape, layout.allocated // 8, layout.samples)
         else:
             samples, plugin = codecs.decode_with_pydicom(layout.syntax, stream, _description(layout))
@@ -228,6 +237,19 @@ def compressed_frame(
     if samples.dtype.itemsize == 1 and words.bits + words.shift > 8:
         samples = samples.astype(np.int16)  # fewer bits in the codestream than the header stores
     return samples.view(f"u{samples.dtype.itemsize}"), words, notes
+
+
+def _reduced(layout: Layout, stream: bytes, found: Codestream, size: tuple[int, int]) -> tuple[np.ndarray, Note] | None:
+    """The frame at a half, a quarter ... of its size, where its codestream holds that; else None."""
+    if (
+        layout.samples != 1 or found.signed != layout.words.signed
+    ):  # two's complement as unsigned samples has no average
+        return None
+    times = halvings(found.rows, found.columns, size, found.levels)
+    samples = decode_reduced(layout.syntax, stream, found, times) if times else None
+    if samples is None:
+        return None
+    return samples, Note("reduced", f"decoded at 1/{2**times} of its rows and columns (--decode reduced)")
 
 
 def integer_or_reject(ds: Dataset, keyword: str, default: int | None = None) -> int:

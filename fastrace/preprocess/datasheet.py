@@ -14,7 +14,8 @@ from fastrace.preprocess.vocabulary import REASONS as WITHHELD
 _TEXT = """# A fastrace dataset
 
 {indexed} images of {patients} patients, {height} x {width} pixels, {dtype} (display value 1 is stored as {scale}).
-Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, crop `{crop}`, resize by {resize}.
+Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, crop `{crop}`, resize by
+{resize}, decoding {decode}.
 
 | file | content |
 |---|---|
@@ -111,6 +112,7 @@ def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Map
         fit=recipe["fit"],
         crop=recipe["crop"],
         resize=recipe["resize"],
+        decode=recipe["decode"],
         inputs=counts["inputs"],
         files=counts["files"],
         left_out=sum(rejected.values()),

@@ -36,6 +36,7 @@ def opened(settings: Settings, task: Task, *, selection: bool = False) -> Frames
         preset_window=recipe.window,
         max_pixels=settings.max_pixels,
         selection=selection,
+        reduce_to=recipe.size if recipe.decode == "reduced" else None,
     )
 
 

@@ -45,6 +45,8 @@ class Recipe:
         Kinds of image that are kept beside the usual one, see `fastrace.dicom.image_kind`.
     fit, crop : str
         Geometry: see `fastrace.modality.Modality`.
+    decode : "exact" | "reduced"
+        Whether JPEG 2000 and HTJ2K may be decoded at reduced resolution, see `fastrace.dicom.reduced`.
     resize : "area" | "lanczos"
         Exact area averages of display values, or Lanczos-3 to see whether a result depends on them.
     """
@@ -57,6 +59,7 @@ class Recipe:
     fit: str = "pad"
     crop: str = "none"
     resize: Literal["area", "lanczos"] = "area"
+    decode: Literal["exact", "reduced"] = "exact"
     body_parts: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ class Recipe:
         voi: str | Sequence[str] | None = None,
         dtype: Literal["uint16", "uint8"] = "uint16",
         resize: Literal["area", "lanczos"] = "area",
+        decode: Literal["exact", "reduced"] = "exact",
         body_parts: Sequence[str] = (),
         views: Sequence[str] = (),
         intents: Sequence[str] = (),
@@ -87,6 +91,7 @@ class Recipe:
             fit=preset.fit,
             crop=preset.crop,
             resize=resize,
+            decode=decode,
             body_parts=terms(preset, body_parts),
             views=selection.views(preset, views),
             intents=selection.intents(preset, intents),
@@ -179,6 +184,7 @@ def job_for(
     voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
+    decode: Literal["exact", "reduced"] = "exact",
     body_parts: tuple[str, ...] = (),
     views: tuple[str, ...] = (),
     intents: tuple[str, ...] = (),
@@ -193,7 +199,7 @@ def job_for(
 
     Parameters
     ----------
-    sources, out, modality, size, voi, dtype, resize, body_parts, views, intents, image_types
+    sources, out, modality, size, voi, dtype, resize, decode, body_parts, views, intents, image_types
         See `Recipe`.
     jobs : int, optional
         The default is as many as processors may be used.
@@ -217,7 +223,7 @@ def job_for(
 
         parse_vois(voi)  # a mistake here would otherwise be found by every worker at every file
     recipe = Recipe.from_preset(
-        preset, size=size, voi=voi, dtype=dtype, resize=resize,
+        preset, size=size, voi=voi, dtype=dtype, resize=resize, decode=decode,
         body_parts=body_parts, views=views, intents=intents, image_types=image_types,
     )  # fmt: skip
     of_join = {field.name: options.pop(field.name) for field in fields(Join) if field.name in options}

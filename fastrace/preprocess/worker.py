@@ -75,7 +75,10 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.nda
     stored = frame.pixels
     # 17 MB of mammogram take XXH3 0.5 ms and SHA-256, which has CPU instructions, 9 of about 70. That it
     # is no cryptographic hash does not matter: it is keyed with BLAKE2b before it leaves this machine.
-    facts["pixel_digest"] = xxhash.xxh3_128_digest(values_only(stored, frame.display.words).data)
+    reduced = stored.shape != (frame.header.rows, frame.header.columns)
+    digest = xxhash.xxh3_128(b"reduced" if reduced else b"")  # never that of an image decoded whole
+    digest.update(values_only(stored, frame.display.words).data)
+    facts["pixel_digest"] = digest.digest()
     transfer, aspect = frame.transfer, frame.header.pixel_aspect
     check_aspect(aspect)
     height, width = stored.shape
@@ -100,6 +103,8 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.nda
         )
     facts["thumbnail_hash"] = thumbnail_hash(image)
     spacing = frame.header.spacing_mm
+    if spacing is not None:  # of the pixels here, which may be those of several of the file
+        spacing = spacing[0] * frame.header.rows / height, spacing[1] * frame.header.columns / width
     facts["mm_per_pixel"] = None if spacing is None else mm_per_pixel(spacing, crop, box, recipe.size)
     return image, (*notes, *background_notes(_glance(stored, transfer), frame.header.modality))
 

@@ -67,7 +67,7 @@ def test_a_cut_stream_is_an_error() -> None:
     stream = encode(uid.JPEG2000Lossless, smooth(128, 128), 12)
     found = read_codestream(stream)
     assert found is not None
-    with pytest.raises(ValueError, match=r"broken|truncated"):
+    with pytest.raises(ValueError, match="OSError"):
         decode_reduced(uid.JPEG2000Lossless, stream[: len(stream) // 8], found, 1)
 
 
