@@ -88,7 +88,12 @@ def header(**attributes: Any) -> Any:
     return lambda path: dicom(path, **attributes)
 
 
-RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PixelData": bytes(7200), "PlanarConfiguration": 0}
+RGB = {
+    "SamplesPerPixel": 3,
+    "PhotometricInterpretation": "RGB",
+    "PixelData": bytes(range(240)) * 30,
+    "PlanarConfiguration": 0,
+}
 MODALITY_LUT = Dataset()
 MODALITY_LUT.LUTDescriptor, MODALITY_LUT.ModalityLUTType = [2, 0, 16], "US"
 MODALITY_LUT.LUTData = b"\0\0\xff\xff"
@@ -109,9 +114,9 @@ CASES = {
     "syntax": Case(other_syntax, "unknown_syntax", ("Transfer Syntax UID (0002,0010)", "1.2.840.10008.9.9.9", "transcode")),
     "huge": Case(huge, "too_large", ("Rows (0028,0010)", "100000 x 100000", "--max-pixels")),
     "palette": Case(
-        header(PhotometricInterpretation="PALETTE COLOR"), "color", ("(0028,0004) is PALETTE COLOR", "expected MONO")
+        header(PhotometricInterpretation="PALETTE COLOR"), "color", ("(0028,0004) is PALETTE COLOR", "convert it")
     ),
-    "rgb": Case(header(**RGB), "color", ("Photometric Interpretation (0028,0004) is RGB", "expected MONO")),
+    "rgb": Case(header(**RGB), "color", ("Photometric Interpretation (0028,0004) is RGB", "some pixels have a colour")),
     "float": Case(
         header(PixelData=None, FloatPixelData=bytes(4800)), "float_pixels", ("Float Pixel Data (7FE0,0008)",)
     ),

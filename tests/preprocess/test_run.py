@@ -198,8 +198,8 @@ def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write
     frames = np.random.default_rng(0).integers(0, 4096, (40, 8, 8))
     frames[7] = 5
     write_dicom(tmp_path / "in" / "a", frames)
-    write_dicom(tmp_path / "in" / "b", SOPInstanceUID="1.2.840.1")
-    write_dicom(tmp_path / "in" / "c", SOPInstanceUID="1.2.840.1")
+    write_dicom(tmp_path / "in" / "b", frames[0], SOPInstanceUID="1.2.840.1")
+    write_dicom(tmp_path / "in" / "c", frames[0], SOPInstanceUID="1.2.840.1")
     summary = preprocess(job(tmp_path / "in", tmp_path / "out", jobs=2, rows_per_shard=9))
     assert (summary.indexed, summary.rejected) == (40, {"constant": 1, "duplicate": 1})
     frame = Dataset.open(summary.data).index["frame"]
