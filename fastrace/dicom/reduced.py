@@ -4,10 +4,10 @@ A wavelet codestream holds the image at every power of two down (T.800 B.5). Lea
 the work: three quarters of the samples are in the finest level. The small image is that of the wavelet's low-pass filter, not an
 area average; the resize that follows makes one of it. The recipe records it, so that datasets of both kinds are not compared.
 
-Against the exact path, four files (two radiographs, MR, a computed mammogram) at 128 x 128 and 256 x 256: amplitudes within 2 % in
-every octave but the last (11 % there on the MR), rms .002 to .03 of the display range, up to .28 at single edges, most of it since
-the low-pass samples lie (2**times - 1) / 2 pixels of the file before the middle of what they stand for: at most .2 of the network's.
-Decoding took a tenth of the time for a mammogram at 256 x 256, a third to a sixth for radiographs of 1,800 pixels.
+Against the exact path, four files (two radiographs, MR, a computed mammogram) at 128 x 128 and 256 x 256: amplitudes within 2 %
+in every octave but the last (11 % there on the MR), rms .002 to .03 of the display range, up to .28 at single edges, most of it
+since the low-pass samples lie (2**times - 1) / 2 pixels of the file before the middle of what they stand for: at most .2 of the
+network's. Decoding took a tenth of the time for a mammogram at 256 x 256, a third to a sixth for radiographs of 1,800 pixels.
 """
 
 from __future__ import annotations
