@@ -85,7 +85,7 @@ def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> 
         modality,
         None,
         "robust_range",
-        inverted=photometric == "MONOCHROME1" or _shape(ds, notes) == "INVERSE",
+        inverted=_is_inverted(photometric, _shape(ds, notes), notes),
         padding=_padding(ds, words, notes),
     )
     low, high = display.output_range
@@ -131,6 +131,14 @@ def _shape(ds: Dataset, notes: list[Note]) -> str | None:
     if note is not None:
         notes.append(note)
     return shape
+
+
+def _is_inverted(photometric: str | None, shape: str | None, notes: list[Note]) -> bool:
+    """One inversion, whichever of the two says so; MONOCHROME1 with IDENTITY is forbidden (C.11.6) and met: white stays white."""
+    if photometric == "MONOCHROME1" and shape == "IDENTITY":
+        said = f"{attribute('PhotometricInterpretation')} is MONOCHROME1, {attribute('PresentationLUTShape')} IDENTITY"
+        notes.append(Note("contradiction", f"{said}: inverted, as the first says; look at the contact sheet"))
+    return photometric == "MONOCHROME1" or shape == "INVERSE"
 
 
 def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> Rescale | Lut:

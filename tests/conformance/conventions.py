@@ -83,9 +83,8 @@ WHY = {
         "Without a VOI the standard says identity over the whole range. fastrace shows percentiles 0.5 to 99.5 unless told "
         "`--voi full`, since 12-bit data in 16 bits would be black."
     ),
-    "upper": "only upper case is in the list of enumerated values; DCMTK reads any.",
+    "upper": "only upper case is in the list of enumerated values; fastrace (with a note) and DCMTK read any.",
     "limit": "fastrace reads 8 and 16 bits allocated: no radiograph, CT or MR image has others. It refuses by name.",
-    "grey_rgb": "fastrace refuses every RGB image, also where the three channels are equal.",
     "fraction": (
         "An input between two entries has no entry. fastrace takes the nearest, pydicom and DCMTK the one below; highdicom "
         "does not go on."

@@ -99,8 +99,7 @@ MEANING = [
          differs={"pydicom": Differs("polarity", lambda v: linear(v, 0, 3000))}),
     Case("photometric_lower_case", "C.7.6.3.1.2", "enumerated values are in upper case", "`monochrome1`; window", TWELVE,
          lambda v: 1 - windowed(v), 3000, {**WINDOW, "PhotometricInterpretation": "monochrome1"}, is_open=True,
-         differs={"fastrace": Differs("upper", "color"), "pydicom": Differs("upper", "ValueError"),
-             "highdicom": Differs("upper", "ValueError")}),
+         differs={"pydicom": Differs("upper", "ValueError"), "highdicom": Differs("upper", "ValueError")}),
     Case("smallest_and_largest", "C.7.6.3.3", DESCRIBES, "Smallest 1000, Largest 2000; window", TWELVE, windowed, 2048,
          {**WINDOW, "SmallestImagePixelValue": ("US", 1000), "LargestImagePixelValue": ("US", 2000)}),
     Case("smallest_and_largest_no_voi", "C.7.6.3.3", DESCRIBES, "Smallest 1000, Largest 2000, no VOI", TWELVE,
@@ -113,7 +112,7 @@ MEANING = [
     Case("rgb_colour", "C.7.6.3.1.2", "RGB: three samples", "RGB, the channels differ", GREY, None, 128, RGB,
          words=(0, 0, 9, 77, 77, 77, 128, 0, 0, 255, 255, 0), verdict="colour has no place in the grayscale pipeline"),
     Case("rgb_grey", "C.7.6.3.1.2", "RGB: three samples", "RGB, the channels are equal", GREY, lambda v: bits(v, 8), 128, RGB,
-         words=tuple(v for v in GREY for _ in range(3)), voi="full", differs={"fastrace": Differs("grey_rgb", "color")}),
+         words=tuple(v for v in GREY for _ in range(3)), voi="full"),
 ]
 # fmt: on
 

@@ -47,7 +47,9 @@ def test_fastrace_follows_the_standard_wherever_it_shows_an_image(rows: dict[str
 
 def test_the_page_is_what_the_programs_show_today(rows: dict[str, list[Row]]) -> None:
     page = PAGE.read_text().partition(HEADING)[0]
-    assert page.split("\n") == [*render(rows).split("\n"), ""], "run: python -m tests.conformance"
+    # A new version of another program matters when a value changes, not before.
+    there, here = (re.sub(r"(pydicom|highdicom|DCMTK) [\d.]+", r"\1", text) for text in (page, render(rows)))
+    assert there.split("\n") == [*here.split("\n"), ""], "run: python -m tests.conformance"
 
 
 def test_lossless_syntaxes_give_every_decoder_the_values_that_were_encoded() -> None:
