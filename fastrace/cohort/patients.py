@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastrace.cohort.matching import TRANSFORMATIONS, canonical
-from fastrace.cohort.tables import read_table
 from fastrace.errors import RejectedInput, UsageError
 
 _REMEDY = "--patient-from table, --patient-from header, or --patient-from FILE (two columns: id in the header, patient)"
@@ -46,6 +45,8 @@ def read_patients(file: Path) -> dict[str, str]:
     UsageError
         Another number of columns, an id with two patients.
     """
+    from fastrace.cohort.tables import read_table  # pandas, which workers that read headers must not load
+
     table = read_table(file).cells
     if len(table.columns) != 2:
         raise UsageError(f"{file}: has {len(table.columns)} columns, expected two: id in the header, patient")

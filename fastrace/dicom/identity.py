@@ -292,7 +292,10 @@ def _scopes(ds: Dataset, depth: int = 0) -> Iterator[Dataset]:
 
 
 def _texts(ds: Dataset, tag: int) -> Iterator[str]:
-    raw = getattr(ds.get_item(BaseTag(tag)), "value", None)
+    try:
+        raw = getattr(ds.get_item(BaseTag(tag)), "value", None)
+    except Exception:  # a VR that is none
+        return
     if isinstance(raw, bytes) and raw.isascii() and len(raw) < _LONGEST and b"\x1b" not in raw:
         yield from (text.strip(" \0") for text in raw.decode("ascii").split("\\"))  # pydicom takes 20 times as long
         return

@@ -7,17 +7,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastrace.cohort.bins import Bins, check_bins
 from fastrace.cohort.matching import check_match
 from fastrace.cohort.patients import pattern_of
-from fastrace.cohort.policy import Policy
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
 from fastrace.preprocess import selection
 from fastrace.preprocess.body_part import terms
+
+if TYPE_CHECKING:
+    from fastrace.cohort.policy import Policy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastrace.dicom.notes import Note
 from fastrace.execute.limits import limit_memory
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
@@ -17,6 +16,8 @@ from fastrace.preprocess.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fastrace.dicom.notes import Note
 
 # Frames handed back at once: bounds the memory of an answer for files with hundreds of frames.
 FRAMES_PER_TASK = 16

@@ -41,7 +41,7 @@ def dcmtk_values(path: Path, shown: Path) -> np.ndarray:
 
 # What pydicom reads, and the notes that the file deserves.
 AS_PYDICOM = {
-    "jpll_whole": set(), "seg_fractional": set(),
+    "jpll_whole": set(),
     "D2_px/base": set(), "D2_px/b8in16": set(), "D2_px/odd": set(), "D2_px/dup1": set(),
     "D2_px/dup2_other_pixels": set(), "D2_px/grouplen_odd": set(), "D2_px/mono1_inverse": set(),
     "D2_px/mono2_inverse": set(), "D2_px/nopid": set(), "D2_px/nul_pid": set(), "D2_px/nopreamble": set(),

@@ -39,7 +39,7 @@ def lossy(syntax: uid.UID, image: np.ndarray) -> bytes:
 
 
 DECODE = {
-    uid.JPEG2000: imagecodecs.jpeg2k_decode, uid.HTJ2K: imagecodecs.htj2k_decode,
+    uid.JPEG2000: imagecodecs.jpeg2k_decode, uid.HTJ2K: imagecodecs.jpeg2k_decode,
     uid.JPEGLSNearLossless: imagecodecs.jpegls_decode, uid.JPEGExtended12Bit: imagecodecs.jpeg8_decode,
 }  # fmt: skip
 

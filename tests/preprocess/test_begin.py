@@ -106,7 +106,7 @@ def test_an_unforeseen_error_is_one_line_too(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("first line\nsecond line")
 
-    monkeypatch.setattr("fastrace.verify.verify", fail)
+    monkeypatch.setattr("fastrace.verify.examine", fail)
     with pytest.raises(SystemExit) as stop:
         main(["verify", "somewhere"])
     errors = capsys.readouterr().err
