@@ -15,7 +15,6 @@ from fastrace.cohort.patients import pattern_of
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import usable_cpus
 from fastrace.modality import Modality, get_modality
-from fastrace.preprocess import selection
 from fastrace.preprocess.body_part import terms
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ class Recipe:
         image_types: Sequence[str] = (),
     ) -> Recipe:
         """The preset with the user's changes: body parts and image types beside the preset's, views and intents instead."""
+        from fastrace.preprocess import selection  # not at import: it loads pydicom
+
         given = (voi,) if isinstance(voi, str) else tuple(voi or ())
         return cls(
             modality=preset.name,
