@@ -178,3 +178,9 @@ def test_every_case_of_pixels_is_tested_here(cases: Path) -> None:
     text = Path(__file__).read_text()
     listed = [*(cases / "dicom").glob("*.dcm"), *(cases / "dicom" / "D2_px").glob("*.dcm")]
     assert [path.name for path in listed if path.stem not in text] == []
+
+
+def test_seg_fractional_is_no_image_of_a_body(cases: Path) -> None:
+    with pytest.raises(RejectedInput) as error:
+        open_frames(cases / "dicom" / "seg_fractional.dcm")
+    assert error.value.reason == "other_object"
