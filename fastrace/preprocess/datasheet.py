@@ -14,8 +14,8 @@ from fastrace.preprocess.vocabulary import REASONS as WITHHELD
 _TEXT = """# A fastrace dataset
 
 {indexed} images of {patients} patients, {height} x {width} pixels, {dtype} (display value 1 is stored as {scale}).
-Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, crop `{crop}`, resize by
-{resize}, decoding {decode}.
+Made by fastrace {version} with preset `{modality}`: VOI `{voi}`, fit `{fit}`, crop `{crop}`,
+resize by {resize}, decoding {decode}.
 
 | file | content |
 |---|---|

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fastrace.dataset import Dataset
@@ -39,8 +40,10 @@ def test_the_page_of_notes_lists_every_kind() -> None:
 def test_notes_are_in_summary_index_datasheet_and_private_table(
     tmp_path: Path, write_dicom: Callable[..., Path]
 ) -> None:
-    write_dicom(tmp_path / "src" / "a.dcm", PatientID="A", RescaleSlope=2)
-    write_dicom(tmp_path / "src" / "b.dcm", PatientID="B")
+    pixels = np.full((40, 30), 50, np.uint16)
+    pixels[10:30, 8:22] += np.random.default_rng(0).integers(500, 4000, (20, 14)).astype(np.uint16)
+    write_dicom(tmp_path / "src" / "a.dcm", pixels, PatientID="A", RescaleSlope=2)
+    write_dicom(tmp_path / "src" / "b.dcm", pixels, PatientID="B")
     preset = get_modality("cxr")
     out = tmp_path / "out"
     summary = preprocess(Job((tmp_path / "src",), out, Recipe.from_preset(preset, size=(8, 8)), preset))

@@ -13,7 +13,7 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError
 from fastrace.modality import get_modality
-from fastrace.preprocess import worker
+from fastrace.preprocess import opening, worker
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.store import private_folder
@@ -131,13 +131,13 @@ def test_a_file_written_while_it_is_read_is_rejected(
     tmp_path: Path, write_dicom: WriteDicom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_dicom(tmp_path / "a")
-    opened = worker.open_frames
+    opened = opening.open_frames
 
     def cutting(path: Path, **options: object) -> object:
         path.write_bytes(path.read_bytes()[:-8])  # half of it is there: "truncated" would blame the sender
         return opened(path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(worker, "open_frames", cutting)
+    monkeypatch.setattr(opening, "open_frames", cutting)
     assert reasons(worker.work(SETTINGS, task(file))) == {"changed"}
 
 

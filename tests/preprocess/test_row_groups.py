@@ -11,10 +11,10 @@ from pandas.testing import assert_frame_equal
 
 from fastrace.dataset import INDEX_COLUMNS, write_parquet
 from fastrace.preprocess import row_groups
-from fastrace.preprocess.finish import index_rows, with_types
+from fastrace.preprocess.overview import index_rows, with_types
 from fastrace.preprocess.row_groups import RowGroups, Types
 
-COLUMNS = {"group": "categorical", "score": "numeric"}
+COLUMNS = {"group": {"kind": "categorical"}, "score": {"kind": "numeric"}}
 
 
 def rows(count: int) -> pd.DataFrame:

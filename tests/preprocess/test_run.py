@@ -455,13 +455,13 @@ def test_a_crashing_decoder_costs_one_file(many: Path, tmp_path: Path) -> None:
     driver = tmp_path / "crash.py"
     driver.write_text(
         "import os, sys\n"
-        "from fastrace.preprocess import worker\n"
-        "open_frames = worker.open_frames\n"
+        "from fastrace.preprocess import opening\n"
+        "open_frames = opening.open_frames\n"
         "def crashing(path, **options):\n"
         "    if path.name == '033':\n"
         "        os.abort()\n"
         "    return open_frames(path, **options)\n"
-        "worker.open_frames = crashing\n"  # spawn imports this module in the workers too
+        "opening.open_frames = crashing\n"  # spawn imports this module in the workers too
         "if __name__ == '__main__':\n"
         "    from fastrace.cli.main import main\n"
         "    main()\n"
