@@ -64,9 +64,11 @@ def test_the_comparison_sees_a_lost_image_and_a_changed_byte(plain: Undisturbed)
     row = try_fault(Fault("spoilt", spoil), 1, plain, 2, lambda _: None)
     assert (row.tries, row.lost, row.duplicated) == (1, 2, 0)  # both images of a patient without a label
     assert row.differing_bytes > 0
-    assert len(content_names(plain)) == 14
+    names = content_names(plain)
+    assert {"/index.parquet", "/dataset.json", "/README.md", ".private/sources.parquet"} < set(names)
+    assert sum("images-" in name for name in names) > 4
 
 
 def content_names(plain: Undisturbed) -> list[str]:
-    """Seven shards, index, facts, datasheet; three private files."""
+    """Shards, index, facts, datasheet; three private files."""
     return sorted(plain.content)
