@@ -23,9 +23,10 @@ import torch
 from fastrace.bench.measure import Peer, hot_and_cold
 from fastrace.bench.row import Error, Row, difference
 from fastrace.bench.timing import threads
-from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
+from fastrace.dataset import INDEX_COLUMNS, Dataset, keyed_hash, write_dataset
 from fastrace.execute.cpus import usable_cpus
 from fastrace.kernels.gather import as_shard, gather
+from fastrace.manifest import shard_facts, shard_name
 
 ROWS, SHARDS, BATCH = 600, 4, 32
 HEIGHT, WIDTH = 1024, 512
@@ -64,7 +65,7 @@ def make_dataset(
     for number, part in enumerate(np.array_split(np.arange(rows), shards)):
         file = folder / shard_name(number)
         np.save(file, rng.integers(0, 256, (len(part), *size), dtype=np.uint8))
-        facts.append({"file": file.name, "rows": len(part), "blake2b": file_hash(file)})
+        facts.append(shard_facts(file, len(part)))
     index = pd.DataFrame(dict.fromkeys(INDEX_COLUMNS), index=pd.RangeIndex(rows))
     for kind in ("image", "patient", "study"):
         index[f"{kind}_key"] = [keyed_hash(salt, kind, str(row)) for row in range(rows)]

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--permutations", type=click.IntRange(99), default=4999, show_default=True)
 @click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
+@click.option(
+    "--trust", is_flag=True, help="Use the pixels as they are, without comparing them with their digests first."
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")
 @click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json.")

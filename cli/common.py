@@ -24,7 +24,7 @@ class Size(click.ParamType):
 
 
 class Voi(click.ParamType):
-    """Which VOI transform: ``window:N``, ``lut:N``, ``CENTER,WIDTH``, ``robust`` or ``full``."""
+    """Which VOI transform: ``window:N``, ``lut:N``, ``CENTER,WIDTH``, ``robust``, ``full`` or ``auto``."""
 
     name = "VOI"
 

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 @click.option("--study", metavar="COLUMN", help="Its column with the study.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--trust", is_flag=True, help="Use the pixels as they are, without comparing them with their digests first."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the JSON document here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def evaluate(out: Path | None, as_json: bool, predictions: Path | None, **given: Any) -> None:
@@ -85,7 +88,7 @@ def _run_results(given: dict[str, Any]) -> list[dict[str, Any]]:
     run = run or single_run(workspace(modality) / "runs")
     data = data or workspace(modality) / "data"
     wanted: tuple[Degradation, ...] = given["degradations"] or (CLEAN,)
-    options = {"batch_size": given["batch_size"], "device": given["device"]}
+    options = {"batch_size": given["batch_size"], "device": given["device"], "trust": given["trust"]}
     return [
         api.evaluate(run, data, degrade=one, progress=TerminalProgress(), **options) for one in dict.fromkeys(wanted)
     ]

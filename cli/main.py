@@ -18,7 +18,7 @@ from fastrace.errors import FastraceError
 # Command -> (module, one line for `fastrace --help`), in the order of a working day.
 COMMANDS: dict[str, tuple[str, str]] = {
     "preprocess": ("fastrace.cli.preprocess", "Turn DICOM or raster files and a table of labels into a dataset."),
-    "verify": ("fastrace.cli.verify", "Check a dataset against its hashes and counts."),
+    "verify": ("fastrace.cli.verify", "Check a dataset, a run or an audit against its digests."),
     "train": ("fastrace.cli.train", "Train a classifier of an attribute and test it by patient."),
     "evaluate": ("fastrace.cli.evaluate", "Score a run on a dataset, or scores made elsewhere."),
     "audit": ("fastrace.cli.audit", "Test whether an attribute is readable from images, and where, with controls."),

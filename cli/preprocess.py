@@ -26,10 +26,39 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--modality", required=True, type=click.Choice(MODALITIES), help="Preset: body part, views, window, crop, size."
 )
-@click.option("--labels", type=_FILE, help="CSV, TSV or Parquet table with the labels.")
-@click.option("--key", metavar="[KIND=]COLUMN", help="Column that names the patient, study, accession, image or path.")
+@click.option("--labels", type=_FILE, help="Table with the labels: CSV, TSV, Excel, OpenDocument or Parquet.")
+@click.option(
+    "--key",
+    multiple=True,
+    metavar="[KIND=]COLUMN",
+    help="Column that names the path, image, accession, study or patient (repeatable: the most specific joins).",
+)
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Keep this label column too (repeatable).")
 @click.option("--categories", type=_FILE, help='Category map: lines  "value in the table" = Category.')
+@click.option(
+    "--match",
+    multiple=True,
+    type=click.Choice(["zeros", "decimals", "case", "spaces", "extension", "folder", "slashes", "exponent"]),
+    help="Ignore this where ids are compared (repeatable); which would help is said when rows do not match.",
+)
+@click.option(
+    "--patient-from",
+    metavar="table|header|FILE",
+    help="Whose patient counts where they differ; FILE: two columns, id in the header and patient.",
+)
+@click.option(
+    "--patient-pattern", metavar="REGEX", help="Read the patient from the path instead: 'train/(patient\\d+)/'."
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["consistent", "first", "last", "majority", "any"]),
+    default="consistent",
+    show_default=True,
+    help="Which of several recorded values of a patient counts.",
+)
+@click.option(
+    "--bins", multiple=True, metavar="COLUMN=EDGES", help="Classes of a number, as a target: age=40,60 (repeatable)."
+)
 @click.option(
     "--body-part",
     "body_parts",
@@ -37,9 +66,42 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="VALUE",
     help="Keep this Body Part Examined beside the preset's (repeatable); any: keep all.",
 )
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    metavar="VIEW",
+    help="Keep these views instead of the preset's (repeatable); any: keep all.",
+)
+@click.option(
+    "--intent",
+    "intents",
+    multiple=True,
+    metavar="INTENT",
+    help="presentation or processing: keep these instead of the preset's (repeatable); any: both.",
+)
+@click.option(
+    "--image-type",
+    "image_types",
+    multiple=True,
+    metavar="KIND",
+    help="Keep this kind of image too, such as tomosynthesis, synthetic, implant (repeatable); any: keep all.",
+)
 @click.option("--size", type=Size(), help="Rows x columns of the network input [the preset's].")
-@click.option("--voi", type=Voi(), help="window:N, lut:N, CENTER,WIDTH, robust or full [what the file states].")
+@click.option(
+    "--voi",
+    type=Voi(),
+    multiple=True,
+    help="window:N, lut:N, CENTER,WIDTH, robust, full or auto (repeatable: the first that applies) [auto].",
+)
 @click.option("--dtype", type=click.Choice(["uint16", "uint8"]), default="uint16", show_default=True)
+@click.option(
+    "--decode",
+    type=click.Choice(["exact", "reduced"]),
+    default="exact",
+    show_default=True,
+    help="reduced: JPEG 2000 and HTJ2K at a part of their resolution, many times faster, not quite the same.",
+)
 @click.option(
     "--resize",
     type=click.Choice(["area", "lanczos"]),
@@ -53,7 +115,11 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--rows-per-shard", type=click.IntRange(1), help="Images in one file; a kill loses at most so many [256 MB, 4096]."
 )
-@click.option("--dry-run", is_flag=True, help="Count what is there; expected size and time; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read headers: what would be kept, left out and why; write nothing.",
+)
 @click.option("--strict", is_flag=True, help="Exit with code 3 if any input was rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def preprocess(
@@ -96,7 +162,13 @@ def _plain(summary: Summary) -> dict[str, Any]:
 
 
 def _summary_text(summary: Summary) -> str:
-    lines = [*summary.notes]
+    from fastrace.preprocess.vocabulary import withheld_lines
+
+    lines = [*summary.notes, *withheld_lines(summary.withheld)]
+    if summary.ethnic_group:
+        lines.append(
+            f"{summary.ethnic_group} images whose header holds Ethnic Group (0010,2160) or its successors: it was not read"
+        )
     if summary.resumed_images:
         lines.append(f"went on after {summary.resumed_images} images of an earlier run")
     rejected = sum(summary.rejected.values())
@@ -104,6 +176,7 @@ def _summary_text(summary: Summary) -> str:
         f"{summary.inputs} inputs from {summary.files} files: {summary.indexed} indexed ({summary.patients} patients), "
         f"{rejected} rejected"
     )
+    lines += summary.of_patients
     for reason, count in sorted(summary.rejected.items(), key=lambda pair: -pair[1]):
         lines.append(f"  {count:>7} {reason}, for example {summary.examples[reason]}")
     if summary.rows_without_images:
@@ -117,10 +190,16 @@ def _summary_text(summary: Summary) -> str:
 def _dry_run_text(found: DryRun) -> str:
     lines = [f"{found.files} files, {found.images} images that would be read"]
     for name, counts in found.by.items():
-        lines.append(f"  {name:16}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
+        lines.append(f"  {name:20}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
     if found.rejected:
-        lines.append("  rejected        " + ", ".join(f"{reason} {count}" for reason, count in found.rejected.items()))
-    lines.append(f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (labels not joined yet)")
+        lines.append(f"{sum(found.rejected.values())} that would be left out")
+    for reason, count in found.rejected.items():
+        lines.append(f"  {count:>7} {reason}, for example {found.examples[reason]}")
+    table = "every image asked for in the label table" if found.joined else "no label table asked"
+    lines.append(
+        f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "
+        f"the others headers alone were read; {table})"
+    )
     return "\n".join(lines)
 
 

@@ -80,6 +80,9 @@ class Degrade(click.ParamType):
 @click.option("--leave-out-shared", is_flag=True, help="Leave out patients who share a study or pixels with another.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--compile/--no-compile", "compile", default=None, help="Use torch.compile [on CUDA only].")
+@click.option(
+    "--trust", is_flag=True, help="Use the pixels as they are, without comparing them with their digests first."
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def train(data: Path | None, degradations: tuple[Degradation, ...], resume: bool, as_json: bool, **given: Any) -> None:

@@ -145,14 +145,23 @@ def preprocess(
     *,
     modality: str,
     body_parts: Sequence[str] = (),
+    views: Sequence[str] = (),
+    intents: Sequence[str] = (),
+    image_types: Sequence[str] = (),
     labels: Place | None = None,
-    key: str | None = None,
+    key: str | Sequence[str] = (),
     columns: Sequence[str] = (),
     categories: Place | None = None,
+    match: Sequence[str] = (),
+    patient_from: Place | Literal["table", "header"] | None = None,
+    patient_pattern: str | None = None,
+    policy: Literal["consistent", "first", "last", "majority", "any"] = "consistent",
+    bins: Sequence[str] = (),
     size: Size | None = None,
-    voi: str | None = None,
+    voi: str | Sequence[str] | None = None,
     dtype: Literal["uint16", "uint8"] = "uint16",
     resize: Literal["area", "lanczos"] = "area",
+    decode: Literal["exact", "reduced"] = "exact",
     salt: Place | None = None,
     jobs: int | None = None,
     max_pixels: int = 1 << 28,
@@ -173,10 +182,19 @@ def preprocess(
         ``mammo``, ``cxr``, ``ct``, ``hand``, ``cspine`` or ``any``: what is kept, window, crop, size.
     body_parts : sequence of str
         Values of Body Part Examined (0018,0015) kept beside the modality's; ``any`` keeps all.
+    views, intents : sequence of str
+        Views (``CC``, ``PA``, ...) and presentation intents (``presentation``, ``processing``) kept instead of the modality's;
+        ``any`` keeps all.
+    image_types : sequence of str
+        Kinds of image kept beside the usual one of the modality, such as ``tomosynthesis``; ``any`` keeps all.
     labels : path, optional
         Table with the attribute, and a column that names the patient, study, accession, image or path.
-    key, columns, categories, voi, dtype, resize, salt, max_pixels, rows_per_shard
+    key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, decode, salt, max_pixels, rows_per_shard
         As the options of the command.
+    patient_from : "table" | "header" | path, optional
+        Whose patient counts where table and headers differ; without it that is an error.
+    voi : str or sequence of str, optional
+        Each as ``--voi``; of several, the first that applies to an image is used.
     size : (int, int), optional
         Rows and columns of the images; the default is the modality's.
     jobs : int, optional
@@ -199,10 +217,13 @@ def preprocess(
     from fastrace.preprocess.run import preprocess as run
 
     job = job_for(
-        tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), size=size, voi=voi,
-        dtype=dtype, resize=resize, jobs=jobs,
-        labels=_path(labels), key=key, columns=_several(columns), categories=_path(categories), salt=_path(salt),
-        max_pixels=max_pixels, rows_per_shard=rows_per_shard,
+        tuple(map(Path, _several(sources))), Path(out), modality, body_parts=_several(body_parts), views=_several(views),
+        intents=_several(intents), image_types=_several(image_types), size=size, voi=voi, dtype=dtype, resize=resize,
+        decode=decode, jobs=jobs,
+        labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
+        match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
+        patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,
+        rows_per_shard=rows_per_shard,
     )  # fmt: skip
     return run(job, progress)
 
@@ -228,6 +249,7 @@ def train(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     compile: bool | None = None,
     resume: bool = False,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
     """Train a classifier of an attribute and test it by patient (`fastrace train`).
@@ -250,6 +272,8 @@ def train(
         Of split, weights, order and noise.
     resume : bool
         Go on with an interrupted run; a finished one is only read.
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first.
     progress : Progress, optional
 
     Returns
@@ -273,7 +297,7 @@ def train(
         learning_rate=learning_rate, seed=seed, split=split, leave_out_shared=leave_out_shared, device=device,
         compile=compile,
     )  # fmt: skip
-    return run(options, resume=resume, progress=progress)
+    return run(options, resume=resume, trust=trust, progress=progress)
 
 
 def evaluate(
@@ -283,6 +307,7 @@ def evaluate(
     degrade: str | Degradation = "none",
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a trained run on labelled data (`fastrace evaluate`); on its own training data, its test patients alone.
@@ -294,6 +319,8 @@ def evaluate(
         Done to the images before the run's own degradation.
     batch_size : int
     device : "auto" | "cpu" | "cuda"
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first.
     progress : Progress, optional
 
     Returns
@@ -304,7 +331,7 @@ def evaluate(
     Raises
     ------
     FastraceError
-        No run, another preprocessing, no such label, fewer than 30 labelled patients.
+        No run, another preprocessing, no such label, fewer than 30 labelled patients; a run or a dataset that was changed.
     """
     from fastrace.dataset import Dataset
     from fastrace.degrade.parser import read
@@ -315,7 +342,7 @@ def evaluate(
     from fastrace.evaluate import Evaluation  # after what can be refused: it imports torch
     from fastrace.evaluate import evaluate as score
 
-    return score(Evaluation(Path(run), Path(data), read(degrade), batch_size, device), progress=progress)
+    return score(Evaluation(Path(run), Path(data), read(degrade), batch_size, device, trust), progress=progress)
 
 
 def audit(
@@ -333,6 +360,7 @@ def audit(
     purpose: str | None = None,
     keep_work: bool = False,
     resume: bool = False,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> Audit:
     """Is an attribute readable from images, and where, with controls (`fastrace audit`)?
@@ -362,6 +390,8 @@ def audit(
         Keep feature tables and scores of patients in the folder.
     resume : bool
         Go on with an interrupted audit; a finished one is only read.
+    trust : bool
+        Use the dataset's pixels as they are, without comparing them with their digests first; the report then says so.
     progress : Progress, optional
 
     Returns
@@ -379,7 +409,7 @@ def audit(
     request = request_for(
         Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
         features=None if features is None else _several(features), only=_several(only), seed=seed, permutations=permutations,
-        variant=variant, purpose=purpose, keep_work=keep_work,
+        variant=variant, purpose=purpose, keep_work=keep_work, trust=trust,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
 
@@ -392,7 +422,7 @@ def read_audit(folder: Place) -> Audit:
     Raises
     ------
     RunError
-        No audit there, damaged (with the place inside the document), or of another schema.
+        No audit there, changed after it was written, damaged (with the place inside the document), or of another schema.
     """
     from fastrace.audit.document import read
 

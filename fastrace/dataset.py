@@ -2,19 +2,25 @@
 
 ::
 
-    DATA/dataset.json       schema version, recipe, counts, label columns, shard hashes, fingerprint
+    DATA/dataset.json       schema version, recipe, counts, label columns, digests of all files, fingerprint of all this
     DATA/images-00000.npy   [n, H, W] uint16 (display value * 65535) or uint8 (* 255), memory-mapped when read
     DATA/index.parquet      one row per image; ``shard`` and ``row`` are the place of its pixels
     DATA/README.md          a datasheet
     DATA.private/           salt, sources.parquet, contact sheet: stays with the custodian (mode 0700)
 
-Patients, studies and images are named by BLAKE2b keyed with the salt. Nothing else that identifies anyone is in DATA.
+Patients, studies, images and institutions are named by BLAKE2b keyed with the salt. Texts of a header are there only where
+they are words of the standard or several patients have them (`fastrace.preprocess.vocabulary`), dates only as days since the
+patient's first study. Nothing else that identifies anyone is in DATA.
+
+The fingerprint covers dataset.json, which holds a digest of every other file: it stands for the whole folder. Opening a dataset
+checks dataset.json and the index; `Dataset.check_shard` checks pixels (see `fastrace.trust`), `fastrace verify` everything.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -28,21 +34,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from fastrace import manifest
+from fastrace.digest import quick_hash
 from fastrace.errors import DatasetError, UsageError
+from fastrace.manifest import shard_name
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 2  # 1 hashed pixels by SHA-256: identical images of two datasets would not be found
+# 1 hashed pixels by SHA-256: identical images of two datasets would not be found. 2 had few acquisition columns, texts of the
+# header that no vocabulary had passed, and a fingerprint that did not cover all of dataset.json.
+SCHEMA = 3
 SCALE = {"uint16": 65535, "uint8": 255}
 LOOK_SECONDS = 1.0  # between two checks of a shard's size: 4 us each, a tenth of what it takes to copy an image
+
+# How an image was taken, where it was read from its header: numbers, then texts and truths.
+ACQUISITION_NUMBERS = (
+    "kvp", "tube_current_ma", "exposure_time_ms", "exposure_mas", "exposure_index", "target_exposure_index",
+    "compression_force_n", "body_part_thickness_mm", "slice_thickness_mm", "reconstruction_diameter_mm", "window_center",
+    "window_width", "row_spacing_mm", "column_spacing_mm", "days_since_first_study",
+)  # fmt: skip
+ACQUISITION_TEXTS = (
+    "anode_material", "filter_material", "grid", "detector_type", "convolution_kernel", "software_versions", "institution_key",
+)  # fmt: skip
 
 # What every index holds, in this order; label columns follow. An allow-list: nothing else leaves the source.
 INDEX_COLUMNS = (
     "image_key", "patient_key", "study_key", "modality", "view", "laterality", "age_years", "sex",
-    "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas", "body_part",
+    "manufacturer", "model", "photometric", "bits_stored", "body_part",
     "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "frame",
     "mm_per_pixel", "spacing_source", "official_split", "pixel_hash", "shard", "row",
+    "notes",
+    "sop_class", "image_type", "presentation_intent", "view_modifiers", "image_kinds",
+    "thumbnail_hash",
+    *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS,
 )  # fmt: skip
 
 
@@ -58,15 +83,6 @@ def keyed_hash(salt: bytes, kind: str, *parts: str | bytes) -> str:
 def salt_id(salt: bytes) -> str:
     """Names a salt without revealing it: equal ids mean that patients of two datasets can be compared."""
     return hashlib.blake2b(b"fastrace salt id", key=salt, digest_size=8).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE2b-256 of a file, read in pieces."""
-    digest = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -109,6 +125,16 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     sync_folder(path.parent)
 
 
+# Digests of files that were compared in this process. A file that was written a moment ago is not believed by its time: file
+# systems count in steps of some milliseconds, and a second change within the step would not show.
+_KNOWN: dict[tuple[int, int, int, int], str] = {}
+_SETTLED_NS = 100_000_000
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @dataclass
 class _Map:
     """A shard as `fastrace.kernels.gather` reads it; its file must have ``end`` bytes, and had when last checked."""
@@ -136,6 +162,7 @@ class Dataset:
     meta: dict[str, Any]
     index: pd.DataFrame
     _shards: dict[int, np.memmap] = field(default_factory=dict, repr=False, compare=False)
+    _checked: dict[int, int] = field(default_factory=dict, repr=False, compare=False)  # shard -> mtime_ns of its file
     _maps: dict[int, _Map] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -145,32 +172,21 @@ class Dataset:
         Raises
         ------
         DatasetError
-            If there is none, it is unfinished, or of another schema version.
+            If there is none, it is unfinished, of another schema version, or dataset.json or the index was changed.
         """
         path = Path(path)
-        meta_file = path / "dataset.json"
-        if not meta_file.is_file():
-            unfinished = path.is_dir() and any(path.glob("images-*"))
+        meta = manifest.read(path, SCHEMA)
+        if (why := manifest.changed(meta)) is not None:
             raise DatasetError(
-                f"{path}: preprocessing was not finished; run the same `fastrace preprocess` command again"
-                if unfinished
-                else f"{path}: no dataset here (dataset.json is missing); make one with `fastrace preprocess`"
+                f"{path / manifest.FILE}: {why}; restore it from a copy or make the dataset again (`fastrace verify {path}` "
+                "checks the other files)"
             )
-        try:
-            meta = json.loads(meta_file.read_text())
-        except ValueError as error:
-            raise DatasetError(f"{meta_file}: not valid JSON ({error}); make the dataset again") from error
-        if not isinstance(meta, dict) or not {"schema", "recipe", "counts", "labels", "shards"} <= set(meta):
-            raise DatasetError(f"{meta_file}: not the description of a dataset; make the dataset again")
-        if meta["schema"] != SCHEMA:
-            raise DatasetError(
-                f"{meta_file}: schema version {meta['schema']}, this fastrace reads {SCHEMA}; make the dataset again"
-            )
-        try:
-            index = pd.read_parquet(path / "index.parquet")
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path / 'index.parquet'}: cannot be read ({error})") from error
-        return cls(path, meta, index)
+        return cls(path, meta, _read_index(path, meta))
+
+    @property
+    def shards(self) -> dict[int, manifest.Shard]:
+        """What dataset.json says of each shard, by number."""
+        return manifest.shards_of(self.meta)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -188,7 +204,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of recipe, shards and index."""
+        """Digest of dataset.json, which holds a digest of every file."""
         return str(self.meta["fingerprint"])
 
     @property
@@ -198,8 +214,8 @@ class Dataset:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the label columns."""
-        return list(self.meta["labels"])
+        """Names of the label columns; all recorded values of one (kind ``recorded``) are no label of their own."""
+        return [name for name, facts in self.meta["labels"].items() if facts.get("kind") != "recorded"]
 
     def shard(self, number: int) -> np.memmap:
         """The memory-mapped pixels of one shard, [n, H, W]."""
@@ -210,6 +226,47 @@ class Dataset:
             except (OSError, ValueError) as error:
                 raise DatasetError(f"{file}: cannot be read ({error}); check with `fastrace verify`") from error
         return self._shards[number]
+
+    def check_shard(self, number: int) -> int:
+        """Compare a shard with its digest (XXH3-128: finds accidents), once in a process while its file stays as it is.
+
+        `images` compares it again when the file's time of change moves.
+
+        Returns
+        -------
+        int
+            Bytes read: 0 if it was compared before.
+
+        Raises
+        ------
+        DatasetError
+            It is missing, was changed, or is not listed in dataset.json.
+        """
+        file = self.path / shard_name(number)
+        listed = self.shards.get(number)
+        if listed is None:
+            raise DatasetError(
+                f"{file}: the index names it, dataset.json does not; check with `fastrace verify {self.path}`"
+            )
+        try:
+            now = file.stat()
+            known = _KNOWN.get(_identity(now)) == listed.xxh3
+            found = listed.xxh3 if known else quick_hash(file)
+        except OSError as error:
+            raise DatasetError(
+                f"{file}: cannot be read ({error.strerror}); restore it from a copy or make the dataset again; "
+                f"`fastrace verify {self.path}` names all that is missing"
+            ) from error
+        if found != listed.xxh3:
+            raise DatasetError(
+                f"{file}: changed after the dataset was made ({now.st_size} bytes, {listed.bytes} when made; its digest "
+                f"differs); restore it from a copy or make the dataset again; `fastrace verify {self.path}` names all that "
+                "changed"
+            )
+        self._checked[number] = now.st_mtime_ns
+        if time.time_ns() - now.st_mtime_ns > _SETTLED_NS:
+            _KNOWN[_identity(now)] = found
+        return 0 if known else now.st_size
 
     def images(self, rows: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Pixels of the given index rows, [n, H, W], in the stored integer type.
@@ -256,10 +313,14 @@ class Dataset:
         if now - one.looked > LOOK_SECONDS:
             one.looked = now
             with contextlib.suppress(FileNotFoundError):  # what is mapped stays whole when its file is deleted or moved
-                if (size := os.stat(one.file).st_size) < one.end:
+                found = os.stat(one.file)
+                if found.st_size < one.end:
                     raise DatasetError(
-                        f"{one.file}: was truncated to {size} of {one.end} bytes while in use; check with `fastrace verify`"
+                        f"{one.file}: was truncated to {found.st_size} of {one.end} bytes while in use; check with "
+                        "`fastrace verify`"
                     )
+                if number in self._checked and found.st_mtime_ns != self._checked[number]:
+                    self.check_shard(number)
         return one.pixels
 
     @cached_property
@@ -267,15 +328,22 @@ class Dataset:
         return self.index["shard"].to_numpy(dtype=np.int64), self.index["row"].to_numpy(dtype=np.int64)
 
 
-def shard_name(number: int) -> str:
-    """``images-00000.npy`` for shard 0."""
-    return f"images-{number:05d}.npy"
-
-
-def fingerprint(recipe: Mapping[str, Any], shards: Sequence[Mapping[str, Any]], index: Path) -> str:
-    """BLAKE2b over recipe, shard hashes and index file."""
-    facts = json.dumps([SCHEMA, recipe, list(shards), file_hash(index)], sort_keys=True)
-    return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
+def _read_index(path: Path, meta: Mapping[str, Any]) -> pd.DataFrame:
+    """The index, if it is the one that was written; its file is read once."""
+    file = path / manifest.INDEX
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error.strerror}); make the dataset again") from error
+    if meta["files"].get(manifest.INDEX) != manifest.file_facts(content):
+        raise DatasetError(
+            f"{file}: changed after the dataset was made (its digest differs); restore it from a copy or make the dataset "
+            f"again; `fastrace verify {path}` names all that changed"
+        )
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file}: cannot be read ({error}); make the dataset again") from error
 
 
 def write_dataset(
@@ -287,33 +355,37 @@ def write_dataset(
     labels: Mapping[str, Any],
     counts: Mapping[str, Any],
     salt: bytes,
+    readme: str | None = None,
 ) -> dict[str, Any]:
-    """Finish a dataset whose shards are in place: index first, ``dataset.json`` last, since it marks the end.
+    """Finish a dataset whose shards are in place: index and datasheet first, ``dataset.json`` last, since it marks the end.
 
     Parameters
     ----------
     path : Path
     index : DataFrame
         Columns `INDEX_COLUMNS` and the label columns; ``shard`` and ``row`` point into the shards.
-    shards : sequence of {"file": str, "rows": int, "blake2b": str}
+    shards : sequence of mapping
+        As `fastrace.manifest.shard_facts` makes them.
     recipe : mapping
         At least ``size`` ([H, W]) and ``dtype``.
     labels : mapping
         Per label column {"kind": "categorical" or "numeric"}.
     counts, salt
+    readme : str, optional
+        The text of ``README.md``.
 
     Returns
     -------
     dict
         What was written to ``dataset.json``.
     """
-    write_parquet(index[[*INDEX_COLUMNS, *labels]], path / "index.parquet")
-    meta = describe(path, shards, recipe=recipe, labels=labels, counts=counts, salt=salt)
-    write_meta(path, meta)
-    return meta
+    write_parquet(index[[*INDEX_COLUMNS, *labels]], path / manifest.INDEX)
+    if readme is not None:
+        write_atomic(path / manifest.README, readme.encode())
+    return write_manifest(path, shards, recipe=recipe, labels=labels, counts=counts, salt=salt)
 
 
-def describe(
+def write_manifest(
     path: Path,
     shards: Sequence[Mapping[str, Any]],
     *,
@@ -322,21 +394,24 @@ def describe(
     counts: Mapping[str, Any],
     salt: bytes,
 ) -> dict[str, Any]:
-    """The content of ``dataset.json``, where index and shards are in place; arguments as those of `write_dataset`."""
+    """Write ``dataset.json``, where shards, index and datasheet are in place: from here on the dataset is finished.
+
+    Arguments and result as those of `write_dataset`.
+    """
     from fastrace import __version__
 
-    return {
+    present = [name for name in (manifest.INDEX, manifest.README) if (path / name).is_file()]
+    meta = {
         "schema": SCHEMA,
         "fastrace": __version__,
         "recipe": dict(recipe),
         "counts": dict(counts),
         "labels": dict(labels),
         "shards": [dict(shard) for shard in shards],
+        "files": {name: manifest.file_facts((path / name).read_bytes()) for name in present},
         "salt_id": salt_id(salt),
-        "fingerprint": fingerprint(recipe, shards, path / "index.parquet"),
     }
-
-
-def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
-    """Write ``dataset.json``: from here on the dataset is finished."""
-    write_atomic(path / "dataset.json", (json.dumps(meta, indent=2) + "\n").encode())
+    meta = json.loads(json.dumps(meta))  # tuples become lists, as whoever reads it will find them
+    meta["fingerprint"] = manifest.fingerprint(meta)
+    write_atomic(path / manifest.FILE, (json.dumps(meta, indent=2) + "\n").encode())
+    return meta

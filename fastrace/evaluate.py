@@ -16,7 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fastrace.cohort.alike import alike
+from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.selection import MIN_COHORT, Cohort, labelled
+from fastrace.cohort.tables import read_table
+from fastrace.cohort.vocabulary import clean
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation
@@ -28,6 +32,7 @@ from fastrace.train.batches import Reader
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.pipeline import choose_device, predict
 from fastrace.train.scores import aucs_of, result
+from fastrace.trust import check
 
 AGE_BANDS = (0, 20, 40, 60, 80)  # the study's; the last is open
 STRATA = ("sex", "age", "view", "manufacturer")
@@ -44,6 +49,8 @@ class Evaluation:
         Done to the test images only, before the model's own and in its variant: is this model robust?
     batch_size : int
     device : "auto" | "cpu" | "cuda"
+    trust : bool
+        Do not compare the shards with their digests first.
     """
 
     run: Path
@@ -51,6 +58,7 @@ class Evaluation:
     degradation: Degradation = CLEAN
     batch_size: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    trust: bool = False
 
 
 def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -67,11 +75,12 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
     Raises
     ------
     FastraceError
-        No run, another recipe, no such label, fewer than 30 labelled patients.
+        No run, another recipe, no such label, fewer than 30 labelled patients; a run or a dataset that was changed.
     """
     progress = progress or Progress()
     folder = RunFolder(evaluation.run)
     folder.read_json("metrics.json")
+    folder.check("metrics.json", "checkpoint.pt", "split.parquet")
     checkpoint = Checkpoint.load(evaluation.run)
     dataset = Dataset.open(evaluation.data)
     checkpoint.check_preprocessing(dataset.meta["recipe"], evaluation.data)
@@ -92,6 +101,7 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
         degradation.check(dataset.size, cohort.mm_per_pixel)
     device = choose_device(evaluation.device)
     set_threads()
+    checked = check(dataset, cohort.rows, trust=evaluation.trust, progress=progress)
     pipeline = checkpoint.pipeline(device)
     pipeline.degradation = degrades + pipeline.degradation
     for line in (f"overlap with the training patients: {overlap}", f"device: {device.type}"):
@@ -105,7 +115,9 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
         "classes": list(cohort.classes),
         "part": "test part of the training data" if internal else "other data",
         "data_fingerprint": dataset.fingerprint,
+        "data_checked": checked.to_json(),
         "overlap": overlap,
+        "alike": _alike_to_training(folder, cohort, progress),
         "trained_on": checkpoint.degradation,
         "variant": checkpoint.variant,
         "degradation": str(evaluation.degradation),
@@ -117,6 +129,19 @@ def evaluate(evaluation: Evaluation, *, progress: Progress | None = None) -> dic
     }
     folder.write_json(f"evaluations/{dataset.fingerprint[:8]}-{evaluation.degradation.slug}.json", found)
     return found
+
+
+def _alike_to_training(folder: RunFolder, cohort: Cohort, progress: Progress) -> dict[str, int] | None:
+    """Images here that look like images of other patients that trained the model; None for a run of an earlier version."""
+    try:
+        trained = pd.read_parquet(folder.path / "thumbnails.parquet")
+    except (OSError, ValueError):
+        return None
+    found = alike(cohort.frame, trained)
+    said = found.sentence("patients, one of them scored here and one in the training")
+    if said is not None:
+        progress.line(said)
+    return {"pairs": found.pairs, "patients": found.patients}
 
 
 def _independent(
@@ -187,7 +212,7 @@ class ScoreTable:
     Attributes
     ----------
     file : Path
-        CSV, TSV or Parquet, one row per image.
+        See `fastrace.cohort.tables.read_table`; one row per image.
     label : str
         Column of the true class.
     scores : mapping
@@ -215,7 +240,12 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     RunError
         Fewer than 30 patients.
     """
-    table = _read(source.file)
+    cells = read_table(source.file).cells
+    # Ids as they are written; of labels and scores, what stands for a missing value is missing.
+    ids = {source.patient, source.study}
+    table = cells.apply(
+        lambda column: column.str.strip().mask(column.str.strip() == "") if column.name in ids else column.map(clean)
+    )
     for column in filter(None, (source.label, *source.scores.values(), source.patient, source.study)):
         if column not in table.columns:
             raise UsageError(f"{source.file}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
@@ -237,8 +267,9 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     codes = label[~drop].map({name: k for k, name in enumerate(classes)}).fillna(len(classes)).to_numpy(np.int64)
     for k, name in enumerate(classes):
         if not (codes == k).any():
-            seen = ", ".join(sorted(label.dropna().unique())[:6])
-            raise UsageError(f"{source.file}: no usable row has {source.label} = {name!r}; it holds {seen}")
+            raise UsageError(
+                f"{source.file}: no usable row has {source.label} = {name!r}; {_why(label, name, reasons)}"
+            )
     study = table[source.study].astype("string") if source.study else owner
     frame = pd.DataFrame({"patient_key": owner[~drop], "study_key": study[~drop]}).reset_index(drop=True)
     if frame["patient_key"].nunique() < MIN_COHORT:
@@ -258,25 +289,34 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     }
 
 
-def _read(file: Path) -> pd.DataFrame:
-    try:
-        if file.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(file)
-        # Everything as text: patient 007 stays 007.
-        return pd.read_csv(file, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise UsageError(f"{file}: cannot be read as a table ({str(error).splitlines()[0][:120]})") from error
+def _why(label: pd.Series, name: str, reasons: Mapping[str, pd.Series]) -> str:
+    """Why no row of a class is left: it is not among the labels, or its rows lack something else."""
+    rows = (label == name).fillna(False).astype(bool)
+    if not rows.any():
+        return f"it holds {', '.join(sorted(label.dropna().unique())[:6])}"
+    lost = {why: int((mask.fillna(False).astype(bool) & rows).sum()) for why, mask in reasons.items()}
+    return f"of its {rows.sum()} rows: {', '.join(f'{count} have {why}' for why, count in lost.items() if count)}"
 
 
 def _numbers(table: pd.DataFrame, source: ScoreTable) -> np.ndarray:
     columns = []
     for name, column in source.scores.items():
-        numbers = pd.to_numeric(table[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
-        wrong = table[column].notna() & numbers.isna()
-        if wrong.any():
+        cells = [None if pd.isna(cell) else str(cell) for cell in table[column]]
+        if not any(cells):
             raise UsageError(
-                f"{source.file}: --score {name}={column}: {wrong.sum()} values are no finite numbers, such as "
-                f"{table[column][wrong].iloc[0]!r}"
+                f"{source.file}: --score {name}={column}: the column is empty; name the one that holds the scores"
             )
-        columns.append(numbers.to_numpy(dtype=np.float64))
+        try:
+            numbers = column_numbers(column, cells)
+        except UsageError as error:
+            raise UsageError(f"{source.file}: --score {name}={column}: {error}") from None
+        if numbers is None:
+            wrong = [cell for cell in cells if cell is not None and column_numbers(column, [cell]) is None]
+            said = (
+                f"{len(wrong)} values are no finite numbers, such as {wrong[0]!r}"
+                if wrong
+                else "commas mean two things in it"
+            )
+            raise UsageError(f"{source.file}: --score {name}={column}: {said}")
+        columns.append(np.array([np.nan if number is None else number for number in numbers]))
     return np.stack(columns, axis=1)

@@ -2,24 +2,29 @@
 
 ::
 
-    RUN/run.json             arguments, versions, seeds, dataset fingerprint, hardware, split, what was left out
+    RUN/run.json             arguments, versions, seeds, dataset fingerprint, hardware, split, what was left out; when finished,
+                             digests of the other files
     RUN/split.parquet        patient key, part
+    RUN/thumbnails.parquet   patient key, perceptual hash of the images that the model learns from
     RUN/state.pt             while training: the last finished epoch (`--resume` starts there)
     RUN/history.parquet      one row per epoch
     RUN/checkpoint.pt        weights with preprocessing, classes and degradation; no patient
     RUN/predictions.parquet  scores of the test part, keyed ids
     RUN/metrics.json         written last: a run that has it is finished
     RUN/evaluations/         what `fastrace evaluate` found
+
+Every JSON document and every file of tensors carries the digest of its own content, which reading it checks.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +32,11 @@ from typing import Any
 import pandas as pd
 
 from fastrace.dataset import make_folder, write_atomic, write_parquet
+from fastrace.digest import bytes_hash, document_digest, file_hash
 from fastrace.errors import RunError, UsageError
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no digests
+DIGEST = "digest"  # the field that holds the digest of the rest
 
 
 class RunFolder:
@@ -91,18 +98,48 @@ class RunFolder:
             os.close(handle)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Indented, keys in the order given, numbers exact; NaN is refused."""
-        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        """Indented, keys in the order given, its digest last, numbers exact; NaN is refused."""
         with writing(self.path / name):
             make_folder((self.path / name).parent, 0o700)
-            write_atomic(self.path / name, text.encode(), 0o600)
+            write_atomic(self.path / name, json_text(content), 0o600)
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """A document of this run.
+    def seal(self, files: Iterable[str], last: str, content: bytes) -> None:
+        """Finish: ``run.json`` gets the digests of these files and of ``last``, which is then written and marks the end."""
+        digests = {name: file_hash(self.path / name) for name in files}
+        run = self.read_json("run.json")
+        self.write_json("run.json", {**run, "files": {**digests, last: bytes_hash(content)}})
+        self.write_bytes(last, content)
+
+    def check(self, *names: str) -> None:
+        """Compare files of a finished run with the digests in ``run.json``.
 
         Raises
         ------
         RunError
+            Naming the first that is missing, was changed or is not listed.
+        """
+        listed = self.read_json("run.json").get("files", {})
+        for name in names:
+            file = self.path / name
+            try:
+                found = file_hash(file)
+            except OSError as error:
+                raise RunError(
+                    f"{file}: cannot be read ({error.strerror}); restore it from a copy or train again"
+                ) from error
+            if found != listed.get(name):
+                raise RunError(
+                    f"{file}: changed after the run was finished (run.json has another digest); restore it from a copy or train "
+                    f"again; `fastrace verify {self.path}` names all that changed"
+                )
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A document of this run, without its digest, which is checked.
+
+        Raises
+        ------
+        RunError
+            Missing, damaged, or changed after it was written.
         """
         file = self.path / name
         try:
@@ -115,6 +152,15 @@ class RunFolder:
             raise RunError(f"{file}: cannot be read ({error})") from error
         if not isinstance(content, dict):
             raise RunError(f"{file}: not a document of fastrace")
+        stated = content.get(DIGEST)
+        if stated is None:
+            raise RunError(f"{file}: has no digest: made by an earlier version of fastrace, or edited; make it again")
+        if stated != document_digest(content, without=DIGEST):
+            raise RunError(
+                f"{file}: changed after it was written (its content does not have the digest that it states); restore it from a "
+                "copy or make it again"
+            )
+        del content[DIGEST]
         return content
 
     def write_bytes(self, name: str, content: bytes) -> None:
@@ -128,16 +174,16 @@ class RunFolder:
             write_parquet(table, self.path / name)
 
     def write_tensors(self, name: str, content: Mapping[str, Any]) -> None:
-        """Tensors, numbers, strings, lists and dictionaries: what ``weights_only=True`` reads back."""
+        """Tensors, numbers, strings, lists and dictionaries: what ``weights_only=True`` reads back, with its digest."""
         import torch
 
         buffer = io.BytesIO()
-        torch.save(dict(content), buffer)
+        torch.save({**content, DIGEST: tensors_digest(content)}, buffer)
         with writing(self.path / name):
             write_atomic(self.path / name, buffer.getvalue(), 0o600)
 
     def read_tensors(self, name: str) -> dict[str, Any]:
-        """Read what `write_tensors` wrote; runs no code from the file.
+        """Read what `write_tensors` wrote and check its digest; runs no code from the file.
 
         Raises
         ------
@@ -157,7 +203,48 @@ class RunFolder:
             raise RunError(f"{file}: cannot be read as a checkpoint ({reason[:120]})") from error
         if not isinstance(content, dict):
             raise RunError(f"{file}: not a file of fastrace")
+        stated = content.pop(DIGEST, None)
+        if stated != tensors_digest(content):
+            what = (
+                "has no digest: made by an earlier version of fastrace"
+                if stated is None
+                else "changed after it was written"
+            )
+            raise RunError(f"{file}: {what}; restore it from a copy or train again")
         return content
+
+
+def json_text(content: Mapping[str, Any]) -> bytes:
+    """A document as it is written: with the digest of its content, see `fastrace.digest.document_digest`."""
+    plain = json.loads(json.dumps(content, allow_nan=False))  # as whoever reads it will find it
+    sealed = {**content, DIGEST: document_digest(plain, without=DIGEST)}
+    return (json.dumps(sealed, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def tensors_digest(content: Any) -> str:
+    """BLAKE2b-128 of tensors, numbers, texts, lists and dictionaries; torch.load does not notice a flipped bit in a weight."""
+    digest = hashlib.blake2b(digest_size=16)
+    _feed(digest, content)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib.blake2b, value: Any) -> None:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    elif isinstance(value, Mapping):
+        digest.update(f"{{{len(value)}".encode())
+        for key, one in value.items():
+            _feed(digest, key)
+            _feed(digest, one)
+    elif isinstance(value, list | tuple):
+        digest.update(f"[{len(value)}".encode())
+        for one in value:
+            _feed(digest, one)
+    else:
+        digest.update(f"{type(value).__name__}:{value!r}\n".encode())
 
 
 @contextmanager

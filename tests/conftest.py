@@ -62,6 +62,18 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases(test_data: Path) -> Path:
+    """Folder of small inputs on which something went wrong once; it lies beside that of the real files."""
+    folder = test_data.parent / "cases"
+    if not folder.is_dir():
+        message = f"no cases: {folder} does not exist; they lie beside the real files"
+        if CI:
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def lesser_processors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The C++ kernels as a processor without AVX-512, and one with SSE2 alone, would run them."""
     from fastrace.kernels import _extension

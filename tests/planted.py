@@ -7,6 +7,7 @@ turn) and `dataset_of_groups` for audits (a natural spectrum, classes of any siz
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastrace.dataset import INDEX_COLUMNS, Dataset, file_hash, keyed_hash, shard_name, write_dataset
+from fastrace.dataset import INDEX_COLUMNS, Dataset, keyed_hash, write_dataset
+from fastrace.manifest import file_facts, fingerprint, shard_facts, shard_name
 from fastrace.train import Options
 from fastrace.train.options import get_recipe
 
@@ -95,13 +97,24 @@ def write_images(
     for number in range(int(index["shard"].max()) + 1):
         file = path / shard_name(number)
         np.save(file, pixels[index["shard"] == number])
-        shards.append({"file": file.name, "rows": int((index["shard"] == number).sum()), "blake2b": file_hash(file)})
+        shards.append(shard_facts(file, int((index["shard"] == number).sum())))
     plain = {
-        "modality": "any", "size": list(pixels.shape[1:]), "dtype": dtype, "voi": "auto", "window": None, "fit": "pad",
+        "modality": "any", "size": list(pixels.shape[1:]), "dtype": dtype, "voi": ["auto"], "window": None, "fit": "pad",
         "crop": "none", "resize": "area",
     }  # fmt: skip
     kinds = {name: {"kind": kind} for name, kind in labels.items()}
     write_dataset(path, index, shards, recipe=plain | dict(recipe or {}), labels=kinds, counts=dict(counts), salt=salt)
+    return Dataset.open(path)
+
+
+def reseal(path: Path, index: pd.DataFrame | None = None, **facts: Any) -> Dataset:
+    """Give a dataset another index or other facts, with digests and fingerprint that fit: as if it had been made so."""
+    meta = json.loads((path / "dataset.json").read_text()) | facts
+    if index is not None:
+        index.to_parquet(path / "index.parquet")
+        meta["files"]["index.parquet"] = file_facts((path / "index.parquet").read_bytes())
+    meta["fingerprint"] = fingerprint(meta)
+    (path / "dataset.json").write_text(json.dumps(meta))
     return Dataset.open(path)
 
 

@@ -88,7 +88,12 @@ def header(**attributes: Any) -> Any:
     return lambda path: dicom(path, **attributes)
 
 
-RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PixelData": bytes(7200), "PlanarConfiguration": 0}
+RGB = {
+    "SamplesPerPixel": 3,
+    "PhotometricInterpretation": "RGB",
+    "PixelData": bytes(range(240)) * 30,
+    "PlanarConfiguration": 0,
+}
 MODALITY_LUT = Dataset()
 MODALITY_LUT.LUTDescriptor, MODALITY_LUT.ModalityLUTType = [2, 0, 16], "US"
 MODALITY_LUT.LUTData = b"\0\0\xff\xff"
@@ -109,9 +114,9 @@ CASES = {
     "syntax": Case(other_syntax, "unknown_syntax", ("Transfer Syntax UID (0002,0010)", "1.2.840.10008.9.9.9", "transcode")),
     "huge": Case(huge, "too_large", ("Rows (0028,0010)", "100000 x 100000", "--max-pixels")),
     "palette": Case(
-        header(PhotometricInterpretation="PALETTE COLOR"), "color", ("(0028,0004) is PALETTE COLOR", "expected MONO")
+        header(PhotometricInterpretation="PALETTE COLOR"), "color", ("(0028,0004) is PALETTE COLOR", "convert it")
     ),
-    "rgb": Case(header(**RGB), "color", ("Photometric Interpretation (0028,0004) is RGB", "expected MONO")),
+    "rgb": Case(header(**RGB), "color", ("Photometric Interpretation (0028,0004) is RGB", "some pixels have a colour")),
     "float": Case(
         header(PixelData=None, FloatPixelData=bytes(4800)), "float_pixels", ("Float Pixel Data (7FE0,0008)",)
     ),
@@ -125,7 +130,7 @@ CASES = {
     "dangling": Case(lambda path: path.symlink_to("nowhere"), "unreadable", ("links",)),
     "nobody": Case(header(PatientID="MRN-4711-nobody"), "no_label", ("in no row of the label table",)),
     "twofold": Case(
-        header(PatientID="MRN-4711-twice"), "contradictory_label", ("different values of group", "(row 4)")
+        header(PatientID="MRN-4711-twice"), "contradictory_label", ("different values of official_split", "(row 4)")
     ),
 }  # fmt: skip
 GOOD = ("first", "second", "third.jpg")
@@ -150,8 +155,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name, case in CASES.items():
         case.write(archive / name)
     labels = archive / "labels.csv"
-    rows = [("good", "A"), ("twice", "A"), ("twice", "B"), ("good", "A"), ("absent", "B")]
-    text = "patient_id;group\r\n" + "".join(f"MRN-4711-{name};{group}\r\n" for name, group in rows)
+    rows = [
+        ("good", "A", "test"),
+        ("twice", "A", "train"),
+        ("twice", "A", "test"),
+        ("good", "A", "test"),
+        ("absent", "B", ""),
+    ]
+    text = "patient_id;group;split\r\n" + "".join(f"MRN-4711-{';'.join(row)}\r\n" for row in rows)
     labels.write_bytes(text.encode("utf-8-sig"))
     command = [sys.executable, "-m", "fastrace.cli", "preprocess", str(archive), "--out", str(top / "out")]
     command += ["--modality", "cxr", "--size", "16x16", "--labels", str(labels), "--jobs", "1", "--strict", "--json"]

@@ -17,8 +17,8 @@ from typing import Any
 
 
 def _replace_in_worker() -> None:
-    worker: Any = importlib.import_module("fastrace.preprocess.worker")
-    kind, name, opened = os.environ["FAULT"], os.environ["FAULT_FILE"], worker.open_frames
+    opening: Any = importlib.import_module("fastrace.preprocess.opening")
+    kind, name, opened = os.environ["FAULT"], os.environ["FAULT_FILE"], opening.open_frames
 
     def open_frames(path: Path, **options: Any) -> Any:
         if path.name == name and kind == "kill":
@@ -29,15 +29,16 @@ def _replace_in_worker() -> None:
             bytearray(1 << 46)  # 64 TiB: no system gives that
         return opened(path, **options)
 
-    worker.open_frames = open_frames
+    opening.open_frames = open_frames
 
 
 if __name__ == "__mp_main__" and "FAULT" in os.environ:
     _replace_in_worker()
 
 if __name__ == "__main__":
-    from fastrace.cli.main import main
+    import runpy
+
     from fastrace.preprocess import task
 
     task.LIMIT_SECONDS = 3.0
-    main()
+    runpy.run_module("fastrace.cli", run_name="__main__")

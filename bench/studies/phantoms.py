@@ -26,7 +26,7 @@ from fastrace.bench.machine import ROOT
 from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, make, truth_path
 from fastrace.phantom.spec import DEFAULT_STRENGTH
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 
 PATIENTS, SIZE = 220, (128, 128)
@@ -86,7 +86,7 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         preset = get_modality("mammo")
         recipe = Recipe.from_preset(preset, size=SIZE)
         labels = folder / "archive" / "labels.csv"
-        preprocess(Job((folder / "archive",), folder / "data", recipe, preset, labels=labels, jobs=1))
+        preprocess(Job((folder / "archive",), folder / "data", recipe, preset, Join(labels=labels), jobs=1))
         only = () if control else ("C1s", "C1o")
         features = ("small",) if control else ("small", *backbones)
         request = AuditRequest(

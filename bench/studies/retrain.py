@@ -25,8 +25,9 @@ import pandas as pd
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT, environment
-from fastrace.dataset import INDEX_COLUMNS, file_hash, keyed_hash, write_dataset
+from fastrace.dataset import INDEX_COLUMNS, keyed_hash, write_dataset
 from fastrace.degrade.parser import parse
+from fastrace.manifest import shard_facts
 from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, images
 from fastrace.train import Options, train
@@ -50,7 +51,7 @@ def dataset(folder: Path, patients: int = PATIENTS) -> None:
     index["pixel_hash"] = index["image_key"]
     index["group"], index["shard"], index["row"] = list(made.groups), 0, np.arange(rows)
     index["mm_per_pixel"], index["age_years"] = np.nan, np.asarray(made.ages_years, dtype=np.float64)[:rows]
-    shard = {"file": "images-00000.npy", "rows": rows, "blake2b": file_hash(folder / "images-00000.npy")}
+    shard = shard_facts(folder / "images-00000.npy", rows)
     write_dataset(
         folder,
         index,

@@ -37,7 +37,7 @@ def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resu
             "choose another --out"
         )
     arguments = json.loads(json.dumps(request.to_json()))
-    free = ("data", "out", "purpose", "keep_work")
+    free = ("data", "out", "purpose", "keep_work", "trust")
     different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]
     if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
         different.insert(0, "the dataset")

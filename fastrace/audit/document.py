@@ -3,6 +3,9 @@
 Every name of a field is the name in the JSON; ``docs/audit.schema.json`` is made from these classes. An undefined number is
 None, an estimate that must not be shown is `Estimate.suppressed` and holds no number. Light: reading an audit imports no
 torch.
+
+The file has one field more, `DIGEST`: the digest of the others by content (`fastrace.digest.document_digest`). A document
+without it, or with another one, is refused: a number that was edited by hand, or damaged, must not become a report.
 """
 
 from __future__ import annotations
@@ -10,20 +13,23 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from fastrace.console.words import clean, interval
+from fastrace.digest import document_digest
 from fastrace.errors import RunError
 from fastrace.modality import Published
 
 if TYPE_CHECKING:
     from fastrace.statistics import Estimate as Computed
 
-SCHEMA = 2
+SCHEMA = 3
 FILE = "audit.json"
+DIGEST = "digest"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -224,7 +230,11 @@ class Location(Value, frozen=True):
 
 
 class Images(Value, frozen=True):
-    """The dataset that was audited; ``window`` counts patients by where the VOI came from, None where suppressed."""
+    """The dataset that was audited; ``window`` counts patients by where the VOI came from, None where suppressed.
+
+    Of ``shards`` files that hold the images, ``shards_checked`` were compared with their digests before use: all, or none where
+    the user said so (``--trust``).
+    """
 
     modality: str
     size: tuple[Side, Side]
@@ -234,12 +244,14 @@ class Images(Value, frozen=True):
     salt_id: str
     mm_per_pixel: Spacing | None
     window: dict[str, Count | None]
+    shards: Count
+    shards_checked: Count
 
 
 class Audit(Value, frozen=True, kw_only=True):
     """The whole document."""
 
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
     fastrace: str
     created: str
     status: Literal["complete", "partial"]
@@ -298,8 +310,14 @@ class Audit(Value, frozen=True, kw_only=True):
         )
 
     def to_json(self) -> bytes:
-        """The content of ``audit.json``."""
-        return msgspec.json.format(msgspec.json.encode(self, enc_hook=_plain), indent=2) + b"\n"
+        """The content of ``audit.json``, with its digest."""
+        return sealed(json.loads(msgspec.json.encode(self, enc_hook=_plain)))
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """A document as a file: with the digest of its content, indented."""
+    digest = document_digest(content, without=DIGEST)
+    return msgspec.json.format(msgspec.json.encode({**content, DIGEST: digest}), indent=2) + b"\n"
 
 
 def read(folder: Path) -> Audit:
@@ -308,11 +326,11 @@ def read(folder: Path) -> Audit:
     Raises
     ------
     RunError
-        No audit, damaged (with the place inside the document), or of another schema.
+        No audit, changed after it was written, damaged (with the place inside the document), or of another schema.
     """
     file = Path(folder) / FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(
             f"{folder}: no finished audit here ({FILE} is missing); make one with `fastrace audit`"
@@ -330,6 +348,16 @@ def read(folder: Path) -> Audit:
             "again, or use the version that made it"
         )
     try:
+        stated = content.pop(DIGEST, None)
+        if stated != document_digest(content, without=DIGEST):
+            what = (
+                "has no digest"
+                if stated is None
+                else "changed after it was written (its content does not have its digest)"
+            )
+            raise RunError(
+                f"{file}: {what}, so its numbers cannot be believed; restore it from a copy, or run `fastrace audit` again"
+            )
         return msgspec.convert(clean(_finite(content)), Audit)
     except (msgspec.ValidationError, RecursionError) as error:
         what, _, place = str(error).partition(" - at `$.")
@@ -359,7 +387,11 @@ def _finite(value: Any) -> Any:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of ``audit.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Audit)}
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Audit)}
+    audit = found["$defs"]["Audit"]
+    audit["properties"][DIGEST] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+    audit["required"].append(DIGEST)
+    return found
 
 
 if __name__ == "__main__":  # python -m fastrace.audit.document > docs/audit.schema.json

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastrace.audit.document import Cell
 from fastrace.audit.marks import few
-from fastrace.audit.subjects import Subjects
+from fastrace.audit.subjects import Subjects, self_reported
+from fastrace.cohort.alike import Alike
+from fastrace.console.words import MIN_CELL
 
+WHERE = "patients of this audit"
 ALWAYS = (
     "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
     "A high AUC means that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
@@ -17,9 +21,20 @@ ALWAYS = (
 )
 
 
-def limits(subjects: Subjects, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The sentences that apply."""
-    found = list(ALWAYS)
+def limits(
+    subjects: Subjects, cells: Sequence[Cell], twins: Alike, counts: Mapping[str, Any], *, trusted: bool = False
+) -> tuple[str, ...]:
+    """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
+
+    ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests.
+    """
+    said = twins.sentence(WHERE)
+    found = [*([said] if said else []), *ALWAYS]
+    if trusted:
+        found.append(
+            "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "
+            "made was not checked."
+        )
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."
@@ -40,4 +55,19 @@ def limits(subjects: Subjects, cells: Sequence[Cell]) -> tuple[str, ...]:
     )
     if subjects.cohort.frame["mm_per_pixel"].isna().any():
         found.append("Some images have no pixel spacing: frequencies are given in cycles/image alone.")
+    if self_reported(subjects.cohort.target) and "ethnic_group" in counts:
+        found.append(_headers(int(counts["ethnic_group"]), int(counts["indexed"])))
     return tuple(found)
+
+
+def _headers(carrying: int, images: int) -> str:
+    """Ethnic Group is "ethnic group or race of the patient" (PS3.3 C.7.1.1): recorded by whom and how, no header says."""
+    attribute = "Ethnic Group (0010,2160) or its successors"
+    if not carrying:
+        return f"No header of this dataset carries {attribute}: the attribute comes from the label table alone."
+    few_images = carrying < MIN_CELL or images - carrying < MIN_CELL
+    share = "Some headers" if few_images else f"The headers of {carrying:,} of {images:,} images"
+    return (
+        f"{share} of this dataset carry {attribute}, which nobody compared with the label table: it was not read, and the "
+        "attribute comes from the label table alone."
+    )

@@ -39,6 +39,8 @@ class AuditRequest:
     purpose : str or None
     keep_work : bool
         Leave feature tables, scores and the small network in the folder.
+    trust : bool
+        Do not compare the shards with their digests first.
     """
 
     data: Path
@@ -53,6 +55,7 @@ class AuditRequest:
     variant: str = "corrected"
     purpose: str | None = None
     keep_work: bool = False
+    trust: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; paths as typed."""

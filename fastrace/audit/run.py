@@ -2,9 +2,9 @@
 
 ::
 
-    AUDIT/run.json           arguments, versions, dataset fingerprint
+    AUDIT/run.json           arguments, versions, dataset fingerprint; when finished, digests of the other two
     AUDIT/partition.parquet  patient key, repeat, fold
-    AUDIT/audit.json         the result, written last: an audit that has it is finished
+    AUDIT/audit.json         the result with its digest, written last: an audit that has it is finished
     AUDIT/work/              feature tables, scores and the small network: about patients, removed when the audit is finished
 """
 
@@ -29,7 +29,7 @@ from fastrace.audit.correction import correct
 from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
-from fastrace.audit.limits import limits
+from fastrace.audit.limits import WHERE, limits
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -44,6 +44,7 @@ from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
+from fastrace.cohort.alike import alike
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset, make_folder
 from fastrace.degrade.grammar import Degradation
@@ -55,6 +56,7 @@ from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
+from fastrace.trust import Checked, check
 
 
 def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | None = None) -> Audit:
@@ -81,6 +83,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     subjects = select_subjects(dataset, request.target, request.classes)
     _check_features(request)
     set_threads()
+    checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     folder.create()
     with folder.locked(), progress:
         device = choose_device("auto").type if request.features else "cpu"
@@ -91,12 +94,16 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "schema": document.SCHEMA,
                 "command": "audit",
                 "arguments": request.to_json(),
-                "dataset": {"fingerprint": dataset.fingerprint, "salt_id": dataset.salt_id},
+                "dataset": {
+                    "fingerprint": dataset.fingerprint,
+                    "salt_id": dataset.salt_id,
+                    "checked": checked.to_json(),
+                },
                 "environment": environment(device),
             },
         )
-        found = _run(request, dataset, subjects, wanted, folder, progress)
-        folder.write_bytes(document.FILE, found.to_json())
+        found = _run(request, dataset, subjects, checked, wanted, folder, progress)
+        folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
                 kept.chmod(0o700 if kept.is_dir() else 0o600)
@@ -117,6 +124,7 @@ def _run(
     request: AuditRequest,
     dataset: Dataset,
     subjects: Subjects,
+    checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,
     progress: Progress,
@@ -124,6 +132,9 @@ def _run(
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
     make_folder(work, 0o700)
+    twins = alike(subjects.cohort.frame)
+    if (said := twins.sentence(WHERE)) is not None:
+        progress.line(said)
     clock = _Clock()
     partition = subjects.partition(request.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
@@ -162,7 +173,7 @@ def _run(
         engine="probe",
         variant=request.variant,
         seed=request.seed,
-        dataset=_images(dataset, subjects, spacing),
+        dataset=_images(dataset, subjects, checked, spacing),
         target=target,
         self_reported=self_reported(target),
         classes=_groups(subjects),
@@ -172,11 +183,11 @@ def _run(
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells),
+        limits=limits(subjects, cells, twins, dataset.meta["counts"], trusted=request.trust),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),
-        seconds=clock.seconds,
+        seconds={"check": round(checked.seconds, 2), **clock.seconds},
     )
 
 
@@ -200,7 +211,11 @@ def _networks(
         if text != SMALL:
             found.append(backbone(text, partition))
         elif can_be_evaluated(subjects):
-            found.append(small_network(dataset, subjects, work / "small", request.modality, request.seed, progress))
+            found.append(
+                small_network(
+                    dataset, subjects, work / "small", request.modality, request.seed, request.trust, progress
+                )
+            )
         else:
             progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
     return found
@@ -265,7 +280,7 @@ def _spacing(subjects: Subjects) -> float | None:
     return float(np.median(mm)) if len(mm) and np.isfinite(mm).all() else None
 
 
-def _images(dataset: Dataset, subjects: Subjects, mm_per_pixel: float | None) -> Images:
+def _images(dataset: Dataset, subjects: Subjects, checked: Checked, mm_per_pixel: float | None) -> Images:
     return Images(
         modality=dataset.meta["recipe"].get("modality") or "any",
         size=dataset.size,
@@ -275,6 +290,8 @@ def _images(dataset: Dataset, subjects: Subjects, mm_per_pixel: float | None) ->
         salt_id=dataset.salt_id,
         mm_per_pixel=mm_per_pixel,
         window=patients_by(subjects, "voi_source"),
+        shards=checked.shards,
+        shards_checked=checked.compared,
     )
 
 

@@ -1,32 +1,32 @@
-"""The label table: race and covariates are not in DICOM headers, so they come from a table and are joined by a key.
+"""The label table: race and covariates come from a table in most archives, joined to the images by a key.
 
-A table may name patients, studies, accessions, images or paths; the most specific key it has is used. DICOM has no race
-attribute (only Ethnic Group (0010,2160)), so this join is the most frequent question about the study's code.
+A table may name patients, studies, accessions, images or paths; the most specific key it has is used, and the other columns that
+could have been are named. DICOM has an attribute for "ethnic group or race of the patient", Ethnic Group (0010,2160), which
+PS3.6 2025a replaced by Ethnic Group Code Sequence (0010,2161) and Ethnic Groups (0010,2162). Few headers hold it, and none says
+who recorded it and how, so it is counted but never read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.bins import Bins
+from fastrace.cohort.key_columns import KeyColumns, choose_keys
+from fastrace.cohort.label_columns import Columns, read_columns
+from fastrace.cohort.matching import Keys, Offers
+from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.tables import read_categories, read_table
-from fastrace.cohort.vocabulary import (
-    FACTS,
-    KEPT,
-    KEYS,
-    PATIENT_FACTS,
-    STUDY_FACTS,
-    clean,
-    kind_of,
-    plain,
-    read_fact,
-    stratify,
-)
+from fastrace.cohort.vocabulary import FACTS, KEPT, PATIENT_FACTS, STUDY_FACTS, clean, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
+
+Row = Mapping[str, str | float | None]
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,42 @@ class Labels:
     Attributes
     ----------
     key : str
-        One of `KEYS`.
+        Kind: one of `fastrace.cohort.vocabulary.KEYS`.
     columns : dict
-        Label column -> "categorical" or "numeric".
+        Label column -> "categorical", "numeric" or "recorded" (all values of another column, see `fastrace.cohort.policy`).
     rows : dict
         Key value -> {column: value}; values are str, float or None.
     conflicts : dict
         Key value -> why it is unusable.
     notes : tuple of str
-        One line each for the terminal: columns left out, rows merged.
+        One line each for the terminal: what was chosen, columns left out, rows merged.
+    match : tuple of str
+        What is ignored when keys are compared (`fastrace.cohort.matching.TRANSFORMATIONS`).
+    others : mapping
+        (kind, column) -> its values: columns that could have been the key.
+    values : mapping
+        Column of recorded values -> the value of each number.
+    names_patients : bool
+        Whether its rows name a patient.
+    facts : mapping
+        Column of the table -> column of the index that it describes.
+    column : str
+        The key's.
     """
 
     key: str
     columns: Mapping[str, str]
-    rows: Mapping[str, Mapping[str, str | float | None]]
+    rows: Mapping[str, Row]
     conflicts: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
+    others: Mapping[tuple[str, str], frozenset[str]] | None = None
+    values: Mapping[str, tuple[str, ...]] | None = None
+    names_patients: bool = False
+    facts: Mapping[str, str] | None = None
+    column: str = ""
 
-    def find(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Mapping[str, str | float | None]]:
+    def find(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
         """The row that belongs to an image.
 
         Parameters
@@ -70,157 +88,159 @@ class Labels:
         RejectedInput
             ``no_label`` or ``contradictory_label``.
         """
-        for value in identifiers.get(self.key, ()):
-            if value in self.conflicts:
-                raise RejectedInput("contradictory_label", self.conflicts[value])
-            if value in self.rows:
-                return value, self.rows[value]
-        if self.key == "path":
-            return self._find_path(identifiers)
-        raise RejectedInput("no_label", f"its {self.key} is in no row of the label table")
+        found = self.keys.find(identifiers)
+        if found is None:
+            raise RejectedInput("no_label", f"its {self.key} is in no row of the label table (column {self.column!r})")
+        if found in self.conflicts:
+            raise RejectedInput("contradictory_label", self.conflicts[found])
+        return found, self.rows[found]
 
-    def _find_path(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Mapping[str, str | float | None]]:
-        """The table's path is the end of the file's path, or the file's path below SRC is the end of the table's."""
-        for value in (*identifiers.get("absolute", ()), *identifiers.get("path", ())):
-            parts = PurePosixPath(value).parts
-            for start in range(1, len(parts)):
-                tail = "/".join(parts[start:])
-                if tail in self.conflicts:
-                    raise RejectedInput("contradictory_label", self.conflicts[tail])
-                if tail in self.rows:
-                    return tail, self.rows[tail]
-        for value in identifiers.get("path", ()):
-            found = self._by_tail.get(value, ())
-            if len(found) > 1:
-                raise RejectedInput(
-                    "contradictory_label",
-                    f"its path below SRC is the end of {len(found)} paths of the label table; name a SRC further up, so that "
-                    "it is the end of one",
-                )
-            if found:
-                if found[0] in self.conflicts:
-                    raise RejectedInput("contradictory_label", self.conflicts[found[0]])
-                return found[0], self.rows[found[0]]
-        raise RejectedInput("no_label", "its path is in no row of the label table")
+    @cached_property
+    def keys(self) -> Keys:
+        """To find rows with."""
+        return Keys(self.key, self.rows, self.match)
 
-    @property
-    def _by_tail(self) -> dict[str, list[str]]:
-        """End of a path of the table -> the paths that end so."""
-        cached = self.__dict__.get("_tails")
-        if cached is None:
-            cached = {}
-            for full in self.rows:
-                parts = PurePosixPath(full).parts
-                for start in range(1, len(parts)):
-                    cached.setdefault("/".join(parts[start:]), []).append(full)
-            self.__dict__["_tails"] = cached
-        return cached
+    @cached_property
+    def offers(self) -> Offers:
+        """What would join an image that has no row."""
+        return Offers(self.keys, self.others or {})
 
 
 def read_labels(
-    file: Path, *, key: str | None = None, columns: Sequence[str] = (), categories: Path | None = None
+    file: Path,
+    *,
+    key: str | Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+    categories: Path | None = None,
+    match: Sequence[str] = (),
+    policy: Policy = "consistent",
+    bins: Sequence[Bins] = (),
 ) -> Labels:
-    """Read a CSV, TSV or Parquet label table.
+    """Read a label table.
 
     Parameters
     ----------
     file : Path
-        Comma, semicolon or tab separated with one header line (UTF-8, with or without BOM), or Parquet.
-    key : str, optional
-        ``COLUMN`` or ``KIND=COLUMN`` (kind: path, image, accession, study, patient). Default: the most specific known.
+        See `fastrace.cohort.tables.read_table`.
+    key : str or sequence of str, optional
+        ``COLUMN`` or ``KIND=COLUMN`` (kind: path, image, accession, study, patient), one for each kind. The most specific joins,
+        the others name the study and the patient. Default: the most specific known.
     columns : sequence of str
         Label columns kept besides the known ones.
     categories : Path, optional
         Category map, see `read_categories`.
+    match : sequence of str
+        Names of `fastrace.cohort.matching.TRANSFORMATIONS`.
+    policy : str
+        Which of several recorded values counts, see `fastrace.cohort.policy`.
+    bins : sequence of Bins
+        Numbers that are kept for their classes.
 
     Raises
     ------
     UsageError
         Unreadable file, unknown column, no usable key, a value that the category map does not name.
     """
-    table = read_table(file)
-    names = {plain(name): name for name in table.columns}
-    kind, key_column = _choose_key(file, table, names, key)
+    if policy not in POLICIES:
+        raise UsageError(f"--policy {policy}: unknown; choose from {', '.join(POLICIES)}")
+    read = read_table(file)
+    table = read.cells
+    names = {plain(name): name for name in reversed(table.columns)}
+    keys = choose_keys(file, list(table.columns), (key,) if isinstance(key, str) else key or ())
     for column in columns:
         if column not in table.columns:
             raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}")
-    about = {"patient": PATIENT_FACTS, "study": STUDY_FACTS, "accession": STUDY_FACTS}.get(kind, tuple(FACTS))
-    facts = {fact: names[name] for fact in about for name in FACTS[fact] if name in names}
+    about = {"patient": PATIENT_FACTS, "study": STUDY_FACTS, "accession": STUDY_FACTS}.get(keys.kind, tuple(FACTS))
+    facts = {
+        fact: next(names[name] for name in FACTS[fact] if name in names)
+        for fact in about
+        if names.keys() & set(FACTS[fact])
+    }
+    binned = [one.column for one in bins if one.column in table.columns and one.column not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
-    kept += [name for name in columns if name not in kept and name not in facts.values()]
+    kept += [name for name in dict.fromkeys([*columns, *binned]) if name not in kept and name not in facts.values()]
     taken = [name for name in kept if name in INDEX_COLUMNS]
     if taken:
         raise UsageError(f"{file}: column {taken[0]!r} has the name of a column of the index; rename it in the table")
-    patient = next((names[name] for name in KEYS["patient"] if name in names), None)
-    study = next((names[name] for name in KEYS["study"] if name in names), None)
 
-    cells = {name: [clean(cell) for cell in table[name]] for name in table.columns}
-    values = pd.DataFrame(cells, dtype=object)  # not pandas' str type, which would turn None into NaN
-    kinds = {name: kind_of(values[name]) for name in kept}
+    # Ids are text: NA is an id, and so is 007. Only an empty cell names nothing.
+    ids = {name: [cell.strip() or None for cell in table[name]] for name in keys.named}
+    found = ids[keys.column]
+    if keys.kind == "path":
+        found = [cell and str(PurePosixPath(cell)) for cell in found]
+    patient, doubtful = _patients(keys, ids)
+    cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
     mapping = read_categories(categories) if categories else None
-    for name in kept:
-        if kinds[name] == "categorical":
-            values[name] = stratify(file, name, values[name], mapping)
-        else:
-            values[name] = pd.Series([None if cell is None else float(cell) for cell in values[name]], dtype=object)
-    shown = pd.DataFrame({name: values[name] for name in kept}, dtype=object)
-    for fact, name in facts.items():
-        if name not in kept:
-            shown[fact] = pd.Series([read_fact(fact, cell) for cell in values[name]], dtype=object)
-    if patient is not None and kind != "patient":
-        shown["patient_id"] = values[patient]
-    if study is not None and kind not in ("study", "patient"):
-        shown["study_id"] = values[study]
-    rows, conflicts, merged = _index(values[key_column], shown, kind)
-    ignored = [n for n in table.columns if n not in (key_column, patient, study, *kept, *facts.values())]
-    notes = [f"labels: {len(rows)} {kind} keys from column {key_column!r}; label columns: {', '.join(kept) or 'none'}"]
-    if ignored:
-        notes.append(f"labels: columns not kept (add with --column NAME): {', '.join(ignored)}")
+    shown = read_columns(
+        file, Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned)), mapping, policy
+    )
+    if keys.kind != "patient" and keys.patient is not None:
+        shown.identity["patient_id"] = patient
+    if keys.kind not in ("study", "patient") and keys.study is not None:
+        shown.identity["study_id"] = ids[keys.study]
+    rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
+    notes = [*read.notes, *_notes(table, keys, rows, kept, facts), *doubtful, *shown.notes]
     if merged:
         notes.append(f"labels: {merged} rows repeat another row's key and values; merged")
     if conflicts:
-        notes.append(f"labels: {len(conflicts)} {kind} keys have contradictory rows; their images are rejected")
-    return Labels(kind, kinds, rows, conflicts, tuple(notes))
+        notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
+    return Labels(
+        keys.kind, shown.kinds, rows, conflicts, tuple(notes), tuple(match),
+        {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
+        keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
+    )  # fmt: skip
 
 
-def _choose_key(file: Path, table: pd.DataFrame, names: Mapping[str, str], key: str | None) -> tuple[str, str]:
-    if key is not None:
-        kind, _, column = key.rpartition("=")
-        if column not in table.columns:
-            raise UsageError(f"{file}: no column {column!r} (--key); it has {', '.join(map(repr, table.columns))}")
-        if not kind:
-            kind = next((name for name, plains in KEYS.items() if plain(column) in plains), "")
-        if kind not in KEYS:
-            raise UsageError(f"--key {key}: state what it identifies, for example --key patient={column}")
-        return kind, column
-    for kind, plains in KEYS.items():
-        for name in plains:
-            if name in names:
-                return kind, names[name]
-    raise UsageError(
-        f"{file}: no column names a patient, study, accession, image or path; it has "
-        f"{', '.join(map(repr, table.columns))}. Name one with --key, for example --key patient=COLUMN"
-    )
+def _patients(keys: KeyColumns, ids: Mapping[str, list[str | None]]) -> tuple[list[str | None], list[str]]:
+    """The patient that each row names, and a note on ids that are more likely gaps."""
+    if keys.patient is None:
+        return [None] * len(ids[keys.column]), []
+    named = ids[keys.patient]
+    if keys.kind == "patient":
+        return named, []
+    # A key "NA" matches only an image that says so. Here it would make one person of all the rows that have no patient.
+    gaps = [cell for cell in named if cell is not None and clean(cell) is None]
+    said = ", ".join(map(repr, sorted(set(gaps))))
+    note = f"labels: {len(gaps)} rows have no patient in column {keys.patient!r} but {said}: read as none"
+    return [cell if cell is None or clean(cell) is not None else None for cell in named], [note] if gaps else []
+
+
+def _notes(
+    table: pd.DataFrame, keys: KeyColumns, rows: Mapping[str, Row], kept: Sequence[str], facts: Mapping[str, str]
+) -> list[str]:
+    of_index = ", ".join(f"{fact} from {name!r}" for fact, name in facts.items())
+    notes = [
+        f"labels: {len(rows)} {keys.kind} keys from column {keys.column!r}; label columns: {', '.join(kept) or 'none'}"
+        + (f"; for the index: {of_index}" if of_index else "")
+    ]
+    if keys.others:
+        listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
+        notes.append(f"labels: other columns that could be the key (choose with --key): {listed}")
+    used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
+    ignored = [name for name in table.columns if name not in used]
+    if ignored:
+        notes.append(f"labels: columns not kept (add with --column NAME): {', '.join(ignored)}")
+    return notes
 
 
 def _index(
-    keys: pd.Series, shown: pd.DataFrame, kind: str
-) -> tuple[dict[str, dict[str, str | float | None]], dict[str, str], int]:
-    rows: dict[str, dict[str, str | float | None]] = {}
+    keys: Sequence[str | None], identity: Mapping[str, Sequence[Any]], values: Mapping[str, Sequence[Any]], kind: str
+) -> tuple[dict[str, Row], dict[str, str], int]:
+    """One row for each key; what says who or what an image is must be the same in all rows of a key."""
+    rows: dict[str, Row] = {}
     conflicts: dict[str, str] = {}
     merged = 0
-    records = shown.astype(object).where(shown.notna(), None).to_dict("records")
-    for number, (key, row) in enumerate(zip(keys, records, strict=True), 2):
+    for number, key in enumerate(keys):
         if key is None:
             continue
-        key = str(PurePosixPath(key)) if kind == "path" else str(key)
+        row = {name: column[number] for name, column in (*identity.items(), *values.items())}
         before = rows.setdefault(key, row)
         if before is row:
             continue
-        differing = [str(name) for name in row if row[name] != before[name]]
+        differing = [name for name in identity if row[name] != before[name]]
         if differing:
             conflicts[key] = (
-                f"the label table has different values of {', '.join(differing)} for this {kind} (row {number})"
+                f"the label table has different values of {', '.join(differing)} for this {kind} (row {number + 2})"
             )
         else:
             merged += 1

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from fastrace.cohort.answers import CONTRADICTORY, NO_ANSWER
 from fastrace.cohort.split import PARTS, check_leakage, official_split, shared_patients, split_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
@@ -16,7 +17,7 @@ from fastrace.errors import RunError, UsageError
 # Columns of the index that can be a target although they are not labels (is the sex, or the scanner, readable?).
 INDEX_TARGETS = ("sex", "manufacturer", "model")
 # Strata that preprocessing keeps apart from missing values; they are no class to learn.
-NO_CLASS = frozenset({"unknown", "declined"})
+NO_CLASS = frozenset({*NO_ANSWER, CONTRADICTORY})
 MIN_COHORT = 30
 """Patients, of all classes together, below which nothing is evaluated: results are about groups, never about persons."""
 MIN_SPLIT_PATIENTS = 3  # of a class: one for each part
@@ -158,13 +159,15 @@ def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Coho
     index = dataset.index
     value = index[target].astype("string").str.strip()
     value = value.mask(value == "")
-    known = value.notna() & ~value.str.lower().isin(NO_CLASS).fillna(False).astype(bool)
+    word = value.str.lower()
+    known = value.notna() & ~word.isin(NO_CLASS).fillna(False).astype(bool)
     several = value[known].groupby(index["patient_key"]).nunique()
     two = index["patient_key"].isin(several.index[several > 1])
     wanted = known if not classes else known & value.isin(classes).fillna(False).astype(bool)
     reasons = {
         f"no {target} recorded": value.isna(),
-        f"{target} unknown or declined": value.notna() & ~known,
+        f"{target} unknown or declined": word.isin(NO_ANSWER).fillna(False).astype(bool),
+        f"different values of {target} recorded": (word == CONTRADICTORY).fillna(False).astype(bool),
         f"more than one {target} in a patient": known & two,
         f"another {target} than the classes used": known & ~two & ~wanted,
     }

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 
-import pandas as pd
-
-from fastrace.errors import UsageError
+from fastrace.cohort.answers import stratum
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -41,9 +38,16 @@ KEPT = (
     "tissueden", "bmi", "site", "scanner", "insurance", "language",
 )  # fmt: skip
 
-MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "."})
-UNKNOWN = frozenset({"unknown", "unable to obtain", "not recorded", "not reported", "race and ethnicity unknown"})
-DECLINED = frozenset({"declined", "refused", "patient declined to answer", "decline to answer", "patient refused"})
+# What a patient has once, however often it is recorded: where a table names patients, all their rows count together.
+OF_PATIENTS = ("race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", "ethnicgroupdesc")
+# Numbers in these are names of something, not amounts.
+AMOUNTS = frozenset({"bmi"})
+CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
+
+MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
+
+
+_SEXES = {"m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "w": "F"}
 
 
 def plain(name: str) -> str:
@@ -56,38 +60,12 @@ def clean(cell: str) -> str | None:
     return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())
 
 
-def kind_of(values: pd.Series) -> str:
-    """ "numeric" or "categorical"."""
-    present = values.dropna()
-    numeric = pd.to_numeric(present, errors="coerce").notna().all() and len(present) > 0
-    # A few small whole numbers are codes (BI-RADS density 1-5), not measurements.
-    return "numeric" if numeric and present.nunique() > 12 else "categorical"
-
-
-def stratify(file: Path, name: str, values: pd.Series, mapping: Mapping[str, str] | None) -> pd.Series:
-    """Unknown and declined are strata of their own, never dropped; a category map must name every other value."""
-
-    def stratum(cell: str | None) -> str:
-        text = cell or ""
-        if mapping is not None and text.lower() in mapping:
-            return mapping[text.lower()]
-        if not text or text.lower() in UNKNOWN:
-            return "unknown"
-        if text.lower() in DECLINED:
-            return "declined"
-        if mapping is None:
-            return text
-        if "*" in mapping:
-            return mapping["*"]
-        raise UsageError(
-            f'{file}, column {name!r}: the category map does not name {text!r}; add a line  "{text}" = CATEGORY  or '
-            "* = CATEGORY for the rest"
-        )
-
-    # The map may concern one column only: a column none of whose values it names is left as it is.
-    if mapping is not None and not any(str(cell).lower() in mapping for cell in values.dropna()):
-        mapping = None
-    return pd.Series([stratum(cell) for cell in values], dtype=object)
+def is_amount(name: str, numbers: Sequence[float | None]) -> bool:
+    """Tell a measurement from codes such as BI-RADS density 1-5: a few whole numbers are codes, and so are names."""
+    known = {number for number in numbers if number is not None}
+    if plain(name) in CODES or not known:
+        return False
+    return plain(name) in AMOUNTS or len(known) > 12 or any(not number.is_integer() for number in known)
 
 
 def read_fact(fact: str, cell: str | None) -> str | float | None:
@@ -95,10 +73,12 @@ def read_fact(fact: str, cell: str | None) -> str | float | None:
     if cell is None:
         return None
     if fact == "age_years":
-        match = re.fullmatch(r"0*(\d+(?:\.\d+)?)\s*[yY]?", cell)
-        return float(match[1]) if match else None
+        match = re.fullmatch(r"0*(\d+(?:[.,]\d+)?)\s*(?:[yY]|years?|yrs?)?", cell)
+        return float(match[1].replace(",", ".")) if match else None
     if fact == "sex":
-        return {"m": "M", "male": "M", "f": "F", "female": "F"}.get(cell.lower(), "O")
+        if stratum(cell) is not None:
+            return None
+        return _SEXES.get(cell.lower(), "O")
     if fact == "official_split":
         return {"validate": "val", "valid": "val", "validation": "val"}.get(cell.lower(), cell.lower())
     return cell.upper()

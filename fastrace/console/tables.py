@@ -1,4 +1,4 @@
-"""Results as aligned columns, for a terminal or a pipe."""
+"""Results as aligned columns, for a terminal or a pipe; cells that are only text in any spreadsheet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from fastrace.console.words import interval
 
 HEADS = ("", "AUC (95 % interval)", "patients", "images", "")
 """Of the columns of `result_rows`."""
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
+
+
+def harmless(cell: str) -> str:
+    """A cell for a CSV table that people open: what a spreadsheet would run as a formula gets an apostrophe in front.
+
+    OWASP, "CSV injection". One that begins with an apostrophe gets another, so that removing one always gives the cell back.
+    """
+    return "'" + cell if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA) else cell
 
 
 def aligned(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> str:

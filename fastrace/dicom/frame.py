@@ -12,12 +12,13 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.uid import (
     UID,
@@ -29,8 +30,13 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from fastrace.dicom import raster
+from fastrace.dicom.archives import HEAD, archive_kind
+from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
+from fastrace.dicom.colour import grey_channel
 from fastrace.dicom.display import Display, with_robust_range
-from fastrace.dicom.header import Header, read_header
+from fastrace.dicom.header import Header, read_header, read_selection
+from fastrace.dicom.identity import identity_of, nobody_in_messages
+from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import (
     Layout,
     compressed_frame,
@@ -41,7 +47,7 @@ from fastrace.dicom.pixels import (
 from fastrace.dicom.select import VoiChoice, select_display
 from fastrace.dicom.source import Bytes, PixelElement, read_dataset
 from fastrace.dicom.values import attribute, text
-from fastrace.dicom.voi import VoiOption, parse_voi
+from fastrace.dicom.voi import VoiOption, parse_vois
 from fastrace.dicom.words import is_constant, unused_bits_note
 from fastrace.errors import RejectedInput
 
@@ -69,7 +75,7 @@ class Frame:
         The allow-listed header fields.
     index : int
         0-based place in the file.
-    notes : tuple of str
+    notes : tuple of Note
         What was odd and how it was taken.
     """
 
@@ -77,7 +83,7 @@ class Frame:
     display: Display
     header: Header
     index: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def transfer(self) -> Transfer:
@@ -95,10 +101,13 @@ class Frames:
         Of the first frame.
     read : callable
         Reads the frame of an index; raises `RejectedInput` for that frame.
+    voi_source : str
+        Where the display of the first frame comes from.
     """
 
     header: Header
     read: Callable[[int], Frame]
+    voi_source: str
 
     def __len__(self) -> int:
         return self.header.frames
@@ -124,9 +133,11 @@ class Frames:
 def open_frames(
     path: str | os.PathLike[str],
     *,
-    voi: VoiOption | str | None = None,
+    voi: VoiOption | str | Sequence[VoiOption | str] | None = None,
     preset_window: tuple[float, float] | None = None,
     max_pixels: int = MAX_PIXELS,
+    selection: bool = False,
+    reduce_to: tuple[int, int] | None = None,
 ) -> Frames:
     """Open a DICOM, PNG, JPEG or TIFF file.
 
@@ -134,14 +145,19 @@ def open_frames(
     ----------
     path : path-like
         Any regular file; its name is not looked at.
-    voi : VoiOption or str, optional
-        ``--voi`` (see `fastrace.dicom.voi`); None = the preset's window, else what the file stores, else the robust
-        range.
+    voi : VoiOption, str or a sequence of them, optional
+        ``--voi`` (see `fastrace.dicom.voi`), the first that a frame can have; None = ``auto``: the preset's window, else what
+        the file stores, else the robust range.
     preset_window : (float, float), optional
         Centre and width in output units of the modality transform (HU for CT). Raster files have no such units and
         ignore it.
     max_pixels : int
         Largest rows x columns accepted; checked against the header before anything is allocated.
+    selection : bool
+        Read of the header only what decides whether an image belongs (`fastrace.dicom.header.read_selection`).
+    reduce_to : (int, int), optional
+        Rows and columns to which frames will be resized: JPEG 2000 and HTJ2K are then decoded at a half, a quarter ... of their
+        size, as far as twice these remain (`fastrace.dicom.reduced`). ``Frame.header`` keeps the size of the file.
 
     Returns
     -------
@@ -155,14 +171,19 @@ def open_frames(
         If `voi` is text that does not parse.
     """
     path = Path(path)
-    choice = VoiChoice(parse_voi(voi) if isinstance(voi, str) else voi, preset_window)
+    choice = VoiChoice(parse_vois(voi), preset_window)
     head, size = _read_head(path)
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
-        return _open_dicom(path, size, choice, max_pixels)
+        return _open_dicom(path, size, choice, max_pixels, selection, reduce_to)
     if raster.is_raster(head):
         return _open_raster(path, size, choice, max_pixels)
     if _starts_like_dicom(head, size):
-        return _open_dicom(path, size, choice, max_pixels)
+        return _open_dicom(path, size, choice, max_pixels, selection, reduce_to)
+    packed = archive_kind(head)
+    if packed is not None:
+        raise RejectedInput(
+            "not_an_image", f"packed ({packed}) by its content: unpack it, and name the folder with its files"
+        )
     raise RejectedInput("not_an_image", "neither DICOM nor PNG, JPEG or TIFF by its content")
 
 
@@ -172,7 +193,7 @@ def _read_head(path: Path) -> tuple[bytes, int]:
         if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
             raise RejectedInput("unreadable", "not a regular file")
         with path.open("rb") as file:
-            head = file.read(_PREAMBLE + 132)
+            head = file.read(max(_PREAMBLE + 132, HEAD))
     except OSError as error:
         raise RejectedInput("unreadable", f"{error.strerror or type(error).__name__}: check its permissions") from error
     if not head:
@@ -199,23 +220,41 @@ def _starts_like_dicom(head: bytes, size: int) -> bool:
     return False
 
 
-def _open_dicom(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:
+def _open_dicom(
+    path: Path,
+    size: int,
+    choice: VoiChoice,
+    max_pixels: int,
+    selection: bool,
+    reduce_to: tuple[int, int] | None,
+) -> Frames:
     # pydicom warns of non-conforming values, quoting them: a name or a date could end in a log.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
-        ds, source, element = read_dataset(path, size, max_pixels)
-        syntax = _syntax(ds, source, element)
-        layout = read_layout(ds, syntax, max_pixels)
-        header = read_header(ds, layout, UID(syntax).name)
-        fragments = locate_frames(ds, source, element, layout)
-        select_display(ds, 0, layout.words, choice)  # a window that cannot be used is known before anything is decoded
+        ds, source, element = read_dataset(path, size)
+        with nobody_in_messages(lambda: identity_of(ds)):
+            syntax = _syntax(ds, source, element)
+            layout = read_layout(ds, syntax, max_pixels)
+            layout = replace(layout, notes=(*layout.notes, *_encoding_notes(syntax, element)))
+            check_frame_count(layout.frames)
+            header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
+            fragments = locate_frames(ds, source, element, layout)
+            voi_source = "none"
+            try:  # a window that cannot be used is known before anything is decoded
+                voi_source = select_display(ds, 0, layout.words, choice)[0].voi_source
+            except RejectedInput as error:
+                if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
+                    raise
 
     def read(index: int) -> Frame:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
             warnings.simplefilter("ignore")
-            return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index)
+            if fragments is not None:
+                stream = sum(length for _, length in fragments[index])
+                check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
+            return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index, reduce_to)
 
-    return Frames(header, read)
+    return Frames(header, read, voi_source)
 
 
 def _read_dicom_frame(
@@ -227,25 +266,30 @@ def _read_dicom_frame(
     choice: VoiChoice,
     header: Header,
     index: int,
+    reduce_to: tuple[int, int] | None,
 ) -> Frame:
     notes = list(layout.notes)
     words = layout.words
     if fragments is None:
         pixels = native_frame(source, element, layout, index)
     else:
-        pixels, words, more = compressed_frame(ds, source, fragments[index], layout)
+        pixels, words, more = compressed_frame(ds, source, fragments[index], layout, reduce_to)
         notes += more
     display, more_notes = select_display(ds, index, words, choice)
     notes += more_notes
+    if layout.samples == 3:
+        pixels, note = grey_channel(pixels, layout.photometric, words.bits)
+        notes.append(note)
     unused = unused_bits_note(pixels, words, ds)
     if unused:
         notes.append(unused)
     if index:
         header = read_header(ds, layout, header.transfer_syntax or "", index)
-    return _finished(pixels, display, header, index, notes)
+    return _finished(pixels, display, header, index, [*header.notes, *notes])
 
 
 def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> Frames:
+    check_memory("a raster file of this size", 2 * size, max_pixels)  # read as a whole, and then decoded
     content = Bytes(path, size).read(0, size)
     info = raster.read_info(content, max_pixels)
     display = raster.select_display(info, choice)
@@ -258,14 +302,14 @@ def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> F
     )
 
     def read(index: int) -> Frame:
-        pixels, page = raster.read_page(content, info, index, max_pixels)
+        pixels, page, notes = raster.read_page(content, info, index, max_pixels)
         of_page = replace(header, rows=page.rows, columns=page.columns)
-        return _finished(pixels, display, of_page, index, [])
+        return _finished(pixels, display, of_page, index, notes)
 
-    return Frames(header, read)
+    return Frames(header, read, display.voi_source)
 
 
-def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[str]) -> Frame:
+def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[Note]) -> Frame:
     if is_constant(pixels):
         raise RejectedInput("constant", f"all pixels of frame {index + 1} are {int(pixels[0, 0])}")
     if display.voi is None:
@@ -275,7 +319,7 @@ def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, 
 
 def _syntax(ds: FileDataset, source: Bytes, element: PixelElement) -> str:
     """Return the Transfer Syntax UID; where the file has none, the native one in which it was parsed."""
-    if isinstance(source.where, bytes):
+    if source.inflating is not None:
         return str(DeflatedExplicitVRLittleEndian)
     stated = text(ds.file_meta, "TransferSyntaxUID") if hasattr(ds, "file_meta") else None
     if stated:
@@ -288,3 +332,16 @@ def _syntax(ds: FileDataset, source: Bytes, element: PixelElement) -> str:
     if implicit:
         return str(ImplicitVRLittleEndian)
     return str(ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian)
+
+
+def _encoding_notes(syntax: str, element: PixelElement) -> list[Note]:
+    """Of a native data set whose encoding is not the one that its meta information names (pydicom reads what is there)."""
+    stated = {str(ImplicitVRLittleEndian): "implicit", str(ExplicitVRLittleEndian): "explicit"}.get(syntax)
+    found = "explicit" if element.vr else "implicit"
+    if stated in (None, found) or element.length is None:
+        return []
+    return [
+        Note(
+            "syntax", f"{attribute('TransferSyntaxUID')} says {stated} VR, the data set is in {found} VR: read as that"
+        )
+    ]

@@ -9,42 +9,35 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
+from fastrace.dicom import sop_class
+from fastrace.dicom.acquisition import Acquisition, read_acquisition
+from fastrace.dicom.identity import Identity, Withheld, identity_of
+from fastrace.dicom.image_kind import Facts, Kind, image_kinds
+from fastrace.dicom.image_type import known_terms
+from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
+from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import macro
-from fastrace.dicom.values import items, number, numbers, text, texts, value
+from fastrace.dicom.spacing import pixel_aspect
+from fastrace.dicom.terms import is_term
+from fastrace.dicom.values import attribute, number, numbers, text, texts, value
+from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
 
-# View Code Sequence (0054,0220): SNOMED CT and the retired SRT codes of PS3.16 CID 4014 (mammography) and 4010 (DX),
-# as the View Position (0018,5101) terms of PS3.3 C.8.11.7.1.
-_VIEWS = {
-    "CC": ("399162004", "R-10242"),
-    "MLO": ("399368009", "R-10226"),
-    "ML": ("399260004", "R-10224"),
-    "LM": ("399352003", "R-10228"),
-    "LMO": ("399099002", "R-10230"),
-    "FB": ("399196006", "R-10244"),
-    "SIO": ("399188001", "R-102D0"),
-    "ISO": ("441555000", "R-40AAA"),
-    "XCCL": ("399192008", "R-1024A"),
-    "XCCM": ("399101009", "R-1024B"),
-    "AP": ("399348003", "R-10206"),
-    "PA": ("272479007", "R-10214", "R-40888"),
-    "LL": ("399173006", "R-10236"),
-    "RL": ("399198007", "R-10232"),
-    "LATERAL": ("399067008", "R-102CD"),
-}
-_VIEW_OF_CODE = {code: view for view, codes in _VIEWS.items() for code in codes}
-_LATERALITY_OF_CODE = {"24028007": "R", "G-A100": "R", "7771000": "L", "G-A101": "L", "51440002": "B", "G-A102": "B"}
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
+# Ethnic Group, "ethnic group or race of the patient" (PS3.3 C.7.1.1; retired in PS3.6 2025a), and what replaced it.
+_ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
+# 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200.
+_FIRST_YEAR, _LAST_YEAR = 1901, 2300
+_INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -57,7 +50,7 @@ class Header:
     patient_id, study_uid, accession, image_uid : str or None
         Identifiers. They never leave the custodian's machine.
     modality, view, laterality, sex, body_part : str or None
-        Modality; View Position term (CC, MLO, AP, ...); L, R or B; M, F or O; Body Part Examined.
+        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined.
     age_years : float or None
         At the study, in (0, 130].
     manufacturer, model : str or None
@@ -68,20 +61,39 @@ class Header:
         Size, and number of frames in the file.
     bits_stored : int
         Bits Stored, 1-16.
-    kvp, exposure_mas, body_part_thickness_mm, compression_force_n, slice_thickness_mm : float or None
-        Acquisition, in kV, mAs, mm, N, mm.
-    convolution_kernel, presentation_intent : str or None
-        CT reconstruction kernel; FOR PRESENTATION or FOR PROCESSING.
+    acquisition : Acquisition
+        How it was taken.
+    presentation_intent : str or None
+        FOR PRESENTATION or FOR PROCESSING.
+    sop_class : str or None
+        Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
-        Image Type values.
+        Image Type values, those that are no known term as ``OTHER``.
+    view_modifiers : tuple of str
+        Keys of `fastrace.dicom.views.MODIFIERS`, or ``other``.
+    kinds : tuple of Kind
+        What the image is beside the usual one of its modality, see `fastrace.dicom.image_kind`.
+    notes : tuple of Note
+        What contradicts itself.
     burned_in : bool or None
         Burned In Annotation.
     spacing_mm : (float, float) or None
         Row and column distance per pixel.
     spacing_source : str or None
         "imager/magnification" (in the body), "imager (at the detector)" or "pixel_spacing" (CT, MR, calibrated).
+    pixel_aspect : float
+        Height of a pixel divided by its width.
     ethnic_group_present : bool
-        Whether Ethnic Group (0010,2160) holds anything; its value is not read.
+        Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
+        the value is not read.
+    institution : str or None
+        Institution Name. It leaves the machine as a keyed hash alone.
+    study_day : int or None
+        Study Date as a day number (1 is 1 January of year 1); only differences of it leave.
+    identity : Identity
+        What identifies somebody in the file, to compare texts with.
+    withheld : tuple of Withheld
+        View, body part, manufacturer or model that repeat something of it: None above.
     """
 
     patient_id: str | None = None
@@ -99,21 +111,25 @@ class Header:
     rows: int = 0
     columns: int = 0
     bits_stored: int = 0
-    kvp: float | None = None
-    exposure_mas: float | None = None
     body_part: str | None = None
     transfer_syntax: str | None = None
     burned_in: bool | None = None
     spacing_mm: tuple[float, float] | None = None
     spacing_source: SpacingSource | None = None
     frames: int = 1
+    pixel_aspect: float = 1.0
     ethnic_group_present: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
-    body_part_thickness_mm: float | None = None
-    compression_force_n: float | None = None
-    slice_thickness_mm: float | None = None
-    convolution_kernel: str | None = None
+    sop_class: str | None = None
+    view_modifiers: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    notes: tuple[Note, ...] = ()
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    institution: str | None = None
+    study_day: int | None = None
+    identity: Identity = field(default_factory=Identity, repr=False)
+    withheld: tuple[Withheld, ...] = field(default=(), repr=False)
 
 
 def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
@@ -130,65 +146,86 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     frame : int
         0-based; functional groups of enhanced objects may differ between frames.
     """
-    modality = _term(ds, "Modality")
-    spacing, source = _spacing(ds, modality, frame)
+    header = read_selection(ds, layout, syntax_name, frame)
+    spacing, source = _spacing(ds, header.modality, frame)
     sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
+    identity = identity_of(ds)
+    manufacturer, hidden = _impersonal("manufacturer", text(ds, "Manufacturer"), identity)
+    model, also_hidden = _impersonal("model", text(ds, "ManufacturerModelName"), identity)
+    return replace(
+        header,
+        age_years=_age_years(ds),
+        sex=sex if sex in ("M", "F", "O") else None,
+        manufacturer=manufacturer,
+        model=model,
+        burned_in={"YES": True, "NO": False}.get(burned_in or ""),
+        spacing_mm=spacing,
+        spacing_source=source,
+        ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
+        acquisition=read_acquisition(ds, frame),
+        institution=text(ds, "InstitutionName"),
+        study_day=_study_day(ds),
+        identity=identity,
+        withheld=(*header.withheld, *hidden, *also_hidden),
+    )
+
+
+def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
+    """What decides whether an image belongs, and to whom; the other fields stay empty. A third of the time of `read_header`."""
+    modality = listed("Modality", _term(ds, "Modality"))
+    placed = read_positioning(ds, frame)
+    storage = sop_class.name_of(text(ds, "SOPClassUID"))
+    image_type = _terms(ds, "ImageType")
+    intent, intent_notes = _intent(ds, storage)
+    body_part = _body_part(ds)
+    withheld: tuple[Withheld, ...] = ()
+    if body_part is not None and not is_term("body_part", body_part):
+        body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
     return Header(
         patient_id=text(ds, "PatientID"),
         study_uid=text(ds, "StudyInstanceUID"),
         accession=text(ds, "AccessionNumber"),
         image_uid=text(ds, "SOPInstanceUID"),
         modality=modality,
-        view=_impersonal(ds, _view(ds)),
-        laterality=_laterality(ds, frame),
-        age_years=_age_years(ds),
-        sex=sex if sex in ("M", "F", "O") else None,
-        manufacturer=_impersonal(ds, text(ds, "Manufacturer")),
-        model=_impersonal(ds, text(ds, "ManufacturerModelName")),
-        photometric=_term(ds, "PhotometricInterpretation"),
+        view=placed.view,
+        laterality=placed.laterality,
+        photometric=layout.photometric,
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.words.bits,
-        kvp=_positive(ds, "KVP"),
-        exposure_mas=_exposure_mas(ds),
-        body_part=_impersonal(ds, _body_part(ds)),
+        body_part=body_part,
+        withheld=withheld,
         transfer_syntax=syntax_name,
-        burned_in={"YES": True, "NO": False}.get(burned_in or ""),
-        spacing_mm=spacing,
-        spacing_source=source,
         frames=layout.frames,
-        ethnic_group_present=text(ds, "EthnicGroup") is not None,
-        image_type=_terms(ds, "ImageType"),
-        presentation_intent=_term(ds, "PresentationIntentType"),
-        body_part_thickness_mm=_positive(ds, "BodyPartThickness"),
-        compression_force_n=_positive(ds, "CompressionForce"),
-        slice_thickness_mm=_positive(macro(ds, frame, "PixelMeasuresSequence"), "SliceThickness"),
-        convolution_kernel=text(ds, "ConvolutionKernel"),
+        pixel_aspect=pixel_aspect(ds, frame),
+        image_type=known_terms(image_type),
+        presentation_intent=intent,
+        sop_class=storage,
+        view_modifiers=placed.modifiers,
+        kinds=image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen)),
+        notes=(*placed.notes, *intent_notes),
     )
 
 
-# Attributes whose words must not be repeated in a field that is typed by hand on many consoles.
-_PERSONAL = (
-    "PatientName",
-    "PatientID",
-    "AccessionNumber",
-    "PatientBirthDate",
-    "ReferringPhysicianName",
-    "OperatorsName",
-)
+def _impersonal(column: str, found: str | None, identity: Identity) -> tuple[str | None, tuple[Withheld, ...]]:
+    """The value, or None and what was withheld: a word, number or date of somebody stands in it."""
+    if found is None or is_term(column, found) or (how := identity.found_in(found)) != "stands":
+        return found, ()
+    return None, (Withheld(column, how, found),)
 
 
-def _impersonal(ds: Dataset, found: str | None) -> str | None:
-    """The value, or None if it repeats a word of the patient's, physician's or operator's names, numbers or birth date.
-
-    Body Part Examined "MUELLER EVA 1970" is seen in the wild; the dataset that is handed on must not hold it.
-    """
-    if found is None:
-        return None
-    names = " ".join(str(value(ds, keyword) or "") for keyword in _PERSONAL)
-    personal = set(re.findall(r"\w{3,}", names.casefold()))
-    return None if personal & set(re.findall(r"\w{3,}", found.casefold())) else found
+def _intent(ds: Dataset, storage: str | None) -> tuple[str | None, list[Note]]:
+    """Presentation Intent Type (0008,0068), else what the SOP class says; a note where they disagree."""
+    stated = re.sub(r"[\W_]+", " ", _term(ds, "PresentationIntentType") or "")
+    by_class = next((intent for end, intent in _INTENTS.items() if (storage or "").endswith(end)), None)
+    intent = stated if stated in _INTENTS.values() else by_class
+    if by_class in (None, intent):
+        return intent, []
+    said = (
+        f"{attribute('PresentationIntentType')} is {intent}, {attribute('SOPClassUID')} is {storage}: taken as {intent}"
+    )
+    return intent, [Note("contradiction", said)]
 
 
 def _term(ds: Dataset, keyword: str) -> str | None:
@@ -202,12 +239,7 @@ def _body_part(ds: Dataset) -> str | None:
 
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:
-    found = value(ds, keyword)
-    if isinstance(found, str):
-        found = found.split("\\")
-    if found is None or isinstance(found, bytes) or not isinstance(found, Iterable):
-        return ()
-    return tuple(str(term).strip().upper()[:16] for term in found)
+    return tuple(term.upper()[:16] for term in texts(ds, keyword))
 
 
 def _positive(ds: Dataset, keyword: str) -> float | None:
@@ -216,27 +248,6 @@ def _positive(ds: Dataset, keyword: str) -> float | None:
     except ValueError:
         return None
     return found if found is not None and found > 0 else None
-
-
-def _view(ds: Dataset) -> str | None:
-    position = _term(ds, "ViewPosition")
-    if position:
-        return position
-    for item in items(ds, "ViewCodeSequence")[:1]:
-        return _VIEW_OF_CODE.get(text(item, "CodeValue") or "")
-    return None
-
-
-def _laterality(ds: Dataset, frame: int) -> str | None:
-    anatomy = macro(ds, frame, "FrameAnatomySequence")
-    for scope, keyword in ((ds, "ImageLaterality"), (anatomy, "FrameLaterality"), (ds, "Laterality")):
-        found = _term(scope, keyword)
-        if found in ("L", "R", "B"):
-            return found
-    for item in items(ds, "AnatomicRegionSequence")[:1]:
-        for modifier in items(item, "AnatomicRegionModifierSequence")[:1]:
-            return _LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
-    return None
 
 
 def _age_years(ds: Dataset) -> float | None:
@@ -261,14 +272,10 @@ def _date(ds: Dataset, keyword: str) -> datetime.date | None:
         return None
 
 
-def _exposure_mas(ds: Dataset) -> float | None:
-    mas, in_micro = _positive(ds, "Exposure"), _positive(ds, "ExposureInuAs")
-    if in_micro is not None:  # the finer of the two: Exposure is a whole number of mAs
-        return in_micro / 1000
-    if mas is not None:
-        return mas
-    time_ms, tube_ma = _positive(ds, "ExposureTime"), _positive(ds, "XRayTubeCurrent")
-    return None if time_ms is None or tube_ma is None else time_ms * tube_ma / 1000
+def _study_day(ds: Dataset) -> int | None:
+    """Study Date alone: another date would stand beside it where only one of them was shifted by de-identification."""
+    found = _date(ds, "StudyDate")
+    return found.toordinal() if found is not None and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
 def _spacing(ds: Dataset, modality: str | None, frame: int) -> tuple[tuple[float, float] | None, SpacingSource | None]:

@@ -13,13 +13,22 @@ from dataclasses import dataclass, replace
 import imagecodecs
 import numpy as np
 
+from fastrace.dicom.bounds import check_memory, check_structure
 from fastrace.dicom.codestream import read_codestream
+from fastrace.dicom.cut import jpeg_is_cut
 from fastrace.dicom.display import Display, Rescale, Window, between
-from fastrace.dicom.select import VoiChoice
+from fastrace.dicom.notes import Note
+from fastrace.dicom.select import VoiChoice, source_of
 from fastrace.dicom.tiff import TIFF_MAGIC, Directory, read_directories
+from fastrace.dicom.values import why
+from fastrace.dicom.voi import VoiOption
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
+# By colour type: grey, colour, palette, grey with alpha, colour with alpha; a transparent value (tRNS) adds one.
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_MOST_CHUNKS = 1 << 18
 _PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -40,6 +49,8 @@ class RasterInfo:
         MONOCHROME2, or MONOCHROME1 for a TIFF in which white is zero.
     directories : tuple of Directory
         TIFF pages.
+    samples : int
+        Channels of the first page, at most.
     """
 
     kind: str
@@ -49,6 +60,7 @@ class RasterInfo:
     words: Words
     photometric: str = "MONOCHROME2"
     directories: tuple[Directory, ...] = ()
+    samples: int = 1
 
 
 def is_raster(head: bytes) -> bool:
@@ -57,7 +69,7 @@ def is_raster(head: bytes) -> bool:
 
 
 def read_info(content: bytes, max_pixels: int) -> RasterInfo:
-    """Read the header of a raster file.
+    """Read the header of a raster file. What decoding it needs is compared with the limit of memory (`fastrace.dicom.bounds`).
 
     Raises
     ------
@@ -85,49 +97,60 @@ def select_display(info: RasterInfo, choice: VoiChoice) -> Display:
         ``bad_window`` if ``--voi`` names a stored window or LUT: a raster file has none.
     """
     identity = Display(info.words, Rescale(), None, "full_range", inverted=info.photometric == "MONOCHROME1")
-    option = choice.option
-    if option is None or option.kind == "full":
-        source = "full_range" if option is None else "option"
-        return replace(identity, voi=between(*identity.output_range), voi_source=source)
-    if option.kind == "robust":
-        return replace(identity, voi_source="option")
-    if option.kind == "values":
-        window = Window(option.center, option.width, option.function)
-        return replace(identity, voi=window, voi_source="option")
-    raise RejectedInput("bad_window", f"--voi {option}: a {info.kind} file stores no window; use robust or full")
+    for option in choice.options or (VoiOption("auto"),):
+        source = source_of(option, choice.options)
+        if option.kind in ("auto", "full"):
+            source = "full_range" if option.kind == "auto" else source
+            return replace(identity, voi=between(*identity.output_range), voi_source=source)
+        if option.kind == "robust":
+            return replace(identity, voi_source=source)
+        if option.kind == "values":
+            window = Window(option.center, option.width, option.function)
+            return replace(identity, voi=window, voi_source=source)
+    asked = ", ".join(map(str, choice.options))
+    raise RejectedInput("bad_window", f"--voi {asked}: a {info.kind} file stores no window; use robust or full")
 
 
-def read_page(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> tuple[np.ndarray, RasterInfo]:
-    """Decode one page to words [rows, columns], uint8 or uint16.
+def read_page(
+    content: bytes, info: RasterInfo, index: int, max_pixels: int
+) -> tuple[np.ndarray, RasterInfo, list[Note]]:
+    """Decode one page to words [rows, columns], uint8 or uint16, with what was odd.
 
     Raises
     ------
     RejectedInput
-        ``decode_failed``, ``color``, ``too_large`` (a later page of a TIFF), ``unsupported_bits``.
+        ``decode_failed``, ``truncated``, ``color``, ``too_large`` (a later page of a TIFF), ``unsupported_bits``.
     """
     page = info if index == 0 else _tiff_page(info, index)
     _check_size(page, max_pixels)
+    _check_memory(content, page, index, max_pixels)
     try:
         if info.kind == "PNG":
-            decoded = imagecodecs.png_decode(content)
+            decoded = imagecodecs.png_decode(_needed_chunks(content))
         elif info.kind == "JPEG":
             decoded = imagecodecs.jpeg8_decode(content)
         else:
-            decoded = imagecodecs.tiff_decode(content, index=index)
+            directory = info.directories[index]
+            # libtiff fills what is given; left to itself it would ask for what it reads from the tags, and not clear it.
+            out = np.zeros(directory.shape, np.uint8 if directory.as_rgb or directory.bits == 8 else np.uint16)
+            decoded = imagecodecs.tiff_decode(content, index=index, out=out)
+    except MemoryError:
+        raise
     except Exception as error:  # each codec has its own error types
-        message = f"{type(error).__name__}: {error}".splitlines()[0][:120]
-        raise RejectedInput("decode_failed", f"{info.kind} page {index + 1}: {message}") from error
-    pixels = _single_channel(decoded, info.kind)
+        raise RejectedInput("decode_failed", f"{info.kind} page {index + 1}: {why(error)}") from error
+    if info.kind == "JPEG" and jpeg_is_cut(content, decoded, imagecodecs.jpeg8_decode):
+        raise RejectedInput("truncated", "JPEG that was cut short before its end marker: fetch the file again")
+    pixels, notes = _single_channel(decoded, info.kind)
     if pixels.shape != (page.rows, page.columns):
         raise RejectedInput("decode_failed", f"{info.kind} page {index + 1} decodes to {pixels.shape}")
     if pixels.dtype != (np.uint8 if page.words.bits == 8 else np.uint16):
         raise RejectedInput("unsupported_bits", f"{info.kind} page {index + 1} decodes to {pixels.dtype}")
-    return pixels, page
+    return pixels, page, notes
 
 
-def _single_channel(decoded: np.ndarray, kind: str) -> np.ndarray:
+def _single_channel(decoded: np.ndarray, kind: str) -> tuple[np.ndarray, list[Note]]:
     if decoded.ndim == 2:
-        return np.ascontiguousarray(decoded)
+        return np.ascontiguousarray(decoded), []
     if decoded.ndim != 3 or decoded.shape[2] not in (1, 2, 3, 4):
         raise RejectedInput("decode_failed", f"{kind} decodes to an array of shape {decoded.shape}")
     channels = [decoded[:, :, i] for i in range(decoded.shape[2])]
@@ -136,7 +159,8 @@ def _single_channel(decoded: np.ndarray, kind: str) -> np.ndarray:
         raise RejectedInput("color", f"{kind} with transparent pixels: what lies behind them is not known")
     if any(not np.array_equal(channels[0], other) for other in channels[1:]):
         raise RejectedInput("color", f"{kind} in colour, expected grey (three equal channels are accepted)")
-    return np.ascontiguousarray(channels[0])
+    notes = [Note("grey_of_colour", f"{kind} of three equal channels: read as grey")] if len(channels) == 3 else []
+    return np.ascontiguousarray(channels[0]), notes
 
 
 def _check_size(info: RasterInfo, max_pixels: int) -> None:
@@ -150,11 +174,40 @@ def _check_size(info: RasterInfo, max_pixels: int) -> None:
         )
 
 
+def _check_memory(content: bytes, info: RasterInfo, index: int, max_pixels: int) -> None:
+    """The whole file, what its decoder fills, and the grey channel taken out of that."""
+    if info.kind == "TIFF":
+        decoded = info.directories[index].bytes
+    else:
+        decoded = info.rows * info.columns * info.samples * (1 if info.words.bits == 8 else 2)
+    grey = info.rows * info.columns * 2 if info.samples > 1 else 0
+    check_memory(f"{info.kind} of {info.rows} x {info.columns} pixels", len(content) + decoded + grey, max_pixels)
+
+
+def _needed_chunks(content: bytes) -> bytes:
+    """A PNG file without its texts, profiles and animations: libpng inflates each of them, 8 MB at a time."""
+    kept, place, first, chunks = [], 8, 0, 0
+    while place + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, place)
+        chunks += 1
+        if chunks > _MOST_CHUNKS:
+            raise RejectedInput("bad_header", f"PNG with more than {_MOST_CHUNKS} chunks: the file is damaged")
+        following = place + 12 + length
+        if name not in _PNG_CHUNKS:
+            kept.append(content[first:place])
+            first = following
+        place = following
+    return b"".join([*kept, content[first:]]) if kept else content
+
+
 def _png_info(content: bytes) -> RasterInfo:
     if len(content) < 33 or content[12:16] != b"IHDR":
         raise RejectedInput("truncated", "PNG without its header: fetch the file again")
-    columns, rows, depth = struct.unpack_from(">IIB", content, 16)
-    return RasterInfo("PNG", rows, columns, 1, Words(max(8, depth)))  # 1, 2 and 4 bits are expanded to 8
+    columns, rows, depth, color = struct.unpack_from(">IIBB", content, 16)
+    samples = _PNG_SAMPLES.get(color, 4) + (b"tRNS" in content[: content.find(b"IDAT")])
+    return RasterInfo(
+        "PNG", rows, columns, 1, Words(max(8, depth)), samples=samples
+    )  # 1, 2 and 4 bits are expanded to 8
 
 
 def _jpeg_info(content: bytes) -> RasterInfo:
@@ -163,7 +216,13 @@ def _jpeg_info(content: bytes) -> RasterInfo:
         raise RejectedInput("bad_header", "JPEG without a frame header: is the file damaged?")
     if not found.complete:
         raise RejectedInput("truncated", "JPEG without its end: fetch the file again")
-    return RasterInfo("JPEG", found.rows, found.columns, 1, Words(found.precision))
+    if not 1 <= found.components <= 4:
+        raise RejectedInput("bad_header", f"JPEG with {found.components} components, expected 1 to 4")
+    try:
+        check_structure(content)
+    except ValueError as error:
+        raise RejectedInput("bad_header", f"JPEG: {error}") from error
+    return RasterInfo("JPEG", found.rows, found.columns, 1, Words(found.precision), samples=found.components)
 
 
 def _tiff_info(content: bytes) -> RasterInfo:
@@ -189,4 +248,5 @@ def _of_directory(info: RasterInfo, index: int) -> RasterInfo:
     if page.photometric == 3:
         raise RejectedInput("color", "TIFF with a palette, expected grey")
     photometric = "MONOCHROME1" if page.photometric == 0 else "MONOCHROME2"
-    return replace(info, rows=page.rows, columns=page.columns, words=Words(page.bits), photometric=photometric)
+    words, samples = Words(page.bits), 4 if page.as_rgb else page.samples
+    return replace(info, rows=page.rows, columns=page.columns, words=words, photometric=photometric, samples=samples)

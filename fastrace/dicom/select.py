@@ -2,25 +2,30 @@
 
 PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.5.1.1.2 (padding), C.7.6.16 (functional groups of enhanced objects:
 the frame's own group first, then the shared one, then the top level). The order of choice among VOIs is the project's:
-``--voi``, else the preset's window, else the first VOI LUT, else the first window, else the robust range.
+the first ``--voi`` that applies, else the preset's window, else the first VOI LUT, else the first window, else the robust
+range. A preset's window is in HU and is put on nothing else. Colour channels and palettes are display values: shown whole.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 from pydicom.dataset import Dataset
 
+from fastrace.dicom.colour import MONOCHROME, PALETTE, PHOTOMETRIC, grey_palette
 from fastrace.dicom.display import Display, Lut, Rescale, Window, between
-from fastrace.dicom.values import attribute, items, number, numbers, text, value
+from fastrace.dicom.hounsfield import why_not_hu
+from fastrace.dicom.lut import read_lut
+from fastrace.dicom.notes import Note
+from fastrace.dicom.spelling import UNKNOWN, spelling_note, term
+from fastrace.dicom.values import attribute, items, number, numbers, value
 from fastrace.dicom.voi import VOI_FUNCTIONS, VoiFunction, VoiOption, is_width_valid, narrowest_width
 from fastrace.dicom.words import Words
 from fastrace.errors import RejectedInput
 
-_REMEDY = "use --voi robust, or --voi CENTER,WIDTH"
+_REMEDY = "use --voi robust, --voi CENTER,WIDTH, or for such files alone --voi auto --voi robust"
+_SHAPES = ("IDENTITY", "INVERSE", "LIN OD")
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,13 @@ class VoiChoice:
 
     Parameters
     ----------
-    option : VoiOption or None
-        ``--voi``.
+    options : tuple of VoiOption
+        Each ``--voi`` in order: the first that applies to a frame is used. Empty: ``auto``.
     preset_window : (float, float) or None
         Centre and width of the preset, in output units of the modality transform (HU for CT), LINEAR.
     """
 
-    option: VoiOption | None = None
+    options: tuple[VoiOption, ...] = ()
     preset_window: tuple[float, float] | None = None
 
 
@@ -46,7 +51,7 @@ def macro(ds: Dataset, frame: int, sequence: str) -> Dataset:
     return next((found[0] for group in groups if (found := items(group, sequence))), ds)
 
 
-def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> tuple[Display, tuple[str, ...]]:
+def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> tuple[Display, tuple[Note, ...]]:
     """Find modality transform, VOI, inversion and padding of a frame.
 
     Parameters
@@ -62,33 +67,81 @@ def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> 
 
     Returns
     -------
-    (Display, tuple of str)
+    (Display, tuple of Note)
         Its ``voi`` is None where the robust range is to be measured; and notes on what was odd.
 
     Raises
     ------
     RejectedInput
-        ``bad_header`` (rescale, LUTs) or ``bad_window``.
+        ``bad_header`` (rescale, LUTs), ``bad_window`` or ``not_hu``.
     """
-    notes: list[str] = []
+    notes: list[Note] = []
+    photometric = term(ds, "PhotometricInterpretation", PHOTOMETRIC)
+    if photometric not in MONOCHROME:
+        return _display_values(ds, words, choice, photometric == PALETTE)
     modality = _modality(macro(ds, frame, "PixelValueTransformationSequence"), ds, words, notes)
     display = Display(
         words,
         modality,
         None,
         "robust_range",
-        inverted=text(ds, "PhotometricInterpretation") == "MONOCHROME1"
-        or (text(ds, "PresentationLUTShape") or "").upper() == "INVERSE",
+        inverted=_is_inverted(photometric, _shape(ds, notes), notes),
         padding=_padding(ds, words, notes),
     )
     low, high = display.output_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise RejectedInput("bad_header", f"{attribute('RescaleSlope')} maps the stored values to {low:g} .. {high:g}")
-    voi, source = _voi(macro(ds, frame, "FrameVOILUTSequence"), display, choice, notes)
+    not_hu = why_not_hu(macro(ds, frame, "PixelValueTransformationSequence"), ds)
+    voi, source = _first_voi(macro(ds, frame, "FrameVOILUTSequence"), display, choice, not_hu, notes)
     return Display(words, modality, voi, source, display.inverted, display.padding), tuple(notes)
 
 
-def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[str]) -> Rescale | Lut:
+def _display_values(ds: Dataset, words: Words, choice: VoiChoice, palette: bool) -> tuple[Display, tuple[Note, ...]]:
+    """Of grey stored as colour: the palette, or the stored values, shown whole unless ``--voi`` says otherwise."""
+    notes: list[Note] = []
+    modality: Rescale | Lut = Rescale()
+    if palette:
+        modality, note = grey_palette(ds)
+        notes.append(note)
+    display = Display(words, modality, None, "full_range")
+    why = "a colour image has none"
+    for option in choice.options or (VoiOption("auto"),):
+        if option.kind == "auto" and choice.preset_window is not None:
+            why = "colour values are not in HU"
+        elif option.kind in ("auto", "full"):
+            return replace(display, voi=between(*display.output_range)), tuple(notes)
+        elif option.kind == "robust":
+            return replace(display, voi_source=source_of(option, choice.options)), tuple(notes)
+        elif option.kind == "values":
+            window = Window(option.center, option.width, option.function)
+            return replace(display, voi=window, voi_source=source_of(option, choice.options)), tuple(notes)
+    raise RejectedInput("bad_window", f"--voi {', '.join(map(str, choice.options)) or 'auto'}: {why}; {_REMEDY}")
+
+
+def source_of(option: VoiOption, options: tuple[VoiOption, ...]) -> str:
+    """What the index says of a VOI that ``--voi`` chose: which one, where there were several."""
+    return "option" if len(options) < 2 else f"option {option}"
+
+
+def _shape(ds: Dataset, notes: list[Note]) -> str | None:
+    shape = term(ds, "PresentationLUTShape", _SHAPES)
+    note = spelling_note(ds, "PresentationLUTShape", shape)
+    if shape == UNKNOWN:
+        note = Note("assumed", f"{attribute('PresentationLUTShape')} is {UNKNOWN}, taken as IDENTITY")
+    if note is not None:
+        notes.append(note)
+    return shape
+
+
+def _is_inverted(photometric: str | None, shape: str | None, notes: list[Note]) -> bool:
+    """One inversion, whichever of the two says so; MONOCHROME1 with IDENTITY is forbidden (C.11.6) and met: white stays white."""
+    if photometric == "MONOCHROME1" and shape == "IDENTITY":
+        said = f"{attribute('PhotometricInterpretation')} is MONOCHROME1, {attribute('PresentationLUTShape')} IDENTITY"
+        notes.append(Note("contradiction", f"{said}: inverted, as the first says; look at the contact sheet"))
+    return photometric == "MONOCHROME1" or shape == "INVERSE"
+
+
+def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> Rescale | Lut:
     slope = _finite(scope, "RescaleSlope", "bad_header")
     intercept = _finite(scope, "RescaleIntercept", "bad_header")
     table = _first_lut(ds, "ModalityLUTSequence", words.signed, notes)
@@ -106,34 +159,69 @@ def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[str]) -> Re
         raise RejectedInput("bad_header", f"{attribute('RescaleSlope')} is 0, expected any other number")
     if (slope is None) != (intercept is None):
         absent = "RescaleSlope" if slope is None else "RescaleIntercept"
-        notes.append(f"{attribute(absent)} is missing, taken as {1 if slope is None else 0}")
+        notes.append(Note("assumed", f"{attribute(absent)} is missing, taken as {1 if slope is None else 0}"))
     return Rescale(1.0 if slope is None else slope, intercept or 0.0)
 
 
-def _voi(scope: Dataset, display: Display, choice: VoiChoice, notes: list[str]) -> tuple[Window | Lut | None, str]:
-    option = choice.option
+def _first_voi(
+    scope: Dataset, display: Display, choice: VoiChoice, not_hu: str | None, notes: list[Note]
+) -> tuple[Window | Lut | None, str]:
+    """The first VOI of the choice that this frame can have; where none applies, the first one's refusal."""
+    refused: RejectedInput | None = None
+    for option in choice.options or (VoiOption("auto"),):
+        try:
+            if option.kind == "auto":
+                found = _own_voi(scope, display, choice.preset_window, not_hu, notes)
+            else:
+                found = _asked_voi(scope, display, option, notes), source_of(option, choice.options)
+        except RejectedInput as error:
+            refused = refused or error
+            continue
+        if refused is not None:
+            notes.append(Note("voi_fallback", f"{refused.message.split('; ')[0]}: --voi {option} was used"))
+        return found
+    assert refused is not None
+    raise refused
+
+
+def _asked_voi(scope: Dataset, display: Display, option: VoiOption, notes: list[Note]) -> Window | Lut | None:
+    if option.kind == "full":
+        return between(*display.output_range)
+    if option.kind == "robust":
+        return None
+    if option.kind == "values":
+        return Window(option.center, option.width, option.function)
+    if option.kind == "lut":
+        return _numbered_lut(scope, option.number, display.output_range[0] < 0)
+    return _stored_window(scope, option.number, notes)
+
+
+def _own_voi(
+    scope: Dataset,
+    display: Display,
+    preset_window: tuple[float, float] | None,
+    not_hu: str | None,
+    notes: list[Note],
+) -> tuple[Window | Lut | None, str]:
+    """The preset's window, else what the file offers."""
     signed = display.output_range[0] < 0
-    if option is not None:
-        if option.kind == "full":
-            return between(*display.output_range), "option"
-        if option.kind == "robust":
-            return None, "option"
-        if option.kind == "values":
-            return Window(option.center, option.width, option.function), "option"
-        if option.kind == "lut":
-            return _numbered_lut(scope, option.number, signed), "option"
-        return _stored_window(scope, option.number), "option"
-    if choice.preset_window is not None:
-        return Window(*choice.preset_window), "preset"
+    if preset_window is not None:
+        if not_hu is not None:
+            raise RejectedInput(
+                "not_hu",
+                f"{not_hu}: the values are not known to be in HU, the preset's window is; use --voi window:1, "
+                "--voi CENTER,WIDTH, or for such files alone --voi auto --voi robust",
+            )
+        return Window(*preset_window), "preset"
     table = _first_lut(scope, "VOILUTSequence", signed, notes)
     if table is not None:
         return table, "voi_lut_1"
     if value(scope, "WindowCenter") is not None or value(scope, "WindowWidth") is not None:
-        return _stored_window(scope, 1), "window_1"
+        return _stored_window(scope, 1, notes), "window_1"
     return None, "robust_range"
 
 
-def _stored_window(scope: Dataset, position: int) -> Window:
+def _stored_window(scope: Dataset, position: int, notes: list[Note]) -> Window:
     found: list[float] = []
     for keyword in ("WindowCenter", "WindowWidth"):
         try:
@@ -147,7 +235,7 @@ def _stored_window(scope: Dataset, position: int) -> Window:
                 "bad_window", f"{attribute(keyword)} has {len(listed)} value(s), window {position} needs one; {_REMEDY}"
             )
         found.append(listed[position - 1])
-    function = _function(scope)
+    function = _function(scope, notes)
     if not is_width_valid(found[1], function):
         raise RejectedInput(
             "bad_window",
@@ -157,10 +245,13 @@ def _stored_window(scope: Dataset, position: int) -> Window:
     return Window(found[0], found[1], function)
 
 
-def _function(scope: Dataset) -> VoiFunction:
-    named = (text(scope, "VOILUTFunction") or "LINEAR").upper()
+def _function(scope: Dataset, notes: list[Note]) -> VoiFunction:
+    named = term(scope, "VOILUTFunction", VOI_FUNCTIONS) or "LINEAR"
     for function in VOI_FUNCTIONS:
         if named == function:
+            note = spelling_note(scope, "VOILUTFunction", function)
+            if note is not None:
+                notes.append(note)
             return function
     raise RejectedInput(
         "bad_window",
@@ -170,7 +261,7 @@ def _function(scope: Dataset) -> VoiFunction:
 
 def _numbered_lut(scope: Dataset, position: int, signed: bool) -> Lut:
     listed = items(scope, "VOILUTSequence")
-    table = _lut(listed[position - 1], "VOILUTSequence", signed) if len(listed) >= position else None
+    table = read_lut(listed[position - 1], "VOILUTSequence", signed=signed) if len(listed) >= position else None
     if table is None:
         raise RejectedInput(
             "bad_window", f"{attribute('VOILUTSequence')} has no usable item {position} of {len(listed)}; {_REMEDY}"
@@ -178,65 +269,17 @@ def _numbered_lut(scope: Dataset, position: int, signed: bool) -> Lut:
     return table
 
 
-def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[str]) -> Lut | None:
+def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[Note]) -> Lut | None:
     listed = items(scope, sequence)
     if not listed:
         return None
-    table = _lut(listed[0], sequence, signed)
+    table = read_lut(listed[0], sequence, signed=signed)
     if table is None:
-        notes.append(f"{attribute(sequence)} has an empty item: ignored")
+        notes.append(Note("assumed", f"{attribute(sequence)} has an empty item: ignored"))
     return table
 
 
-def _lut(item: Dataset, sequence: str, signed: bool) -> Lut | None:
-    """Read one LUT; None where both descriptor and data are empty (an item that was cleaned out)."""
-    data = value(item, "LUTData")
-    try:
-        descriptor = _descriptor(item)
-        if not descriptor and data is None:
-            return None
-        if len(descriptor) != 3 or data is None:
-            raise ValueError(f"{len(descriptor)} of 3 values, LUT Data {'missing' if data is None else 'present'}")
-        count = descriptor[0] or 1 << 16  # 65536 does not fit the two bytes (C.11.1.1)
-        # The second value has the sign of its input; files write -1024 as 64512 where the VR is unsigned.
-        first = descriptor[1] - (1 << 16) if signed and descriptor[1] >= 1 << 15 else descriptor[1]
-        entries = _entries(item, data, count)
-    except (ValueError, TypeError, OverflowError, struct.error) as error:
-        raise RejectedInput(
-            "bad_header", f"{attribute('LUTDescriptor')} in {attribute(sequence)} does not fit: {error}"
-        ) from error
-    bits = descriptor[2]
-    if not 8 <= bits <= 16 or int(entries.max()) >> bits:
-        bits = max(8, int(entries.max()).bit_length())  # the third value is wrong; the entries show what they need
-    return Lut(first, entries, bits)
-
-
-def _descriptor(item: Dataset) -> list[int]:
-    raw = value(item, "LUTDescriptor")
-    if isinstance(raw, bytes):  # a VR of bytes instead of US or SS
-        return list(struct.unpack("<3H", raw[:6]))
-    found = [int(v) for v in numbers(item, "LUTDescriptor")]
-    # Read as SS, 65535 entries and 16 bits come out negative; only the second value may be (C.11.1.1).
-    return [v & 0xFFFF if i != 1 else v for i, v in enumerate(found)]
-
-
-def _entries(item: Dataset, data: object, count: int) -> np.ndarray:
-    """Return `count` entries as uint16: 16-bit words, or bytes packed two to a word."""
-    if isinstance(data, bytes):
-        order = ">" if item.original_encoding[1] is False else "<"
-        words = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2").astype(np.uint16)
-    else:
-        listed = np.array(data if isinstance(data, int) else list(data), np.int64).reshape(-1)  # type: ignore[call-overload]
-        words = (listed & 0xFFFF).astype(np.uint16)
-    if len(words) >= count:
-        return words[:count]
-    packed = words.astype("<u2").view(np.uint8)  # the first entry is the low byte of the first word
-    if len(packed) in (count, count + 1):
-        return packed[:count].astype(np.uint16)
-    raise ValueError(f"{count} entries declared, {len(words)} present")
-
-
-def _padding(ds: Dataset, words: Words, notes: list[str]) -> tuple[int, int] | None:
+def _padding(ds: Dataset, words: Words, notes: list[Note]) -> tuple[int, int] | None:
     try:
         first = number(ds, "PixelPaddingValue")
         last = number(ds, "PixelPaddingRangeLimit")
@@ -247,9 +290,11 @@ def _padding(ds: Dataset, words: Words, notes: list[str]) -> tuple[int, int] | N
     if first is None:
         return None
     ends = [_in_representation(int(v), words) for v in (first, first if last is None else last)]
-    low, high = words.values().min(), words.values().max()
+    low = -(1 << (words.bits - 1)) if words.signed else 0
+    high = low + (1 << words.bits) - 1
     if max(ends) < low or min(ends) > high:
-        notes.append(f"{attribute('PixelPaddingValue')} = {first:g} is outside the stored range: no pixel is padding")
+        outside = "is outside the stored range: no pixel is padding"
+        notes.append(Note("padding_outside", f"{attribute('PixelPaddingValue')} = {first:g} {outside}"))
         return None
     return min(ends), max(ends)
 

@@ -1,6 +1,6 @@
 """One DICOM file as bytes: its data set without the pixels, where the pixels lie, and where each compressed frame lies.
 
-pydicom parses the data set and stops before the pixel data (0.7 ms for a mammogram); nothing of the pixels is read until
+The data set is parsed up to the pixel data (`fastrace.dicom.parse`; 0.7 ms for a mammogram); nothing of the pixels is read until
 a frame is requested, and then only that frame. No file stays open in between, so a million of these cost no descriptors.
 Everything that a header claims about lengths is compared with the bytes that are there before anything is allocated.
 """
@@ -9,51 +9,60 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from fastrace.dicom.bounds import MOST_FRAMES
+from fastrace.dicom.deflated import LARGEST_RATIO, Inflating
+from fastrace.dicom.parse import parse
+from fastrace.dicom.sop_class import check_object
 from fastrace.dicom.values import attribute, value
 from fastrace.errors import RejectedInput
 
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = {b"OB", b"OW", b"OD", b"OF", b"OL", b"OV", b"UN"}
 _META_START = 132  # preamble and "DICM"
-_INFLATED_SLACK = 1 << 24  # bytes of header that a deflated file may hold besides one largest frame
+_LARGEST_META = 1 << 20
+# Fragments of all frames: encoders write one a frame, some one for each 64 KiB.
+_MOST_FRAGMENTS = 4 * MOST_FRAMES
 
 PIXEL_DATA, FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
 
 
 @dataclass(frozen=True)
 class Bytes:
-    """Random access to a file, or to memory where the file itself was deflated; holds no open file.
+    """Random access to a file, inflated where the file itself was deflated; holds no open file.
 
     Parameters
     ----------
-    where : Path or bytes
-        The file, or its inflated content.
+    path : Path
+        The file.
     size : int
-        Length in bytes.
+        Length in bytes; of a deflated file the most that it can hold.
+    inflating : Inflating or None
+        The content of a deflated file; it goes on where it was read last.
     """
 
-    where: Path | bytes
+    path: Path
     size: int
+    inflating: Inflating | None = None
 
     def open(self) -> BinaryIO:
-        """Open for reading; the caller closes."""
-        return io.BytesIO(self.where) if isinstance(self.where, bytes) else self.where.open("rb")
+        """Open for reading from the beginning; the caller closes."""
+        return self.path.open("rb") if self.inflating is None else io.BufferedReader(self.inflating.again())
 
     def read(self, offset: int, count: int) -> bytes:
         """Read `count` bytes at `offset`; raises as `read_array` does."""
+        if self.inflating is not None:
+            return self.read_array(offset, count).tobytes()
         self._check(offset, count)
-        with self.open() as file:
+        with self.path.open("rb") as file:
             file.seek(offset)
             found = file.read(count)
         if len(found) != count:
@@ -70,9 +79,12 @@ class Bytes:
         """
         self._check(offset, count)
         buffer = np.empty(count, np.uint8)
-        with self.open() as file:
-            file.seek(offset)
-            found: int = file.readinto(buffer)  # type: ignore[attr-defined]
+        if self.inflating is not None:
+            found = self.inflating.read_at(offset, buffer)
+        else:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(offset)
+                found = _fill(file, buffer.data)
         if found != count:
             raise RejectedInput("truncated", _cut_short(count - found))
         return buffer
@@ -101,27 +113,19 @@ class PixelElement:
     vr: str
 
 
-def read_dataset(path: Path, size: int, max_pixels: int) -> tuple[FileDataset, Bytes, PixelElement]:
+def read_dataset(path: Path, size: int) -> tuple[FileDataset, Bytes, PixelElement]:
     """Parse everything before the pixel data and find the pixel data.
 
     Raises
     ------
     RejectedInput
-        ``bad_header``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (an inflated size).
+        ``bad_header``, ``other_object``, ``truncated``, ``no_pixel_data``, ``float_pixels``, ``too_large`` (an absurd header).
     """
-    source = Bytes(path, size)
+    source = _source(path, size)
     with source.open() as file:
-        start = file.read(1024)
-    if DeflatedExplicitVRLittleEndian.encode() in start:
-        source = _inflate(source, 2 * max_pixels + _INFLATED_SLACK)
-    with source.open() as file:
-        try:
-            ds = dcmread(file, stop_before_pixels=True, force=True)
-        except Exception as error:  # pydicom raises many types on damaged input; none may end a scan of an archive
-            raise RejectedInput(
-                "bad_header", f"the data set cannot be parsed ({type(error).__name__}): is the file damaged?"
-            ) from error
-        position = file.tell()
+        ds, position = parse(file, source.size)
+        check_object(ds)
+        file.seek(position)
         head = file.read(12)
     implicit, little_endian = ds.original_encoding
     order = "<" if little_endian else ">"
@@ -159,8 +163,7 @@ def frame_ranges(
         ``truncated`` if a fragment ends behind the file or frames are missing, ``bad_header`` if the items are damaged
         or do not divide into frames.
     """
-    table, fragments = _items(source, element.offset)
-    fragments = [f for f in fragments if f[1]]
+    table, fragments = _items(source, element.offset, frames)
     if frames == 1 and fragments:
         return [fragments]
     if len(fragments) < frames:
@@ -196,11 +199,16 @@ def _split(fragments: list[tuple[int, int]], is_first: list[bool]) -> list[list[
     return grouped
 
 
-def _items(source: Bytes, offset: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """Walk the items of encapsulated pixel data: the Basic Offset Table, then (offset, length) of each fragment."""
+def _items(source: Bytes, offset: int, frames: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """Walk the items of encapsulated pixel data: the Basic Offset Table, then (offset, length) of each fragment.
+
+    A table that does not list every frame is not read, and empty fragments are left out.
+    """
     fragments: list[tuple[int, int]] = []
+    table: tuple[int, int] | None = None
     with source.open() as file:
         file.seek(offset)
+        number = 0
         while len(head := file.read(8)) == 8:
             group, element, length = struct.unpack("<HHI", head)
             position = file.tell()
@@ -208,16 +216,21 @@ def _items(source: Bytes, offset: int) -> tuple[bytes, list[tuple[int, int]]]:
                 break
             if (group, element) != (0xFFFE, 0xE000) or length == _UNDEFINED:
                 raise RejectedInput(
-                    "bad_header", f"{attribute('PixelData')}: fragment {len(fragments)} does not start with an item tag"
+                    "bad_header", f"{attribute('PixelData')}: fragment {number} does not start with an item tag"
                 )
             if position + length > source.size:
                 raise RejectedInput("truncated", _cut_short(position + length - source.size))
-            fragments.append((position, length))
+            number += 1
+            if number > _MOST_FRAGMENTS:
+                raise RejectedInput("too_large", f"{attribute('PixelData')} has more than {_MOST_FRAGMENTS} fragments")
+            if table is None:
+                table = (position, length)
+            elif length:
+                fragments.append((position, length))
             file.seek(position + length)
-    if not fragments:
+    if table is None:
         raise RejectedInput("truncated", f"{attribute('PixelData')} holds no compressed frame")
-    table = fragments.pop(0)
-    return source.read(*table), fragments
+    return source.read(*table) if table[1] == 4 * frames else b"", fragments
 
 
 def _split_at_codestreams(source: Bytes, fragments: list[tuple[int, int]], frames: int) -> list[list[tuple[int, int]]]:
@@ -236,29 +249,29 @@ def _split_at_codestreams(source: Bytes, fragments: list[tuple[int, int]], frame
     return grouped
 
 
-def _inflate(source: Bytes, limit: int) -> Bytes:
-    """Inflate a deflated file into memory, at most `limit` bytes, as if it had been written without deflation."""
-    stored = source.read(0, source.size)
-    # (0002,0000) UL 4: the length of the meta information that follows it, and is never deflated (PS3.5 A.5).
-    if stored[_META_START : _META_START + 8] != b"\x02\0\0\0UL\x04\0":
-        raise RejectedInput("bad_header", f"{attribute('FileMetaInformationGroupLength')} is missing")
-    end = _META_START + 12 + struct.unpack_from("<I", stored, _META_START + 8)[0]
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(stored[end:], limit)
-    except zlib.error as error:
-        raise RejectedInput("decode_failed", "the deflated data set is damaged: fetch the file again") from error
-    if not inflater.eof:
-        if len(content) >= limit:
-            raise RejectedInput("too_large", f"the deflated data set holds more than {limit} bytes (see --max-pixels)")
-        raise RejectedInput("truncated", "the deflated data set ends too early: fetch the file again")
+def _source(path: Path, size: int) -> Bytes:
+    """The file, or its inflated content if its meta information (never deflated, PS3.5 A.5) names that syntax."""
+    with path.open("rb") as file:
+        start = file.read(4096)
     deflated = DeflatedExplicitVRLittleEndian.encode()
-    meta = stored[:end].replace(deflated, deflated[:-3].ljust(len(deflated), b"\0"))  # the same syntax, not deflated
-    return Bytes(meta + content, end + len(content))
+    if deflated not in start:
+        return Bytes(path, size)
+    # (0002,0000) UL 4: the length of the meta information that follows it.
+    if start[_META_START : _META_START + 8] != b"\x02\0\0\0UL\x04\0":
+        raise RejectedInput("bad_header", f"{attribute('FileMetaInformationGroupLength')} is missing")
+    end = _META_START + 12 + int(struct.unpack_from("<I", start, _META_START + 8)[0])
+    if end > min(size, _LARGEST_META):
+        raise RejectedInput("bad_header", f"{attribute('FileMetaInformationGroupLength')} does not fit the file")
+    with path.open("rb") as file:
+        meta = file.read(end)
+    meta = meta.replace(deflated, deflated[:-3].ljust(len(deflated), b"\0"))  # the same syntax, not deflated
+    return Bytes(path, end + LARGEST_RATIO * (size - end), Inflating(path, end, meta))
 
 
 def _pixel_element(head: bytes, position: int, order: str, implicit: bool) -> PixelElement:
-    explicit = not implicit and head[4:6] in _LONG_VRS and len(head) == 12
+    # pydicom reads a data set as it is encoded, whatever its meta information says, but reports what that says. As the length
+    # of implicit VR, "OW\0\0" would be an odd number, which the standard forbids (PS3.5 7.1.1): the two cannot be confused.
+    explicit = len(head) == 12 and head[4:6] in _LONG_VRS and (not implicit or head[6:8] == b"\0\0")
     length = struct.unpack_from(order + "I", head, 8 if explicit else 4)[0]
     return PixelElement(
         position + (12 if explicit else 8),
@@ -281,9 +294,18 @@ def _ends_inside_an_element(ds: FileDataset, size: int) -> bool:
     except Exception:  # no element at all, or one whose VR is none
         return True
     if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
-        return bool(last.value_tell + last.length > size)
+        cut = isinstance(last.value, bytes) and len(last.value) < last.length
+        return cut or bool(last.value_tell + last.length > size)
     return value(ds, "SOPClassUID") is None
 
 
 def _cut_short(missing: int) -> str:
     return f"{attribute('PixelData')} ends {missing} bytes too early: fetch the file again"
+
+
+def _fill(file: Any, view: memoryview) -> int:
+    """Read until `view` is full or the file ends; one call of the system reads at most 2 GiB."""
+    done = 0
+    while done < len(view) and (found := file.readinto(view[done:])):
+        done += found
+    return done

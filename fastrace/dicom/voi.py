@@ -7,7 +7,11 @@
 ``40,400,SIGMOID``        the same with another VOI LUT Function (LINEAR, LINEAR_EXACT, SIGMOID)
 ``robust``                percentiles 0.5 to 99.5 of the pixels that are not padding
 ``full``                  everything that the stored bits can express
+``auto``                  the preset's window, else the first VOI LUT, the first window, ``robust``
 ========================  ====================================================================
+
+It may be repeated: the first one that a file can have is used, so ``--voi auto --voi robust`` keeps the files' own windows and
+falls back where a file has an impossible one.
 
 Not here: which of them a file offers (`fastrace.dicom.select`) and what they compute (`fastrace.dicom.display`).
 """
@@ -15,6 +19,7 @@ Not here: which of them a file offers (`fastrace.dicom.select`) and what they co
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +27,7 @@ from fastrace.errors import UsageError
 
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 VOI_FUNCTIONS: tuple[VoiFunction, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-GRAMMAR = "window:N, lut:N, CENTER,WIDTH[,FUNCTION], robust or full"
+GRAMMAR = "window:N, lut:N, CENTER,WIDTH[,FUNCTION], robust, full or auto"
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class VoiOption:
 
     Parameters
     ----------
-    kind : {"window", "lut", "values", "robust", "full"}
+    kind : {"window", "lut", "values", "robust", "full", "auto"}
         ``window`` and ``lut`` take `number`, ``values`` takes `center`, `width` and `function`.
     number : int
         1-based position in the file.
@@ -41,7 +46,7 @@ class VoiOption:
         VOI LUT Function (0028,1056).
     """
 
-    kind: Literal["window", "lut", "values", "robust", "full"]
+    kind: Literal["window", "lut", "values", "robust", "full", "auto"]
     number: int = 1
     center: float = 0.0
     width: float = 0.0
@@ -83,12 +88,28 @@ def parse_voi(text: str) -> VoiOption:
         return VoiOption("robust")
     if cleaned == "full":
         return VoiOption("full")
+    if cleaned == "auto":
+        return VoiOption("auto")
     kind, colon, position = cleaned.partition(":")
     if colon and kind in ("window", "lut"):
         if not position.isdecimal() or int(position) < 1:
             raise UsageError(f"--voi {text}: {kind}:N counts from 1, for example {kind}:1")
         return VoiOption("window" if kind == "window" else "lut", number=int(position))
     return _parse_values(text)
+
+
+def parse_vois(options: VoiOption | str | Sequence[VoiOption | str] | None) -> tuple[VoiOption, ...]:
+    """Parse one or several values of ``--voi``; None is none of them.
+
+    Raises
+    ------
+    UsageError
+        As `parse_voi`.
+    """
+    if options is None:
+        return ()
+    several = (options,) if isinstance(options, str | VoiOption) else options
+    return tuple(parse_voi(one) if isinstance(one, str) else one for one in several)
 
 
 def _parse_values(text: str) -> VoiOption:

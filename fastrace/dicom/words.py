@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
+from fastrace.dicom.notes import Note
 from fastrace.dicom.values import attribute, value
 
 _ROWS_AT_ONCE = 64
@@ -43,6 +44,22 @@ class Words:
         return np.asarray(words >> self.shift & ((1 << self.bits) - 1)).astype(words.dtype, copy=False)
 
 
+def values_only(pixels: np.ndarray, words: Words) -> np.ndarray:
+    """Return the words without bits that are no part of the value: of one image equal however it was stored.
+
+    An overlay or a sign in unused bits is lost when an image is compressed, and is the same image.
+    """
+    inside = ((1 << words.bits) - 1) << words.shift
+    all_bits = (1 << 8 * pixels.dtype.itemsize) - 1
+    if inside == all_bits or (
+        not int(np.bitwise_or.reduce(pixels, axis=None)) & ~inside & all_bits and not words.shift
+    ):
+        found = pixels
+    else:
+        found = words.patterns(pixels)
+    return np.ascontiguousarray(found, np.uint8 if words.bits <= 8 else np.uint16)
+
+
 def histogram(pixels: np.ndarray, words: Words) -> np.ndarray:
     """Count the bit patterns of the values in a frame, int64 [2**bits]; memory does not grow with the frame."""
     counts = np.zeros(1 << words.bits, np.int64)
@@ -53,23 +70,30 @@ def histogram(pixels: np.ndarray, words: Words) -> np.ndarray:
     return counts
 
 
-def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> str | None:
+def unused_bits_note(pixels: np.ndarray, words: Words, ds: Dataset) -> Note | None:
     """Report bits outside the value that are set and neither an overlay nor the extension of the sign.
 
     They are not part of the value (PS3.5 8.1.1) and the window masks them; but they may mean that Bits Stored is wrong.
     """
-    outside = ((1 << 8 * pixels.dtype.itemsize) - 1) & ~(((1 << words.bits) - 1) << words.shift)
-    for group in range(0x6000, 0x6020, 2):  # overlays inside the pixel words, retired but met (PS3.3 C.9.2)
-        position = value(ds, group << 16 | 0x0102)
-        if isinstance(position, int) and 0 <= position < 16 and (group, 0x3000) not in ds:
-            outside &= ~(1 << position)
+    outside = ((1 << 8 * pixels.dtype.itemsize) - 1) & ~(((1 << words.bits) - 1) << words.shift) & ~overlay_bits(ds)
     used = int(np.bitwise_or.reduce(pixels, axis=None)) & outside if outside else 0
     if not used or (words.signed and _only_extends_sign(pixels, words, outside)):
         return None
-    return (
+    return Note(
+        "bits_above",
         f"bits {used:#x} outside {attribute('BitsStored')} = {words.bits} are set and no overlay is declared there: "
-        "masked"
+        "masked",
     )
+
+
+def overlay_bits(ds: Dataset) -> int:
+    """Return the bits of a word that hold overlays, as a mask (retired but met, PS3.3 C.9.2)."""
+    mask = 0
+    for group in range(0x6000, 0x6020, 2):
+        position = value(ds, group << 16 | 0x0102)
+        if isinstance(position, int) and 0 <= position < 16 and (group, 0x3000) not in ds:
+            mask |= 1 << position
+    return mask
 
 
 def is_constant(pixels: np.ndarray) -> bool:

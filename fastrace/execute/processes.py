@@ -26,6 +26,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
 from fastrace.errors import FastraceError
+from fastrace.execute.limits import silence
 from fastrace.execute.order import Slot, in_order
 from fastrace.execute.protocol import TRIES, Answer, Task, Work
 
@@ -214,6 +215,8 @@ def _serve(pipe: Connection, work: Work[Task, Answer], parent: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
     work.initializer()
+    if work.quiet:
+        silence()
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -221,14 +224,19 @@ def _serve(pipe: Connection, work: Work[Task, Answer], parent: int) -> None:
 
 
 def _answer(work: Work[Task, Answer], task: Task) -> Answer | _Raised:
-    try:
-        return work.function(task)
-    except Exception as error:
-        if work.lost is not None:
-            raise  # ends this process, which prints it: a crash like any other, and a new process tries again
-        text = traceback.format_exc()
+    """Do a task; an exception costs this task, and the process goes on."""
+    for _ in range(TRIES if work.lost is not None else 1):
         try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # of a class that cannot be pickled: its text can
-            return _Raised(FastraceError(f"{type(error).__name__}: {error}"), text)
-        return _Raised(error, text)
+            return work.function(task)
+        except Exception as error:
+            raised = _raised(error)
+    return raised if work.lost is None else work.lost(task)
+
+
+def _raised(error: Exception) -> _Raised:
+    text = traceback.format_exc()
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of a class that cannot be pickled: its text can
+        return _Raised(FastraceError(f"{type(error).__name__}: {error}"), text)
+    return _Raised(error, text)

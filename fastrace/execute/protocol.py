@@ -36,6 +36,8 @@ class Work(Generic[Task, Answer]):
     lost : callable, optional
         Task -> its answer if it failed twice: it raised, or its process ended (a crash in a library, no memory). Without it
         an exception is raised to the caller.
+    quiet : bool
+        Whether a worker process prints nothing once it has started, because its libraries could quote what must not be seen.
     limit_seconds : callable, optional
         Task -> how long it may take in an executor that can end it: a library that hangs would hold up everything behind it.
     overtime : callable, optional
@@ -46,6 +48,7 @@ class Work(Generic[Task, Answer]):
     initializer: Callable[[], object] = _nothing
     follow_up: Callable[[Task, Answer], Iterable[Task]] = _nothing
     lost: Callable[[Task], Answer] | None = None
+    quiet: bool = False
     limit_seconds: Callable[[Task], float] | None = None
     overtime: Callable[[Task], Answer] | None = None
 

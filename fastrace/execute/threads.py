@@ -5,10 +5,9 @@ BLAS has one thread while they run: on matrices of a hundred rows, threads insid
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Generic
 
 from threadpoolctl import threadpool_limits
@@ -65,10 +64,8 @@ class Threads(Generic[Task, Answer]):
         if self._work.lost is None:
             return self._work.function(task)
         for _ in range(TRIES):
-            try:
+            with suppress(Exception):
                 return self._work.function(task)
-            except Exception:
-                traceback.print_exc()
         return self._work.lost(task)
 
 

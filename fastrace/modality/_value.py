@@ -40,7 +40,7 @@ class Modality:
         Body parts that belong to it, as terms that a value of Body Part Examined (0018,0015) contains (see
         `fastrace.preprocess.body_part`); empty: all. Images without the attribute are kept.
     views : tuple of str
-        Values of View Position (0018,5101) that are kept; empty: all. Images without the attribute are kept.
+        Views that are kept, of `fastrace.dicom.views.VIEWS`; empty: all. Images that state none are kept.
     size : (int, int)
         Rows and columns of the network input.
     backbone : str
@@ -51,8 +51,11 @@ class Modality:
         ``breast`` cuts to the bounding box of the breast and turns the chest wall to the left.
     fit : "pad" | "crop"
         Aspect is kept; the rest is padded with background, or the overhang is cropped.
-    exclude_image_types : tuple of str
-        Values of Image Type (0008,0008) that are left out (localisers, for example).
+    intents : tuple of str
+        Values of Presentation Intent Type (0008,0068) that are kept; empty: all. Images that state none are kept.
+    image_kinds : tuple of str
+        Of `fastrace.dicom.image_kind.IMAGE_KINDS`, those that are kept beside the usual image of the modality: full-field views,
+        axial slices, radiographs.
     flip : bool
         Whether the current recipe may mirror left-right in training. Not where that would undo an orientation (breast: chest
         wall left) or is not known to be harmless.
@@ -73,7 +76,8 @@ class Modality:
     window: tuple[float, float] | None = None
     crop: Literal["none", "breast"] = "none"
     fit: Literal["pad", "crop"] = "pad"
-    exclude_image_types: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    image_kinds: tuple[str, ...] = ()
     flip: bool = True
     paper_learning_rate: float = 1e-3
     phantom: Literal["mammo", "cxr"] = "cxr"

@@ -7,6 +7,7 @@ MODALITY = Modality(
     modalities=("CR", "DX", "RG"),
     body_parts=("CSPINE", "CERVICAL", "CERVSPINE"),
     views=(),
+    intents=("FOR PRESENTATION",),
     size=(320, 320),
     backbone="resnet34",
     paper={"A1/none": Published(".913 (.892-.931), Black against White", "Table 3", 0.913)},

@@ -10,6 +10,5 @@ MODALITY = Modality(
     size=(224, 224),
     backbone="resnet34",
     window=(-600.0, 1500.0),  # the lung window: centre -600 HU, width 1500 HU
-    exclude_image_types=("LOCALIZER",),
     paper={"A1/none": Published("NLST: slice .92, study .96 (.926-.982), Black against White", "Table 3", 0.96)},
 )

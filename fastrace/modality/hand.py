@@ -7,6 +7,7 @@ MODALITY = Modality(
     modalities=("CR", "DX", "RG"),
     body_parts=("HAND",),
     views=(),
+    intents=("FOR PRESENTATION",),
     size=(320, 320),
     backbone="resnet50",
     paper_learning_rate=1e-6,

@@ -7,6 +7,7 @@ MODALITY = Modality(
     modalities=("MG",),
     body_parts=("*BREAST", "*MAMMA", "*MAMMO"),
     views=("CC", "MLO"),
+    intents=("FOR PRESENTATION",),
     size=(256, 256),
     backbone="tf_efficientnet_b2",
     crop="breast",

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastrace.cohort.labels import Labels, read_labels
-from fastrace.dataset import make_folder, write_atomic
+from fastrace.cohort.patients import read_patients
+from fastrace.dataset import SCHEMA, make_folder, write_atomic
 from fastrace.errors import DatasetError, UsageError
 from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job
@@ -28,7 +29,7 @@ def inputs(job: Job) -> Sequence[Source]:
     UsageError
         If a source does not exist, or none holds a file.
     """
-    sources = scan(job.sources, (job.labels, job.categories, job.salt, job.out, private_folder(job.out)))
+    sources = scan(job.sources, (*job.join.files, job.salt, job.out, private_folder(job.out)))
     if not sources:
         raise UsageError(f"{', '.join(map(str, job.sources))}: no files there")
     return sources
@@ -36,9 +37,20 @@ def inputs(job: Job) -> Sequence[Source]:
 
 def labels_of(job: Job) -> Labels | None:
     """The label table, read; options about it need it."""
-    if job.labels is not None:
-        return read_labels(job.labels, key=job.key, columns=job.columns, categories=job.categories)
-    for option, given in (("--key", job.key), ("--column", job.columns), ("--categories", job.categories)):
+    join = job.join
+    if join.labels is not None:
+        return read_labels(
+            join.labels, key=join.key, columns=join.columns, categories=join.categories, match=join.match, policy=join.policy,
+            bins=join.bins,
+        )  # fmt: skip
+    for option, given in (
+        ("--key", join.key),
+        ("--column", join.columns),
+        ("--categories", join.categories),
+        ("--match", join.match),
+        ("--policy", join.policy != "consistent"),
+        ("--patient-from", join.patient_from in ("table", "header")),
+    ):
         if given:
             raise UsageError(f"{option} is about the label table; name it with --labels FILE")
     return None
@@ -85,24 +97,37 @@ def prepare(job: Job, private: Path) -> bytes:
 
 def claim(job: Job, private: Path, sources: Sequence[Source], labels: Labels | None) -> None:
     """Note what is being made, or check that it is what was being made."""
-    inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels))
+    inputs_hash = state_hash(listing_hash(sources), _labels_hash(labels), _who_hash(job))
     state = private / "state.json"
     if not state.is_file() or not part_file(private, 0).is_file():  # nothing is kept yet: other options may follow
-        write_atomic(state, json.dumps({"recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600)
+        write_atomic(
+            state, json.dumps({"schema": SCHEMA, "recipe": job.recipe.as_json(), "inputs": inputs_hash}).encode(), 0o600
+        )
         return
     before = json.loads(state.read_text())
+    if before.get("schema") != SCHEMA:
+        raise DatasetError(
+            f"{job.out}: begun by a fastrace that writes schema {before.get('schema', 'before 3')}, this one writes {SCHEMA}; "
+            "choose another --out (with --salt to keep the keys)"
+        )
     differences = job.recipe.differences(before["recipe"])
     if differences:
         raise DatasetError(f"{job.out}: made with another recipe ({'; '.join(differences)}); choose another --out")
     if before["inputs"] != inputs_hash:
         raise DatasetError(
-            f"{job.out}: the archive or the label table changed since this dataset was begun; rows never move in a "
-            "dataset, so make a new one with another --out (with --salt to keep the keys)"
+            f"{job.out}: the archive, the label table or the options about patients changed since this dataset was begun; "
+            "rows never move in a dataset, so make a new one with another --out (with --salt to keep the keys)"
         )
 
 
 def _labels_hash(labels: Labels | None) -> str:
-    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts)
+    return "" if labels is None else state_hash(labels.key, labels.columns, labels.rows, labels.conflicts, labels.match)
+
+
+def _who_hash(job: Job) -> str:
+    join = job.join
+    patients = None if join.patients_file is None else read_patients(join.patients_file)
+    return state_hash(patients or join.patient_from, join.patient_pattern, join.bins)
 
 
 def check_room(job: Job, files: int) -> None:

@@ -1,42 +1,66 @@
-"""What belongs to the preset: checked with the header before pixels are read, and again with the row of the label table."""
+"""What belongs to the preset: checked with the header before pixels are read, and again with the row of the label table.
+
+By the header, in this order: Modality, body part, kind of image, presentation intent, view. An image that states nothing
+about one of them is kept. What is no image of a patient at all never comes here (`fastrace.dicom.sop_class`).
+
+Decided for screening mammography: full-field CC and MLO. Breasts with implants are left out, displaced or not: both sets of
+views are taken in one visit (Eklund's manoeuvre), one shows the implant and the other a part of the breast, and who has
+implants is not independent of group. Further modifiers (rolled, cleavage, tangential, ...) make another view of CC or MLO;
+a nipple in profile does not. A Secondary Capture is kept, since digitised film is one, unless its pixels hold text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastrace.dicom import Header
 from fastrace.dicom.values import attribute
+from fastrace.dicom.views import BREAST, OTHER, read_words
+from fastrace.dicom.vocabulary import QUOTE, shown
 from fastrace.errors import RejectedInput
 from fastrace.modality import Modality
 from fastrace.preprocess.body_part import check
 from fastrace.preprocess.recipe import Recipe
+from fastrace.preprocess.selection import INTENTS
+
+_SAME_VIEW = frozenset({"nipple_in_profile"})
+_OWN_KIND = frozenset({"spot_compression", "magnification", "implant_displaced"})
 
 
 def check_header(preset: Modality, recipe: Recipe, header: Header) -> None:
-    """Keep what belongs to the preset; an image without the attribute is kept.
+    """Keep what belongs to the preset.
 
     Raises
     ------
     RejectedInput
-        ``other_modality``, ``other_body_part``, ``other_view``, ``excluded_by_preset``.
+        ``other_modality``, ``other_body_part``, ``other_intent``, ``other_view``, or one of
+        `fastrace.dicom.image_kind.IMAGE_KINDS`.
     """
     if preset.modalities and header.modality and header.modality not in preset.modalities:
         raise RejectedInput(
             "other_modality",
-            f"Modality (0008,0060) is {header.modality!r}; --modality {preset.name} keeps {', '.join(preset.modalities)}",
+            f"Modality (0008,0060) is {shown('Modality', header.modality, QUOTE)}; --modality {preset.name} keeps "
+            f"{', '.join(preset.modalities)}",
         )
     check(header.body_part, attribute("BodyPartExamined"), preset.name, recipe.body_parts)
-    if preset.views and header.view and header.view not in preset.views:
+    for kind in header.kinds:
+        if kind.name not in recipe.image_kinds:
+            raise RejectedInput(kind.name, f"{kind.why}; to keep such images too: --image-type {kind.name}")
+    if recipe.intents and header.presentation_intent and header.presentation_intent not in recipe.intents:
+        names = [name for name, intent in INTENTS.items() if intent in (*recipe.intents, header.presentation_intent)]
+        raise RejectedInput(
+            "other_intent",
+            f"{attribute('PresentationIntentType')} is {header.presentation_intent}, kept are {', '.join(recipe.intents)}; to "
+            f"keep it too: {_options('--intent', names)}",
+        )
+    _check_view(recipe, header.view, f"{attribute('ViewPosition')} or {attribute('ViewCodeSequence')}")
+    modified = sorted(set(header.view_modifiers) - _SAME_VIEW - _OWN_KIND)
+    if recipe.views and modified and header.view in BREAST:
         raise RejectedInput(
             "other_view",
-            f"View Position (0018,5101) is {header.view!r}; --modality {preset.name} keeps {', '.join(preset.views)}",
-        )
-    left_out = sorted(set(header.image_type) & set(preset.exclude_image_types))
-    if left_out:
-        raise RejectedInput(
-            "excluded_by_preset",
-            f"Image Type (0008,0008) contains {left_out[0]!r}; --modality {preset.name} leaves it out",
+            f"the view is {header.view} with modifier {modified[0]}, kept are plain {', '.join(recipe.views)}; to keep every "
+            "view: --view any",
         )
 
 
@@ -48,14 +72,31 @@ def check_facts(preset: Modality, recipe: Recipe, facts: Mapping[str, Any]) -> N
     RejectedInput
         ``other_modality``, ``other_body_part``, ``other_view``.
     """
-    for what, kept, reason in (
-        ("modality", preset.modalities, "other_modality"),
-        ("view", preset.views, "other_view"),
-    ):
-        value = facts.get(what)
-        if kept and value and value not in kept:
-            raise RejectedInput(
-                reason,
-                f"{what} is {value!r} in the label table; --modality {preset.name} keeps {', '.join(kept)}",
-            )
+    value = facts.get("modality")
+    if preset.modalities and value and value not in preset.modalities:
+        raise RejectedInput(
+            "other_modality",
+            f"modality is {shown('Modality', value, QUOTE)} in the label table; --modality {preset.name} keeps "
+            f"{', '.join(preset.modalities)}",
+        )
+    _check_view(recipe, read_words(facts.get("view")).view, "the view in the label table")
     check(facts.get("body_part"), "Body part in the label table", preset.name, recipe.body_parts)
+
+
+def _check_view(recipe: Recipe, view: str | None, source: str) -> None:
+    if not recipe.views or view is None or view in recipe.views:
+        return
+    if view == OTHER:
+        raise RejectedInput(
+            "other_view",
+            f"{source} names no view that is known, kept are {', '.join(recipe.views)}; to keep all: --view any",
+        )
+    raise RejectedInput(
+        "other_view",
+        f"{source} says {view}, kept are {', '.join(recipe.views)}; to keep it too: "
+        f"{_options('--view', [*recipe.views, view])}",
+    )
+
+
+def _options(option: str, values: Sequence[str]) -> str:
+    return " ".join(f"{option} {value}" for value in values)

@@ -44,12 +44,17 @@ def check(value: str | None, source: str, modality: str, kept: Collection[str]) 
     RejectedInput
         ``other_body_part``.
     """
-    if not belongs(value, kept):
-        raise RejectedInput(
-            "other_body_part",
-            f"{source} is {value!r}; --modality {modality} keeps {', '.join(kept).replace('*', '')}; "
-            f"to keep it too: --body-part {value!r}, or --body-part any for every part",
-        )
+    if belongs(value, kept):
+        return
+    from fastrace.dicom.vocabulary import QUOTE, is_listed, shown  # not at import: it loads pydicom
+
+    known = value is not None and is_listed("BodyPartExamined", value)
+    raise RejectedInput(
+        "other_body_part",
+        f"{source} is {shown('BodyPartExamined', value, QUOTE)}; --modality {modality} keeps "
+        f"{', '.join(kept).replace('*', '')}; to keep it too: --body-part {f'{QUOTE}{value}{QUOTE}' if known else 'VALUE'}, "
+        "or --body-part any for every part",
+    )
 
 
 def terms(preset: Modality, given: Sequence[str]) -> tuple[str, ...]:

@@ -1,75 +1,131 @@
-"""The dry run: what is there, what would be made, how long it would take. Decodes one frame of each file."""
+"""The dry run: what is there, what would be made, how long it would take. Reads headers, decodes a few files, writes nothing."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
+from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
-from fastrace.preprocess.begin import inputs
+from fastrace.dicom.terms import is_term
+from fastrace.errors import RejectedInput
+from fastrace.preprocess.batches import batches, readers
+from fastrace.preprocess.begin import inputs, labels_of
+from fastrace.preprocess.facts import OURS
+from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.task import Settings, Task, decoders
+from fastrace.preprocess.scan import Source
+from fastrace.preprocess.task import Result, Settings, Task
 
 _TIMED_FILES = 8
+_COUNTED = (
+    "modality", "sop_class", "image_type", "presentation_intent", "body_part", "view", "view_modifiers", "laterality",
+    "transfer_syntax", "voi_source",
+)  # fmt: skip
 
 
 @dataclass
 class DryRun:
-    """Counts by modality, body part, view, transfer syntax, VOI source and reason of rejection; expected size and time."""
+    """Counts by what the headers say and by reason of rejection; expected size and time.
+
+    Attributes
+    ----------
+    files, images : int
+        Files that are there, images that would be read.
+    by : dict
+        Fact -> value -> images, of those that would be read.
+    rejected : dict
+        Reason -> files or images.
+    examples : dict
+        Reason -> path and message of the first.
+    bytes : int
+        Of the shards.
+    seconds : float
+        Of the run, from ``timed`` files that were decoded.
+    timed : int
+    joined : bool
+        Whether the label table was asked for each image.
+    """
 
     files: int
     images: int
     by: dict[str, dict[str, int]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
     seconds: float = 0.0
+    timed: int = 0
+    joined: bool = False
 
 
 def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
-    """Inspect the first frame of every file, time a sample, write nothing.
+    """Read the header of every file, ask the label table for it, time a sample.
 
     Notes
     -----
-    Frames of a file are taken to be alike. Labels are not joined. The time is that of a sample of files spread over the
-    scan, decoded alone, divided by the number of jobs; it misses slow storage.
+    What only pixels show is not found: damaged frames, constant images, duplicates. Frames of a file are taken to be alike.
+    The time is that of a sample of files spread over the scan, decoded alone, divided by the number of jobs; it misses slow
+    storage.
     """
     progress = progress or Progress()
+    labels = labels_of(job)
+    identifiers = Identifiers(job.join.patient_pattern)
     sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
-    counters: dict[str, Counter[str]] = {
-        name: Counter() for name in ("modality", "body_part", "view", "transfer_syntax", "voi_source")
-    }
+    found = DryRun(len(sources), 0, {name: {} for name in _COUNTED}, joined=labels is not None)
+    counters: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
     rejected: Counter[str] = Counter()
-    images = 0
     good: list[Task] = []
-    tasks = (Task(n, source.path, source.size, inspect=True) for n, source in enumerate(sources))
-    with progress, decoders(settings, job.jobs) as executor:
-        progress.begin("inspect", len(sources), "files")
-        for results in executor.results(tasks):
-            first = results[0]
-            if first.reason is not None:
-                rejected[first.reason] += max(1, first.frames)
+    tasks = [Task(number, source.path, source.size) for number, source in enumerate(sources)]
+    with progress, readers(settings, job.jobs) as executor:
+        progress.begin("read headers", len(sources), "files")
+        for result in chain.from_iterable(executor.results(batches(tasks))):
+            source = sources[result.source]
+            _ask(labels, identifiers, source, result)
+            if result.reason is not None:
+                rejected[result.reason] += max(1, result.frames)
+                found.examples.setdefault(result.reason, f"{source.path}: {result.message}")
             else:
-                images += first.frames
-                good.append(Task(first.source, sources[first.source].path, sources[first.source].size))
+                found.images += result.frames
+                good.append(Task(result.source, source.path, source.size))
                 for name, counter in counters.items():
-                    counter[str((first.facts or {}).get(name) or "not given")] += first.frames
-            progress.reach(first.source + 1, f"{images} images")
-    from fastrace.preprocess.worker import work
-
-    sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]
-    if sample:
-        work(settings, sample[0])  # the first call loads the kernels
-    started = time.perf_counter()
-    timed = sum(len(work(settings, task)) for task in sample)
-    seconds = (time.perf_counter() - started) / max(1, timed) * images / max(1, job.jobs)
+                    counter[_shown(name, (result.facts or {}).get(name))] += result.frames
+            progress.reach(result.source + 1, f"{found.images} images")
     height, width = job.recipe.size
-    return DryRun(
-        files=len(sources),
-        images=images,
-        by={name: dict(counter.most_common()) for name, counter in counters.items()},
-        rejected=dict(rejected.most_common()),
-        bytes=images * height * width * (2 if job.recipe.dtype == "uint16" else 1),
-        seconds=seconds,
-    )
+    found.by = {name: dict(counter.most_common()) for name, counter in counters.items()}
+    found.rejected = dict(rejected.most_common())
+    found.bytes = found.images * height * width * (2 if job.recipe.dtype == "uint16" else 1)
+    _time(found, settings, good, job.jobs)
+    return found
+
+
+def _ask(labels: Labels | None, identifiers: Identifiers, source: Source, result: Result) -> None:
+    """Turn the result into a rejection where the label table has no row for it."""
+    if labels is None or result.reason is not None:
+        return
+    try:
+        labels.find(identifiers.of(source, result.facts or {}))
+    except RejectedInput as error:
+        result.reason, result.message = error.reason, error.message
+
+
+def _time(found: DryRun, settings: Settings, good: list[Task], jobs: int) -> None:
+    sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]
+    if not sample:
+        return
+    from fastrace.preprocess.worker import work  # torch, in this process alone
+
+    work(settings, sample[0])  # the first call loads the kernels
+    started = time.perf_counter()
+    images = sum(len(work(settings, task)) for task in sample)
+    found.timed = len(sample)
+    found.seconds = (time.perf_counter() - started) / max(1, images) * found.images / max(1, jobs)
+
+
+def _shown(name: str, value: object) -> str:
+    """A value as the terminal may show it: who has it is not counted, so that words of the standard alone are safe."""
+    if not value:
+        return "not given"
+    return str(value) if name in OURS or is_term(name, str(value)) else "other words"

@@ -1,63 +1,34 @@
 """The end of a run: parts become the index, the datasheet, and what the custodian alone sees.
 
 The parts are gone through twice, one in memory at a time: what must be known of all rows before the first is written is
-collected in the first pass (`Overview`), and rows are written in the second. So the memory does not depend on the length of the
-archive, but for a key of 16 bytes for each patient.
+collected in the first pass (`fastrace.preprocess.overview`), and rows are written in the second. So the memory does not depend on
+the length of the archive, but for two keys of 16 bytes for each patient.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from fastrace import manifest
 from fastrace.cohort.labels import Labels
-from fastrace.dataset import INDEX_COLUMNS, SCALE, Dataset, describe, write_atomic, write_meta
+from fastrace.console.tables import harmless
+from fastrace.dataset import SCALE, write_atomic, write_manifest
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
-from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.contested import contested, settled
 from fastrace.preprocess.datasheet import datasheet
-from fastrace.preprocess.parts import Part, finished_parts, forget_parts
+from fastrace.preprocess.joined import label_columns
+from fastrace.preprocess.notes import lines
+from fastrace.preprocess.overview import Overview, index_rows, private_rows, with_types
+from fastrace.preprocess.parts import finished_parts, forget_parts
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.row_groups import RowGroups, Types
+from fastrace.preprocess.row_groups import RowGroups
 from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.summary import Summary
-
-_PRIVATE_COLUMNS = ["path", "frame", "outcome", "image_key", "reason", "message", "notes"]
-
-
-class Overview:
-    """What the first pass collects; state: counts, and what the second pass needs to write rows alike."""
-
-    def __init__(self, columns: dict[str, str]) -> None:
-        self.columns = columns
-        self.shards: list[dict[str, Any]] = []
-        self.inputs = self.indexed = self.unnamed = 0
-        self.rejected: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}  # of each reason the first, in the order of the scan
-        self.patients: set[bytes] = set()
-        self.index_types, self.source_types = Types(), Types()
-
-    def see(self, part: Part) -> None:
-        """Take up a part."""
-        rows = part.rows
-        if part.shard is not None:
-            self.shards.append(part.shard)
-        kept, rejected = rows[rows["outcome"] == "indexed"], rows[rows["outcome"] == "rejected"]
-        self.inputs += len(rows)
-        self.indexed += len(kept)
-        self.rejected.update(rejected["reason"])
-        for row in rejected.drop_duplicates("reason").to_dict("records"):
-            self.examples.setdefault(row["reason"], f"{row['path']}: {row['message']}")
-        self.patients.update(map(bytes.fromhex, kept["patient_key"].unique()))
-        found = kept["body_part"].fillna("").value_counts()
-        self.unnamed += sum(int(count) for value, count in found.items() if not names_a_part(str(value)))
-        self.index_types.see(index_rows(kept, self.columns))
-        self.source_types.see(rows[_PRIVATE_COLUMNS])
 
 
 def finish(
@@ -84,38 +55,25 @@ def finish(
     DatasetError
         If no input could be used.
     """
-    columns = {} if labels is None else dict(labels.columns)
-    seen = Overview(columns)
-    for part in finished_parts(private):
+    columns = label_columns(job, labels)
+    rivals = contested(finished_parts(private))
+    seen = Overview(salt, columns)
+    for part in settled(finished_parts(private), rivals):
         seen.see(part)
-    _write_tables(job, private, seen)
+    _write_tables(job, private, seen, rivals)
     _write_private(private, labels, unused)
+    offers = seen.joined.offers(labels)
     if not seen.indexed:
         forget_parts(private)  # so that the same folder can be tried with other options
         reasons = ", ".join(f"{reason} {count}" for reason, count in seen.rejected.most_common())
         raise DatasetError(
             f"none of {seen.inputs} inputs could be used ({reasons}); the first: {next(iter(seen.examples.values()))}; "
-            f"all of them: {private / 'sources.parquet'}"
+            f"all of them: {private / 'sources.parquet'}{''.join('; ' + line for line in offers)}"
         )
-    counts: dict[str, Any] = {
-        "files": files,
-        "inputs": seen.inputs,
-        "indexed": seen.indexed,
-        "patients": len(seen.patients),
-        "rejected": dict(sorted(seen.rejected.items())),
-    }
-    meta = describe(
-        job.out,
-        seen.shards,
-        recipe=job.recipe.as_json(),
-        labels={name: {"kind": kind} for name, kind in columns.items()},
-        counts=counts,
-        salt=salt,
-    )
-    # The datasheet needs no row of the index.
-    write_atomic(job.out / "README.md", datasheet(Dataset(job.out, meta, pd.DataFrame())).encode())
+    recipe, counts = job.recipe.as_json(), seen.counts(files)
+    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns).encode())
     contact_sheet(job.out, SCALE[job.recipe.dtype], private / "contact_sheet.png")
-    write_meta(job.out, meta)
+    write_manifest(job.out, seen.shards, recipe=recipe, labels=columns, counts=counts, salt=salt)
     return Summary(
         data=job.out,
         private=private,
@@ -126,11 +84,19 @@ def finish(
         resumed_images=resumed,
         rows_without_images=len(unused),
         examples=seen.examples,
-        notes=[*(labels.notes if labels is not None else ()), *_without_body_part(job, seen.unnamed)],
+        notes=[
+            *(labels.notes if labels is not None else ()),
+            *offers,
+            *_without_body_part(job, seen.unnamed),
+            *lines(counts["notes"]),
+        ],
+        of_patients=seen.joined.patients(job.join),
+        withheld=counts["withheld"],
+        ethnic_group=counts["ethnic_group"],
     )
 
 
-def _write_tables(job: Job, private: Path, seen: Overview) -> None:
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> None:
     """The second pass: rows of the index, where there are any, and of the sources table."""
     with ExitStack() as files:
         sources = files.enter_context(
@@ -139,30 +105,12 @@ def _write_tables(job: Job, private: Path, seen: Overview) -> None:
         index = None
         if seen.indexed:
             schema = seen.index_types.with_pandas(lambda rows: with_types(rows, seen.columns))
-            index = files.enter_context(RowGroups(job.out / "index.parquet", schema))
-        for part in finished_parts(private):
-            sources.add(part.rows[_PRIVATE_COLUMNS])
+            index = files.enter_context(RowGroups(job.out / manifest.INDEX, schema))
+        for part in settled(finished_parts(private), rivals):
+            sources.add(private_rows(part.rows))
             if index is not None:
-                index.add(index_rows(part.rows[part.rows["outcome"] == "indexed"], seen.columns))
-
-
-def index_rows(kept: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """Rows of a part as the index has them: `INDEX_COLUMNS`, then the label columns (name -> kind)."""
-    index = kept[list(INDEX_COLUMNS)].copy()
-    for name in columns:
-        index[name] = kept.get(f"label:{name}")  # a part without a joined row has no such column
-    return with_types(index, columns)
-
-
-def with_types(index: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """The types of the index, whatever those of a part are, which depend on what happens to be missing there."""
-    for name, kind in columns.items():
-        index[name] = index[name].astype(float if kind == "numeric" else object)
-    for name in ("age_years", "kvp", "exposure_mas", "mm_per_pixel"):
-        index[name] = index[name].astype(float)
-    for name in ("shard", "row", "frame", "bits_stored", "source_rows", "source_columns"):
-        index[name] = index[name].astype("Int64" if name == "bits_stored" else int)
-    return index
+                kept = part.rows[part.rows["outcome"] == "indexed"]
+                index.add(index_rows(seen.learned.apply(kept), seen.columns))
 
 
 def _without_body_part(job: Job, unnamed: int) -> list[str]:
@@ -177,7 +125,7 @@ def _without_body_part(job: Job, unnamed: int) -> list[str]:
 
 def _write_private(private: Path, labels: Labels | None, unused: Iterable[str]) -> None:
     if labels is not None:
-        table = pd.DataFrame({labels.key: unused}, dtype=object)
+        table = pd.DataFrame({labels.key: [harmless(key) for key in unused]}, dtype=object)
         write_atomic(
             private / "labels_without_images.csv", table.to_csv(index=False, lineterminator="\n").encode(), 0o600
         )

@@ -3,45 +3,86 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fastrace.cohort.labels import Labels
+from fastrace.cohort.bins import OLDEST_YEARS
+from fastrace.cohort.labels import Labels, Row
+from fastrace.cohort.patients import AGREED, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
+from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
+from fastrace.preprocess.vocabulary import part_cell
 
-# Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more.
-_OLDEST_YEARS = 90.0
+
+class Identifiers:
+    """What an image could be called in a table, by kind of key."""
+
+    def __init__(self, patient_pattern: str | None) -> None:
+        self.pattern = None if patient_pattern is None else pattern_of(patient_pattern)
+
+    def of(self, source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Kind -> candidate values, tried in order."""
+        name = Path(source.relative).name
+        candidates: dict[str, list[str | None]] = {
+            "patient": [self.patient(source, facts)],
+            "study": [facts.get("study_uid")],
+            "accession": [facts.get("accession")],
+            "image": [facts.get("image_uid"), name, Path(name).stem],
+            "path": [source.relative],
+            "absolute": [os.path.abspath(source.path)],
+        }
+        return {kind: [value for value in values if value] for kind, values in candidates.items()}
+
+    def patient(self, source: Source, facts: Mapping[str, Any]) -> str | None:
+        """The patient of the path, where ``--patient-pattern`` says so, else of the header.
+
+        Raises
+        ------
+        RejectedInput
+            ``no_patient``: the path does not match the pattern.
+        """
+        if self.pattern is None:
+            return facts.get("patient_id")
+        for path in (source.relative, os.path.abspath(source.path)):
+            found = self.pattern.search(path)
+            if found is not None and found[1]:
+                return found[1]
+        raise RejectedInput("no_patient", "its path does not match --patient-pattern; correct the pattern")
 
 
 class Identify:
     """Makes index rows; state: which images and label rows were seen."""
 
-    def __init__(self, job: Job, salt: bytes, labels: Labels | None) -> None:
-        self.job, self.salt, self.labels = job, salt, labels
-        self.seen: set[bytes] = set()  # 16-byte keys of images: 98 MB for each million
+    def __init__(self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED) -> None:
+        self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
+        self.identifiers = Identifiers(job.join.patient_pattern)
+        self.seen: dict[
+            bytes, bytes
+        ] = {}  # key of an image -> hash of its pixels, 16 bytes each: 0.2 GB for each million
         self.used_labels: set[str] = set()
         self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        self.seen.update(map(bytes.fromhex, kept["image_key"]))
+        keys, pixels = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash"))
+        self.seen.update(zip(keys, pixels, strict=True))
         self.used_labels.update(rows["label_key"].dropna())
         if self._one_file_per_label:
             self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen.add(bytes.fromhex(row["image_key"]))
+        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"])
         if self._one_file_per_label:
             self.label_owner[row["label_key"]] = row["source"]
 
@@ -54,34 +95,40 @@ class Identify:
         """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""
         facts = dict(result.facts or {})
         row: dict[str, Any] = {}
+        identifiers = self.identifiers.of(source, facts)
+        facts["patient_id"] = next(iter(identifiers["patient"]), None)
+        of_table = None
         if self.labels is not None:
-            label_key, label = self.labels.find(_identifiers(source, facts))
+            label_key, label = self._label(identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
                 known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
-                if name not in self.labels.columns and value is not None and known is None:
+                if name not in self.labels.columns and name != "patient_id" and value is not None and known is None:
                     facts[name] = value
-            if self.labels.key == "patient" and facts.get("patient_id") is None:
-                facts["patient_id"] = label_key
+            of_table = label_key if self.labels.key == "patient" else label.get("patient_id")
             if facts.get("study_uid") is None and label.get("study_id") is not None:
                 facts["study_uid"] = label["study_id"]
         check_facts(self.job.preset, self.job.recipe, facts)
-        if not facts.get("patient_id"):
-            raise RejectedInput(
-                "no_patient",
-                "no Patient ID (0010,0020) and no patient column in the label table; splits must be made by patient: give "
-                "a table with a patient column",
-            )
+        if facts.get("age_years") is not None:
+            facts["age_years"] = min(float(facts["age_years"]), OLDEST_YEARS)
+        row.update(self._bins(row, facts))
+        facts["patient_id"] = self.patients.of(facts["patient_id"], None if of_table is None else str(of_table))
+        if of_table is not None:
+            row["table_patient"] = keyed_hash(self.salt, "table patient", str(of_table))
         patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
         # Without a UID: two SRC may hold different images of one name, so the name alone is not enough.
         uid = facts["image_uid"]
         names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
-        if bytes.fromhex(image) in self.seen:
-            same = "SOP Instance UID (0008,0018) and frame" if uid else "path below its SRC and the same pixels"
-            raise RejectedInput("duplicate", f"an image with the same {same} was read before")
+        pixels = keyed_hash(self.salt, "pixels", facts["pixel_digest"])
+        before = self.seen.get(bytes.fromhex(image))
+        if before is not None:
+            if before != bytes.fromhex(pixels):
+                raise OtherPixels(REASON, MESSAGE, image)
+            same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
+            raise OtherPixels("duplicate", f"an image with the same {same} was read before", image)
         if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
             raise RejectedInput(
                 "duplicate",
@@ -90,17 +137,47 @@ class Identify:
             )
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
-        if row["age_years"] is not None:
-            row["age_years"] = min(float(row["age_years"]), _OLDEST_YEARS)
         row.update(
             image_key=image,
             patient_key=patient,
             # Without a study, an image is a study of its own: averaging over studies then changes nothing.
             study_key=keyed_hash(self.salt, "study", str(study) if study else "image:" + image),
-            pixel_hash=keyed_hash(self.salt, "pixels", facts["pixel_digest"]),
+            pixel_hash=pixels,
             frame=result.frame,
+            institution_key=_institution_key(self.salt, facts.get("institution")),
+            study_day=facts.get("study_day"),
+            ethnic_group=facts.get("ethnic_group"),
+            withheld=part_cell(self.salt, facts.get("withheld", ())),
         )
         return row
+
+    def offer(self, source: Source, result: Result) -> str | None:
+        """Options that would join an image which has no row of the label table."""
+        if self.labels is None:
+            return None
+        return self.labels.offers.of(self.identifiers.of(source, result.facts or {}))
+
+    def _label(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
+        assert self.labels is not None
+        try:
+            return self.labels.find(identifiers)
+        except RejectedInput as error:
+            if error.reason == "no_label" and self.labels.key == "patient" and not identifiers["patient"]:
+                raise RejectedInput(
+                    "no_label",
+                    "no Patient ID (0010,0020), by which the label table is joined; name another key with --key, or "
+                    "--patient-pattern",
+                ) from None
+            raise
+
+    def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
+        """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
+        names = {} if self.labels is None else self.labels.facts or {}
+        found = {}
+        for bins in self.job.join.bins:
+            number = row.get(f"label:{bins.column}", facts.get(names.get(bins.column, bins.column)))
+            found[f"label:{bins.name}"] = bins.of(None if number is None else float(number))
+        return found
 
     @property
     def _one_file_per_label(self) -> bool:
@@ -110,14 +187,6 @@ class Identify:
         return keyed_hash(self.salt, "label", label_key)
 
 
-def _identifiers(source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
-    name = Path(source.relative).name
-    candidates: dict[str, list[str | None]] = {
-        "patient": [facts.get("patient_id")],
-        "study": [facts.get("study_uid")],
-        "accession": [facts.get("accession")],
-        "image": [facts.get("image_uid"), name, Path(name).stem],
-        "path": [source.relative],
-        "absolute": [os.path.abspath(source.path)],
-    }
-    return {kind: [value for value in values if value] for kind, values in candidates.items()}
+def _institution_key(salt: bytes, name: str | None) -> str | None:
+    """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
+    return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))

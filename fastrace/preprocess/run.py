@@ -14,12 +14,16 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
+from fastrace.cohort.patients import Patients
 from fastrace.console.progress import Progress
-from fastrace.dataset import INDEX_COLUMNS, shard_name
+from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
+from fastrace.manifest import shard_name
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, make_folders, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify
+from fastrace.preprocess.learned import PART_COLUMNS
+from fastrace.preprocess.notes import joined
 from fastrace.preprocess.parts import Part, finished_parts, write_part
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.resume import check_parts
@@ -27,6 +31,7 @@ from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import ShardWriter, disk_errors, locked, no_leftovers, private_folder
 from fastrace.preprocess.summary import Summary
 from fastrace.preprocess.task import Result, Settings, Task, decoders
+from fastrace.preprocess.who import patients_of
 
 _SHARD_BYTES = 256 << 20
 # A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign
@@ -51,28 +56,37 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
     with disk_errors(job.out):
         check_place(job, private)
         sources = inputs(job)  # before anything is made: a mistyped SRC leaves no folders behind
-        make_folders(job, private)
-    # From here on this run is alone: of two that begin together, the second must not replace the salt of the first.
-    with locked(private), disk_errors(job.out), no_leftovers(job.out, private):
-        check_place(job, private)
-        salt = prepare(job, private)
-        claim(job, private, sources, labels)
-        check_room(job, len(sources))
-        with progress or Progress() as shown:
+    with progress or Progress() as shown:
+        patients = patients_of(job, labels, sources, shown)  # asks, if table and headers disagree
+        with disk_errors(job.out):
+            make_folders(job, private)
+        # From here on this run is alone: of two that begin together, the second must not replace the salt of the first.
+        with locked(private), disk_errors(job.out), no_leftovers(job.out, private):
+            check_place(job, private)
+            salt = prepare(job, private)
+            claim(job, private, sources, labels)
+            check_room(job, len(sources))
             settings = Settings(job.recipe, job.preset, job.max_pixels)
             check_parts(job, private, sources, settings, shown)
-            return _Writer(job, private, salt, labels, sources, settings).run(shown)
+            return _Writer(job, private, salt, labels, patients, sources, settings).run(shown)
 
 
 class _Writer:
     """Consumes results in order; state: the open shard, its rows, what was seen."""
 
     def __init__(
-        self, job: Job, private: Path, salt: bytes, labels: Labels | None, sources: Sequence[Source], settings: Settings
+        self,
+        job: Job,
+        private: Path,
+        salt: bytes,
+        labels: Labels | None,
+        patients: Patients,
+        sources: Sequence[Source],
+        settings: Settings,
     ) -> None:
         self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
         self.settings = settings
-        self.identify = Identify(job, salt, labels)
+        self.identify = Identify(job, salt, labels, patients)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
@@ -152,7 +166,10 @@ class _Writer:
             self.indexed += 1
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
-        row["notes"] = "; ".join(result.notes) or None
+            row["image_key"] = getattr(error, "image_key", None)
+            if error.reason == "no_label":
+                row["offer"] = self.identify.offer(source, result)
+        row["notes"], row["note_texts"] = joined(result.notes)
         self.rows.append(row)
         if self.shard.rows >= self.rows_per_shard or len(self.rows) >= _ROWS_PER_PART:
             self._close_part(last=False)
@@ -160,9 +177,11 @@ class _Writer:
 
 def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with all columns present and identifiers already replaced: parts hold no Patient ID."""
-    first = ("path", "source", "frame", "frames", "outcome", "reason", "message", "notes", "label_key")
+    first = (
+        "path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key", "table_patient", "offer",
+    )  # fmt: skip
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
-    columns = list(dict.fromkeys([*first, *INDEX_COLUMNS, *labels]))
+    columns = list(dict.fromkeys([*first, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if frame[name].isna().all():

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import xxhash
-from pydicom.errors import InvalidDicomError
 
 from fastrace.errors import UsageError
+from fastrace.preprocess.dicomdir import is_dicomdir, referenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> List
             raise UsageError(f"{source}: no such file or folder")
         if source.is_dir():
             top, names = str(source), _walk(str(source), not_images)
-        elif source.name.upper() == "DICOMDIR":
-            top, names = str(source.parent), _referenced(source)
+        elif is_dicomdir(source):
+            top, names = str(source.parent), (relative for _, relative in referenced(source))
         else:
             top, names = str(source.parent), iter([source.name])
         for relative in sorted(names, key=os.fsencode):
@@ -148,19 +147,6 @@ def _walk(top: str, leave_out: Collection[str]) -> Iterator[str]:
                 folders.append(entry.path)
             else:
                 yield os.path.relpath(entry.path, top)
-
-
-def _referenced(dicomdir: Path) -> Iterator[str]:
-    """Files that a DICOMDIR lists by Referenced File ID (0004,1500), PS3.3 F.3."""
-    try:
-        records = pydicom.dcmread(dicomdir).get("DirectoryRecordSequence") or []
-    except (InvalidDicomError, OSError, ValueError, EOFError, AttributeError) as error:
-        raise UsageError(f"{dicomdir}: not a readable DICOMDIR ({error}); name the folder instead") from error
-    for record in records:
-        names = record.get("ReferencedFileID")
-        if names:
-            parts = [names] if isinstance(names, str) else list(names)
-            yield os.path.join(*parts)
 
 
 def listing_hash(sources: Sequence[Source]) -> str:

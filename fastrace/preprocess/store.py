@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastrace.dataset import file_hash, shard_name, sync_folder
+from fastrace.dataset import sync_folder
 from fastrace.errors import DatasetError, UsageError
+from fastrace.manifest import shard_facts, shard_name
 
 # numpy pads its header to a multiple of 64; 128 leaves room for any row count.
 _HEADER_BYTES = 128
@@ -99,7 +100,7 @@ class ShardWriter:
         return self.rows - 1
 
     def finish(self) -> dict[str, Any]:
-        """Write the header, fsync, rename; returns {"file", "rows", "blake2b"}."""
+        """Write the header, fsync, rename; returns what dataset.json says of it."""
         if self._file is None:
             raise AssertionError("an empty shard is not written")
         self._file.seek(0)
@@ -109,7 +110,7 @@ class ShardWriter:
         self._file.close()
         self._part.replace(self._final)
         sync_folder(self._final.parent)
-        return {"file": self._final.name, "rows": self.rows, "blake2b": file_hash(self._final)}
+        return shard_facts(self._final, self.rows)
 
     def discard(self) -> None:
         """Remove what was written so far."""

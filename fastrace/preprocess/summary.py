@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass
 class Summary:
-    """What `preprocess` did; every input file or frame is in exactly one of the counts."""
+    """What `preprocess` did; every input file or frame is in exactly one of the counts.
+
+    ``of_patients`` says how many images a patient has, and how many patients an id of the label table.
+    """
 
     data: Path
     private: Path
@@ -20,6 +23,9 @@ class Summary:
     rows_without_images: int
     examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    of_patients: list[str] = field(default_factory=list)
+    withheld: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> reason -> images, never a value
+    ethnic_group: int = 0  # images whose header carries Ethnic Group (0010,2160) or its successors: not read
 
     @property
     def inputs(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastrace.execute.limits import limit_memory
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Executor, Work
 from fastrace.modality import Modality
@@ -15,6 +16,8 @@ from fastrace.preprocess.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fastrace.dicom.notes import Note
 
 # Frames handed back at once: bounds the memory of an answer for files with hundreds of frames.
 FRAMES_PER_TASK = 16
@@ -38,7 +41,6 @@ class Task:
     size: int
     first: int = 0
     frames: int = 0
-    inspect: bool = False
     mtime_ns: int = -1
     head: bytes = b""
 
@@ -65,7 +67,7 @@ class Result:
     facts: dict[str, Any] | None = None
     pixels: np.ndarray | None = None
     head: bytes = b""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,19 @@ def decoders(settings: Settings, jobs: int) -> Executor[Task, list[Result]]:
     jobs : int
         Files at once; the results do not depend on it.
     """
-    return Processes(Work(partial(_read, settings), _load, _rest, _crashed, limit_seconds, _overtime), jobs)
+    load = partial(_load, settings.max_pixels)
+    return Processes(Work(partial(_read, settings), load, _rest, crashed, True, limit_seconds, _overtime), jobs)
 
 
-def _load() -> None:
+def _load(max_pixels: int) -> None:
     """One thread for each worker, and the imports before the first file, so that a failure is not blamed on it."""
     import torch
 
     import fastrace.preprocess.worker  # noqa: F401
+    from fastrace.dicom.bounds import memory_limit
 
     torch.set_num_threads(1)
+    limit_memory(memory_limit(max_pixels))
 
 
 def _read(settings: Settings, task: Task) -> list[Result]:
@@ -106,14 +111,15 @@ def _read(settings: Settings, task: Task) -> list[Result]:
 
 def _rest(task: Task, answer: list[Result]) -> list[Task]:
     """The tasks for the other frames of a file whose first frames have been read."""
-    if task.first or task.inspect or not answer or answer[-1].frames <= FRAMES_PER_TASK:
+    if task.first or not answer or answer[-1].frames <= FRAMES_PER_TASK:
         return []
     total = answer[-1].frames
     starts = range(FRAMES_PER_TASK, total, FRAMES_PER_TASK)
     return [replace(task, first=start, frames=total, head=answer[-1].head) for start in starts]
 
 
-def _crashed(task: Task) -> list[Result]:
+def crashed(task: Task) -> list[Result]:
+    """What becomes of the frames of a task whose process ended twice."""
     message = (
         "the process that decoded it ended twice (a crash in the codec, or the system ran out of memory); "
         "try again with --jobs 1, or transcode the file"

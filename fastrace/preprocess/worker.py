@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 
-from fastrace.dicom import Frame, Frames, open_frames
+from fastrace.dicom import Frame
+from fastrace.dicom.identity import nobody_in_messages
+from fastrace.dicom.notes import Note
+from fastrace.dicom.words import values_only
 from fastrace.errors import RejectedInput
+from fastrace.preprocess.background import background_notes
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import facts_of
-from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.geometry import breast_box, check_aspect, mm_per_pixel, place
+from fastrace.preprocess.opening import machine_errors, opened, unchanged
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
+from fastrace.preprocess.thumbnail import thumbnail_hash
 
-_HEAD_BYTES = 1 << 16
+if TYPE_CHECKING:
+    from fastrace.kernels.window import Transfer
+
+_GLANCE = 256  # pixels along the longer side
 
 
 def work(settings: Settings, task: Task) -> list[Result]:
     """Read up to `FRAMES_PER_TASK` frames. Never raises for what is wrong with the file."""
     try:
-        head = _unchanged(task)
-        results = _read(settings, task)
-        _unchanged(
-            replace(task, head=head)
-        )  # what was written in between would look like a damaged file, or not even that
+        with machine_errors():
+            head = unchanged(task)
+            results = _read(settings, task)
+            # What was written in between would look like a damaged file, or not even that.
+            unchanged(replace(task, head=head))
     except RejectedInput as error:
         return task.rejected(error.reason, error.message)
     for result in results:
@@ -40,81 +45,29 @@ def work(settings: Settings, task: Task) -> list[Result]:
 
 def _read(settings: Settings, task: Task) -> list[Result]:
     try:
-        frames = _open(settings, task)
-        check_header(settings.preset, settings.recipe, frames.header)
+        with machine_errors():
+            frames = opened(settings, task)
+            with nobody_in_messages(lambda: frames.header.identity):
+                check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return task.rejected(error.reason, error.message)
     results = []
     total = len(frames)
-    for number in range(task.first, min(total, task.first + (1 if task.inspect else FRAMES_PER_TASK))):
+    for number in range(task.first, min(total, task.first + FRAMES_PER_TASK)):
         result = Result(task.source, number, total)
         try:
-            with _machine_errors():
+            with machine_errors():
                 frame = frames.frame(number)
-            result.facts = facts_of(frame)
-            result.notes = frame.notes
-            if not task.inspect:
-                result.pixels = _resize(settings.recipe, frame, result.facts)
+                result.facts = facts_of(frame)
+                result.pixels, seen = _resize(settings.recipe, frame, result.facts)
+                result.notes = (*frame.notes, *seen)
         except RejectedInput as error:
             result.reason, result.message = error.reason, error.message
         results.append(result)
     return results
 
 
-def _unchanged(task: Task) -> bytes:
-    """Compare the file with the scan, and its start with that of an earlier task; returns a digest of the start.
-
-    Size and time of modification tell what was written since the scan; a file that took the place of another, with its size and
-    time kept (rsync -t), is known by the first 64 KiB, which hold its UIDs. It costs 30 us.
-    """
-    if task.size < 0 or task.mtime_ns < 0:
-        return b""
-    with _machine_errors(), open(task.path, "rb", opener=_without_waiting) as file:
-        status = os.stat(file.fileno())
-        head = xxhash.xxh3_128_digest(file.read(_HEAD_BYTES))
-    if (status.st_size, status.st_mtime_ns) != (task.size, task.mtime_ns) or (task.head and head != task.head):
-        raise RejectedInput(
-            "changed",
-            f"had {task.size} bytes when the archive was listed and has {status.st_size} now, or was written since; wait until "
-            "nothing writes into the archive, then make the dataset again",
-        )
-    return head
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open what may have become a FIFO since the scan, which would wait for its other end for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _open(settings: Settings, task: Task) -> Frames:
-    if task.size == 0:
-        raise RejectedInput("empty", "the file has 0 bytes; copy it again from its source")
-    if task.size < 0:
-        raise RejectedInput("unreadable", "cannot be read, or is no regular file; check its permissions and links")
-    recipe = settings.recipe
-    with _machine_errors():
-        return open_frames(
-            Path(task.path),
-            voi=None if recipe.voi == "auto" else recipe.voi,
-            preset_window=recipe.window,
-            max_pixels=settings.max_pixels,
-        )
-
-
-@contextmanager
-def _machine_errors() -> Iterator[None]:
-    """Count a file that vanished, or that memory or disk could not give, as rejected; the other files go on."""
-    try:
-        yield
-    except MemoryError as error:
-        raise RejectedInput("no_memory", "does not fit into memory; lower --jobs or --max-pixels") from error
-    except OSError as error:
-        raise RejectedInput(
-            "unreadable", f"{error.strerror or type(error).__name__} while it was read; check its storage"
-        ) from error
-
-
-def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
+def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> tuple[np.ndarray, tuple[Note, ...]]:
     import torch
 
     from fastrace.kernels.window import Box, window
@@ -122,13 +75,21 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
     stored = frame.pixels
     # 17 MB of mammogram take XXH3 0.5 ms and SHA-256, which has CPU instructions, 9 of about 70. That it
     # is no cryptographic hash does not matter: it is keyed with BLAKE2b before it leaves this machine.
-    facts["pixel_digest"] = xxhash.xxh3_128_digest(np.ascontiguousarray(stored).data)
-    transfer = frame.transfer
+    reduced = stored.shape != (frame.header.rows, frame.header.columns)
+    digest = xxhash.xxh3_128(b"reduced" if reduced else b"")  # never that of an image decoded whole
+    digest.update(values_only(stored, frame.display.words).data)
+    facts["pixel_digest"] = digest.digest()
+    transfer, aspect = frame.transfer, frame.header.pixel_aspect
+    check_aspect(aspect)
     height, width = stored.shape
     crop, flip = Box(0, 0, height, width), False
     if recipe.crop == "breast":
         crop, flip = breast_box(stored, transfer)
-    crop, box = place(crop, recipe.size, recipe.fit, left=recipe.crop == "breast")
+    whole, left = crop, recipe.crop == "breast"
+    crop, box = place(whole, recipe.size, recipe.fit, left=left, aspect=aspect)
+    notes: tuple[Note, ...] = ()
+    if (crop, box) != place(whole, recipe.size, recipe.fit, left=left):
+        notes = (Note("resampled", f"pixels {aspect:.6g} times as high as wide: resampled to square ones"),)
     dtype = {"uint16": torch.uint16, "uint8": torch.uint8}[recipe.dtype]
     image = window(
         [stored], [transfer], recipe.size, crops=[crop], boxes=[box], flips=[flip], dtype=dtype, resize=recipe.resize
@@ -140,6 +101,18 @@ def _resize(recipe: Recipe, frame: Frame, facts: dict[str, Any]) -> np.ndarray:
             f"every pixel has display value {inside.max() / np.iinfo(inside.dtype).max:.3g} "
             f"(VOI source: {frame.display.voi_source}); if it should show something, try --voi robust",
         )
-    spacing = facts["spacing_mm"]
-    facts["mm_per_pixel"] = None if spacing is None else spacing * crop.height / box.height
-    return image
+    facts["thumbnail_hash"] = thumbnail_hash(image)
+    spacing = frame.header.spacing_mm
+    if spacing is not None:  # of the pixels here, which may be those of several of the file
+        spacing = spacing[0] * frame.header.rows / height, spacing[1] * frame.header.columns / width
+    facts["mm_per_pixel"] = None if spacing is None else mm_per_pixel(spacing, crop, box, recipe.size)
+    return image, (*notes, *background_notes(_glance(stored, transfer), frame.header.modality))
+
+
+def _glance(stored: np.ndarray, transfer: Transfer) -> np.ndarray:
+    """The whole image, every so many pixels: cheaper than a copy that averages, and enough to see a background."""
+    from fastrace.kernels.window import window
+
+    step = max(1, max(stored.shape) // _GLANCE)
+    few = np.ascontiguousarray(stored[::step, ::step])
+    return window([few], [transfer], few.shape)[0].numpy()

@@ -18,7 +18,7 @@ from fastrace.report.csv_text import csv_files
 from fastrace.report.page import render
 from fastrace.run_folder import writing
 
-__all__ = ["write"]
+__all__ = ["differences", "write"]
 
 FILE = "report.html"
 # Names that this module gives to figures: those of an earlier report that has more of them are removed.
@@ -41,31 +41,65 @@ def write(audit: Path) -> Path:
     Raises
     ------
     RunError
-        No audit there, damaged or of another schema; the folder cannot be written.
+        No audit there, changed, damaged or of another schema; the folder cannot be written.
     """
     folder = Path(audit)
-    document = read(folder)
-    files = csv_files(document)
-    made = render(document, tuple(files))
-    _write_all(folder / "tables", files)
-    style = "".join((resources.files("fastrace.report") / "templates" / name).read_text() for name in _STYLES)
-    drawings = {f"{figure.name}.svg": figure.standalone(style) for figure in made.figures}
-    _write_all(folder / "figures", drawings)
+    made = _make(folder)
+    for name in ("tables", "figures"):
+        with writing(folder / name):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+            (folder / name).chmod(0o700)
+    for name, text in made.items():  # the page last: its figures are then all there
+        with writing(folder / name):
+            write_atomic(folder / name, text.encode(), 0o600)
     for old in (folder / "figures").iterdir():
-        if _OURS.fullmatch(old.name) and old.name not in drawings:
+        if _OURS.fullmatch(old.name) and f"figures/{old.name}" not in made:
             old.unlink()
-    with writing(folder / FILE):  # last: a page whose figures are all there
-        write_atomic(folder / FILE, made.html.encode(), 0o600)
     return folder / FILE
+
+
+def differences(audit: Path) -> list[str]:
+    """Which files of a report are not what its ``audit.json`` gives: edited, damaged, or made by another version of fastrace.
+
+    Parameters
+    ----------
+    audit : Path
+        A folder with a report.
+
+    Returns
+    -------
+    list of str
+        One sentence each; empty if nothing differs.
+
+    Raises
+    ------
+    RunError
+        No audit there, changed, damaged or of another schema.
+    """
+    found = []
+    for name, text in _make(Path(audit)).items():
+        try:
+            what = "" if (Path(audit) / name).read_bytes() == text.encode() else "not what audit.json gives"
+        except FileNotFoundError:
+            what = "missing"
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+        if what:
+            found.append(f"{name}: {what}; write the report again by `fastrace report {audit}`")
+    return found
 
 
 _STYLES = ("colours.css", "charts.css")
 
 
-def _write_all(folder: Path, files: dict[str, str]) -> None:
-    with writing(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-    for name, content in files.items():
-        with writing(folder / name):
-            write_atomic(folder / name, content.encode(), 0o600)
+def _make(folder: Path) -> dict[str, str]:
+    """The files of the report by their names in the folder, the page last."""
+    document = read(folder)
+    files = csv_files(document)
+    made = render(document, tuple(files))
+    style = "".join((resources.files("fastrace.report") / "templates" / name).read_text() for name in _STYLES)
+    return {
+        **{f"tables/{name}": text for name, text in files.items()},
+        **{f"figures/{figure.name}.svg": figure.standalone(style) for figure in made.figures},
+        FILE: made.html,
+    }

@@ -11,19 +11,17 @@ import io
 from collections.abc import Iterable, Sequence
 
 from fastrace.audit.document import Audit, Cell, Estimate, Flow, LeftOut
+from fastrace.console.tables import harmless
 from fastrace.console.words import FEW, HIDDEN, MIN_CELL
 from fastrace.modality import Published
 
 Value = str | float | int | bool | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ESTIMATE = ("value", "low", "high", "level", "n_patients", "n_positive", "n_images", "unit", "method", "status")
 
 
 def safe(value: Value) -> Value:
     """Text that is only text in any spreadsheet; numbers as they are."""
-    if isinstance(value, str) and (value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)):
-        return "'" + value
-    return value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def document(heads: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:

@@ -255,6 +255,7 @@ def repeat_facts(audit: Audit) -> list[tuple[str, str]]:
     return [
         ("dataset fingerprint", clip(audit.dataset.fingerprint, 128) or UNDEFINED),
         ("salt id", clip(audit.dataset.salt_id, 64) or UNDEFINED),
+        ("shards compared with their digests", f"{audit.dataset.shards_checked} of {audit.dataset.shards}"),
         ("images", size),
         ("spacing", spacing),
         *([("window taken from (patients)", window)] if window else []),

@@ -66,7 +66,7 @@ class Checkpoint:
     restricted: str
     fastrace: str
     weights: Mapping[str, Tensor]
-    variant: Variant = "corrected"  # older checkpoints do not hold it
+    variant: Variant
 
     @property
     def degrades(self) -> Degradation:

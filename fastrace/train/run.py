@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from fastrace import __version__
+from fastrace.cohort.alike import alike
 from fastrace.cohort.selection import Cohort, select
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -20,13 +21,17 @@ from fastrace.errors import RunError
 from fastrace.execute.cpus import set_threads
 from fastrace.models.build import build
 from fastrace.models.weights import choose_initial
-from fastrace.run_folder import SCHEMA, RunFolder, environment
+from fastrace.run_folder import SCHEMA, RunFolder, environment, json_text
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.loop import TrainingState, fit
 from fastrace.train.options import Options
 from fastrace.train.pipeline import Pipeline, choose_device, network_for, predict
 from fastrace.train.scores import predictions, result
+from fastrace.trust import check
+
+FILES = ("split.parquet", "history.parquet", "checkpoint.pt", "predictions.parquet")
+"""Those whose digests ``run.json`` lists, with that of ``metrics.json``."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Outcome:
     metrics: Mapping[str, Any]
 
 
-def train(options: Options, *, resume: bool = False, progress: Progress | None = None) -> Outcome:
+def train(options: Options, *, resume: bool = False, trust: bool = False, progress: Progress | None = None) -> Outcome:
     """Train one model, score its test part, and write both to a run folder.
 
     Parameters
@@ -45,18 +50,22 @@ def train(options: Options, *, resume: bool = False, progress: Progress | None =
     options : Options
     resume : bool
         Go on with the run in ``options.out``, if there is one; a finished one is only read.
+    trust : bool
+        Do not compare the shards with their digests first.
     progress : Progress, optional
 
     Raises
     ------
     FastraceError
-        Options that do not fit the data, leakage, missing weights, a run that is already there, a loss that is not a number.
+        Options that do not fit the data, leakage, missing weights, a run that is already there, a loss that is not a number,
+        a dataset that was changed.
     """
     progress = progress or Progress()
     dataset = Dataset.open(options.data)
     folder = RunFolder(options.out)
     _check_place(folder, options, dataset, resume)
     if folder.finished:
+        folder.check(*FILES, "metrics.json")
         progress.line(f"{folder.path}: already finished")
         return Outcome(folder.path, folder.read_json("metrics.json"))
     cohort = select(
@@ -74,9 +83,16 @@ def train(options: Options, *, resume: bool = False, progress: Progress | None =
     device = choose_device(options.device)
     placement = place(dataset, cohort, device)
     set_threads()
+    checked = check(dataset, cohort.rows, trust=trust, progress=progress)
     folder.create()
     with folder.locked():
-        for line in (*_cohort_lines(cohort), initial.sentence, f"device: {device.type}", str(placement)):
+        for line in (
+            *_cohort_lines(cohort),
+            *_alike_lines(folder, cohort),
+            initial.sentence,
+            f"device: {device.type}",
+            str(placement),
+        ):
             progress.line(line)
         folder.write_json(
             "run.json",
@@ -90,6 +106,7 @@ def train(options: Options, *, resume: bool = False, progress: Progress | None =
                     "fingerprint": dataset.fingerprint,
                     "salt_id": dataset.salt_id,
                     "recipe": dataset.meta["recipe"],
+                    "checked": checked.to_json(),
                 },
                 "split": _write_split(folder, cohort, options),
                 "left_out": cohort.left_out,
@@ -143,6 +160,15 @@ def _cohort_lines(cohort: Cohort) -> list[str]:
         lines.append(f"{part}: {counts}")
     lines += [f"left out: {n['patients']} patients / {n['images']} images, {why}" for why, n in cohort.left_out.items()]
     return lines
+
+
+def _alike_lines(folder: RunFolder, cohort: Cohort) -> list[str]:
+    """Whether images of the test part look like images of other patients that the model learns from; `evaluate` asks the same."""
+    learns = cohort.part != "test"
+    columns = cohort.frame[["patient_key", "thumbnail_hash"]]
+    folder.write_table("thumbnails.parquet", columns[learns].reset_index(drop=True))
+    said = alike(columns[~learns], columns[learns]).sentence("patients, one of them in the test part and one not")
+    return [] if said is None else [said]
 
 
 def _write_split(folder: RunFolder, cohort: Cohort, options: Options) -> dict[str, Any]:
@@ -207,6 +233,6 @@ def _finish(
         "best_epoch": done.best_epoch,
         "validation_auc": float(np.round(done.best_auc, 12)),
     }
-    folder.write_json("metrics.json", metrics)
+    folder.seal(FILES, "metrics.json", json_text(metrics))
     (folder.path / "state.pt").unlink(missing_ok=True)
     return Outcome(folder.path, metrics)

@@ -18,6 +18,7 @@ from audit_archives import Stop, fewer_permutations, lasting, request
 from fastrace.audit.run import audit
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
+from fastrace.run_folder import RunFolder
 
 ONLY = ("A1", "C1a", "C1s", "C2b")
 
@@ -225,10 +226,10 @@ def test_an_audit_interrupted_under_another_schema_is_refused(tmp_path: Path, ti
     out = tmp_path / "audit"
     with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
         audit(request(tiny.path, out, only=ONLY), progress=Stop("cells", 2))
-    run = json.loads((out / "run.json").read_text())
-    (out / "run.json").write_text(json.dumps({**run, "schema": 1}))
+    folder = RunFolder(out)
+    folder.write_json("run.json", {**folder.read_json("run.json"), "schema": 1})
     with pytest.raises(
-        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 2; choose another --out"
+        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 3; choose another --out"
     ):
         audit(request(tiny.path, out, only=ONLY), resume=True)
     assert json.loads((out / "run.json").read_text())["schema"] == 1

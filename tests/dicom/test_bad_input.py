@@ -70,7 +70,7 @@ VALUES = smooth()
         ({"PixelRepresentation": 2}, "bad_header", "Pixel Representation (0028,0103) is 2"),
         ({"PixelData": None}, "no_pixel_data", "Pixel Data (7FE0,0010) is missing"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "color", "is PALETTE COLOR"),
-        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "color", "is RGB with 3 samples"),
+        ({"PhotometricInterpretation": "RGB"}, "color", "is RGB with 1 samples"),
         ({"SamplesPerPixel": 3}, "color", "MONOCHROME2 with 3 samples"),
         ({"BitsAllocated": 32}, "unsupported_bits", "Bits Allocated (0028,0100) is 32"),
         ({"BitsAllocated": 64}, "unsupported_bits", "is 64"),
@@ -105,7 +105,8 @@ def with_syntax(path: Path, syntax: str) -> Path:
     ("syntax", "reason", "part"),
     [
         ("1.2.840.10008.1.2.4.100", "unknown_syntax", "MPEG2"),
-        ("1.2.3.4.5", "unknown_syntax", "1.2.3.4.5"),
+        ("1.2.3.4.5", "unknown_syntax", "a text that is no known term"),
+        ("1.2.840.10008.9.9.9", "unknown_syntax", "1.2.840.10008.9.9.9"),
         (uid.JPEGLosslessSV1, "bad_header", "is not in fragments"),
     ],
 )
@@ -275,3 +276,45 @@ def test_small_real_files_survive_truncation_and_changes(test_data: Path, tmp_pa
             changed[place] = rng.integers(0, 256)
         (tmp_path / "file").write_bytes(changed)
         outcome(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"PK\x03\x04rest", "ZIP"), (b"\x1f\x8b\x08rest", "gzip"), (b"a.dcm".ljust(257, b"\0") + b"ustar\x0000", "tar"),
+     (b"7z\xbc\xaf\x27\x1crest", "7-Zip"), (b"BZh91AY", "bzip2"), (b"Rar!\x1a\x07\0", "RAR")],
+)  # fmt: skip
+def test_a_packed_file_is_named_as_such(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(content)
+    with pytest.raises(RejectedInput, match=rf"packed \({kind}\) by its content: unpack it") as caught:
+        open_frames(path)
+    assert caught.value.reason == "not_an_image"
+
+
+@pytest.mark.parametrize(
+    ("stated", "implicit"), [(uid.ImplicitVRLittleEndian, False), (uid.ExplicitVRLittleEndian, True)]
+)
+def test_a_data_set_in_another_encoding_than_its_meta_information_says(
+    tmp_path: Path, stated: uid.UID, implicit: bool
+) -> None:
+    path = write(
+        tmp_path / "image",
+        VALUES,
+        TransferSyntaxUID=uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian,
+    )
+    content = path.read_bytes()
+    old = (uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian).encode()
+    width = max(len(old), len(stated)) + 1 & ~1
+    start = content.index(old, 132) - 8
+    length = int.from_bytes(content[start + 6 : start + 8], "little")
+    new = (
+        content[: start + 6]
+        + width.to_bytes(2, "little")
+        + stated.encode().ljust(width, b"\0")
+        + content[start + 8 + length :]
+    )
+    group = int.from_bytes(new[140:144], "little") + width - length  # File Meta Information Group Length
+    path.write_bytes(new[:140] + group.to_bytes(4, "little") + new[144:])
+    frame = open_frames(path).frame(0)
+    np.testing.assert_array_equal(frame.pixels, VALUES)
+    assert [note.kind for note in frame.notes] == ["syntax"]

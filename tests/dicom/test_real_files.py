@@ -180,7 +180,7 @@ def test_both_toshiba_files_show_the_same_kind_of_image(test_data: Path) -> None
 
 def test_words_outside_the_stored_bits_are_reported(test_data: Path) -> None:
     frame = open_frames(test_data / "dicom" / "mlut_18.dcm").frame(0)
-    assert any("outside Bits Stored (0028,0101) = 12" in note for note in frame.notes)
+    assert any("outside Bits Stored (0028,0101) = 12" in note.text for note in frame.notes)
 
 
 def test_no_identifying_value_is_in_a_message_or_a_note(test_data: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -190,7 +190,7 @@ def test_no_identifying_value_is_in_a_message_or_a_note(test_data: Path, caplog:
             ds = pydicom.dcmread(test_data / "dicom" / name, force=True, stop_before_pixels=True)
         identifying = {str(ds.get(k, "")) for k in ("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID")}
         try:
-            text = " ".join(open_frames(test_data / "dicom" / name).frame(0).notes)
+            text = " ".join(note.text for note in open_frames(test_data / "dicom" / name).frame(0).notes)
         except RejectedInput as error:
             text = error.message
         assert not any(value and value in text for value in identifying if len(value) > 3)

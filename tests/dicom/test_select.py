@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from fastrace.dicom import Frame, open_frames
 from fastrace.dicom.display import Lut, Rescale, Window, between
+from fastrace.dicom.notes import Note
 from fastrace.errors import RejectedInput
 
 # pydicom warns of the values that these files are made of.
@@ -35,6 +36,7 @@ def first_frame(tmp_path: Path, voi: str | None = None, **options: Any) -> Frame
     return open_frames(write(tmp_path / "image", options.pop("values", VALUES), **options), voi=voi).frame(0)
 
 
+HU = {"RescaleSlope": 1, "RescaleIntercept": -1024}
 WINDOWS = {"WindowCenter": [2000, 1000], "WindowWidth": [3000, 500]}
 
 
@@ -45,7 +47,7 @@ WINDOWS = {"WindowCenter": [2000, 1000], "WindowWidth": [3000, 500]}
         (WINDOWS, None, None, "window_1", Window(2000, 3000)),
         (WINDOWS | {"VOILUTFunction": "sigmoid"}, None, None, "window_1", Window(2000, 3000, "SIGMOID")),
         (WINDOWS | {"VOILUTSequence": [lut()]}, None, None, "voi_lut_1", "lut"),
-        (WINDOWS | {"VOILUTSequence": [lut()]}, None, (40, 400), "preset", Window(40, 400)),
+        (WINDOWS | {"VOILUTSequence": [lut()]} | HU, None, (40, 400), "preset", Window(40, 400)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "window:2", (40, 400), "option", Window(1000, 500)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "lut:1", None, "option", "lut"),
         (WINDOWS, "7,1", None, "option", Window(7, 1)),
@@ -91,7 +93,11 @@ def test_voi_is_chosen_in_the_order_of_the_design(
             None,
             ["is -4", "greater than 0"],
         ),
-        ({"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, None, ["(0028,1056) is CUBIC"]),
+        (
+            {"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+            None,
+            ["(0028,1056) is a term that is not known"],
+        ),
         ({"WindowCenter": 1}, None, ["Window Width (0028,1051) has 0 value(s)"]),
         ({"WindowWidth": 1}, None, ["Window Center (0028,1050) has 0 value(s)"]),
         (WINDOWS, "window:3", ["has 2 value(s), window 3 needs one"]),
@@ -162,7 +168,7 @@ def test_rescale_beside_a_modality_lut_is_refused_unless_it_is_the_identity(
 def test_half_a_rescale_is_completed_and_noted(tmp_path: Path) -> None:
     frame = first_frame(tmp_path, RescaleIntercept=-1024)
     assert frame.display.modality == Rescale(1, -1024)
-    assert frame.notes == ("Rescale Slope (0028,1053) is missing, taken as 1",)
+    assert frame.notes == (Note("assumed", "Rescale Slope (0028,1053) is missing, taken as 1"),)
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,14 @@ def test_bits_above_the_value_are_reported_unless_they_are_a_declared_overlay(tm
         ds.add_new((0x6000, 0x0102), "US", 12)
         ds.save_as(path)
     frame = open_frames(path).frame(0)
-    assert [("bits 0x1000 outside" in note) for note in frame.notes] == ([] if declared else [True])
+    assert [("bits 0x1000 outside" in note.text) for note in frame.notes] == ([] if declared else [True])
     np.testing.assert_array_equal(values_of(open_frames(path))[0], values)
 
 
 def test_missing_samples_per_pixel_and_frames_below_one_are_taken_as_one_and_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "image", smooth(), SamplesPerPixel=None, NumberOfFrames=0)
     notes = open_frames(path).frame(0).notes
-    assert [note.split(" is ")[0] for note in notes] == [
+    assert [note.text.split(" is ")[0] for note in notes] == [
         "Samples per Pixel (0028,0002)",
         "Number of Frames (0028,0008)",
     ]

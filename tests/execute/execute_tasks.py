@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from fastrace.errors import FastraceError, RejectedInput
+from fastrace.execute.limits import end_if_grown, limit_memory
 
 
 def square(n: int) -> int:
@@ -64,6 +65,46 @@ def environment(_: int) -> str:
 
 def initialize() -> None:
     os.environ["FASTRACE_TEST_INITIALIZED"] = "yes"
+
+
+def process(n: int) -> int:
+    """Fails like a mistake in Python, else says which process it is."""
+    if n < 0:
+        raise RecursionError("a value of the file")
+    return os.getpid()
+
+
+def print_much(n: int) -> int:
+    """What C libraries do, and Python's warnings."""
+    os.write(1, b"QXMUELLER on stdout\n")
+    os.write(2, b"QXMUELLER on stderr\n")
+    print("QXMUELLER printed")  # noqa: T201
+    return n
+
+
+def allocate(mebibytes: int) -> str:
+    """More than the limit is an error of this task, in Python and in C."""
+    try:
+        return f"{len(bytearray(mebibytes << 20)) >> 20} MiB"
+    except MemoryError:
+        return "MemoryError"
+
+
+def limit_to_300_mib() -> None:
+    limit_memory(300 << 20)
+
+
+LEAKED: list[bytearray] = []
+
+
+def leak(mebibytes: int) -> int:
+    """Each task keeps memory; where there is none left, the process is ended and the task tried in a new one."""
+    try:
+        LEAKED.append(bytearray(mebibytes << 20))
+    except MemoryError:
+        end_if_grown()
+        return -1
+    return len(LEAKED)
 
 
 def broken() -> None:

@@ -133,6 +133,33 @@ def test_a_process_that_ends_twice_is_an_error_without_an_answer_for_lost_tasks(
         list(executor.results(range(8)))
 
 
+def test_an_exception_costs_its_task_and_no_process(capfd: pytest.CaptureFixture[str]) -> None:
+    with Processes(Work(tasks.process, lost=tasks.minus), 1) as executor:
+        found = list(executor.results([1, -2, 3, -4, 5]))
+    assert [found[1], found[3]] == [2, 4]
+    assert len({found[0], found[2], found[4]}) == 1
+    assert capfd.readouterr() == ("", "")  # no traceback, which would quote what the exception quotes
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_what_libraries_print_is_dropped_where_it_could_quote_a_file(
+    quiet: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Processes(Work(tasks.print_much, quiet=quiet), 1) as executor:
+        assert list(executor.results([1, 2])) == [1, 2]
+    assert ("QXMUELLER" in "".join(capfd.readouterr())) is not quiet
+
+
+def test_memory_is_limited_above_what_the_worker_began_with_and_the_next_task_has_it_again() -> None:
+    with Processes(Work(tasks.allocate, tasks.limit_to_300_mib), 1) as executor:
+        assert list(executor.results([200, 500, 250])) == ["200 MiB", "MemoryError", "250 MiB"]
+
+
+def test_memory_that_earlier_tasks_lost_is_not_blamed_on_a_later_one() -> None:
+    with Processes(Work(tasks.leak, tasks.limit_to_300_mib, lost=tasks.minus), 1) as executor:
+        assert list(executor.results([100] * 7)) == [1, 2, 3, 1, 2, 3, 1]
+
+
 def test_a_process_that_hangs_is_ended_and_costs_one_task() -> None:
     work = Work(tasks.hang, limit_seconds=tasks.short, overtime=tasks.minus)
     with Processes(work, 2) as executor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import get_modality
 from fastrace.preprocess.begin import inputs
 from fastrace.preprocess.parts import forget_parts
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.store import private_folder
 
 
 def job(archive: Path, out: Path, **options: Any) -> Job:
     preset = get_modality("cxr")
-    return Job(sources=(archive,), out=out, recipe=Recipe.from_preset(preset, size=(8, 8)), preset=preset, **options)
+    join = Join(**{one.name: options.pop(one.name) for one in fields(Join) if one.name in options})
+    recipe = Recipe.from_preset(preset, size=(8, 8))
+    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, join=join, **options)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"key": "patient_id"}, "--key is about the label table; name it with --labels"),
+        ({"key": ("patient_id",)}, "--key is about the label table; name it with --labels"),
         ({"columns": ("bmi",)}, "--column is about the label table"),
         ({"categories": Path("map.txt")}, "--categories is about the label table"),
         ({"salt": Path(__file__)}, "a salt has 16 to 64"),
@@ -103,7 +106,7 @@ def test_an_unforeseen_error_is_one_line_too(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("first line\nsecond line")
 
-    monkeypatch.setattr("fastrace.verify.verify", fail)
+    monkeypatch.setattr("fastrace.verify.examine", fail)
     with pytest.raises(SystemExit) as stop:
         main(["verify", "somewhere"])
     errors = capsys.readouterr().err

@@ -19,7 +19,7 @@ from fastrace.modality import MODALITIES, get_modality
 from fastrace.phantom import PhantomSpec, make
 from fastrace.preprocess.body_part import belongs, names_a_part
 from fastrace.preprocess.dry_run import dry_run
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.summary import Summary
 
@@ -84,7 +84,8 @@ def run(archive: Path, out: Path, modality: str = "hand", body_parts: tuple[str,
 def job(archive: Path, out: Path, modality: str = "hand", body_parts: tuple[str, ...] = (), **options: Any) -> Job:
     preset = get_modality(modality)
     recipe = Recipe.from_preset(preset, size=(16, 16), body_parts=body_parts)
-    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, **options)
+    join = Join(labels=options.pop("labels", None))
+    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, join=join, **options)
 
 
 @pytest.fixture

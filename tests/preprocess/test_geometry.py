@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrace.errors import RejectedInput
 from fastrace.kernels.window import Box, Transfer
-from fastrace.preprocess.geometry import breast_box, place
+from fastrace.preprocess.geometry import breast_box, check_aspect, place
 
 TRANSFER = Transfer(bits=12, scale=1 / 4095)
 
@@ -63,3 +64,22 @@ def test_cropping_fills_the_canvas_from_the_middle(height: int, width: int, rows
     assert 0 <= crop.left <= crop.left + crop.width <= width
     assert abs(2 * crop.top + crop.height - height) <= 1
     assert abs(2 * crop.left + crop.width - width) <= 1
+
+
+@given(st.integers(20, 4000), st.integers(20, 4000), st.floats(0.2, 5.0), st.sampled_from(["pad", "crop"]))
+def test_pixels_that_are_not_square_keep_the_aspect_of_what_was_imaged(
+    height: int, width: int, aspect: float, fit: str
+) -> None:
+    size = (224, 224)
+    crop, box = place(Box(0, 0, height, width), size, fit, aspect=aspect)
+    # One pixel of the canvas is as high as wide, but for the rounding of one side to whole pixels.
+    high, wide = crop.height * aspect / box.height, crop.width / box.width
+    assert high == pytest.approx(wide, rel=0.51 / (min(box.height, box.width, crop.height, crop.width) - 0.51))
+    assert place(Box(0, 0, height, width), size, fit) == place(Box(0, 0, height, width), size, fit, aspect=1.0)
+
+
+def test_a_pixel_that_no_device_has_is_refused() -> None:
+    check_aspect(2.0)
+    with pytest.raises(RejectedInput, match="25 times as high as wide") as caught:
+        check_aspect(25.0)
+    assert caught.value.reason == "bad_header"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import get_modality
 from fastrace.preprocess.dry_run import dry_run
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.verify import verify
 
@@ -34,7 +34,8 @@ FASTRACE = [sys.executable, "-m", "fastrace.cli"]
 def job(archive: Path, out: Path, modality: str = "cxr", size: tuple[int, int] = (16, 16), **options: Any) -> Job:
     preset = get_modality(modality)
     recipe = Recipe.from_preset(preset, size=size, voi=options.pop("voi", None), dtype=options.pop("dtype", "uint16"))
-    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, **options)
+    join = Join(**{one.name: options.pop(one.name) for one in fields(Join) if one.name in options})
+    return Job(sources=(archive,), out=out, recipe=recipe, preset=preset, join=join, **options)
 
 
 def sources(out: Path) -> pd.DataFrame:
@@ -118,15 +119,17 @@ def test_labels_join_and_both_kinds_of_orphans_are_counted(archive: Path, tmp_pa
     rows = [f"MRN{n},{'A' if n % 2 else 'B'}" for n in range(4)] + ["MRN4,A", "MRN4,B", "nobody,A"]
     labels.write_text("\ufeffpatient_id;group\n" + "\n".join(rows).replace(",", ";"), encoding="utf-8")
     summary = preprocess(job(archive, tmp_path / "out", labels=labels))
-    assert summary.indexed == 8
-    assert summary.rejected["contradictory_label"] == 2  # MRN4: two labels
+    assert summary.indexed == 10
     assert summary.rejected["no_label"] == 2  # MRN5: no row
     assert summary.rows_without_images == 1
     listed = (summary.private / "labels_without_images.csv").read_text().splitlines()
     assert listed == ["patient", "nobody"]
     dataset = Dataset.open(summary.data)
     assert dataset.labels == ["group"]
-    assert dataset.index["group"].value_counts().to_dict() == {"A": 4, "B": 4}
+    assert dataset.index["group"].value_counts().to_dict() == {"A": 4, "B": 4, "contradictory": 2}  # MRN4
+    recorded = dataset.index.loc[dataset.index["group"] == "contradictory", "group_recorded"]
+    words = dataset.meta["labels"]["group_recorded"]["values"]
+    assert [[words[int(code)] for code in codes.split(",")] for codes in recorded] == [["A", "B"]] * 2
 
 
 def test_raster_images_get_patient_sex_and_view_from_the_table(tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_a_folder_from_which_nothing_could_be_used_can_be_tried_again(tmp_path: 
     with pytest.raises(DatasetError, match=r"none of 1 inputs .*no_label 1.*all of them: .*sources\.parquet"):
         preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
     assert sources(tmp_path / "out")["reason"].tolist() == ["no_label"]
-    summary = preprocess(job(tmp_path / "in", tmp_path / "out", size=(8, 8), labels=labels, key="patient=study"))
+    summary = preprocess(job(tmp_path / "in", tmp_path / "out", size=(8, 8), labels=labels, key=("patient=study",)))
     assert (summary.indexed, summary.resumed_images) == (1, 0)
     assert verify(tmp_path / "out") == []
 
@@ -195,8 +198,8 @@ def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write
     frames = np.random.default_rng(0).integers(0, 4096, (40, 8, 8))
     frames[7] = 5
     write_dicom(tmp_path / "in" / "a", frames)
-    write_dicom(tmp_path / "in" / "b", SOPInstanceUID="1.2.840.1")
-    write_dicom(tmp_path / "in" / "c", SOPInstanceUID="1.2.840.1")
+    write_dicom(tmp_path / "in" / "b", frames[0], SOPInstanceUID="1.2.840.1")
+    write_dicom(tmp_path / "in" / "c", frames[0], SOPInstanceUID="1.2.840.1")
     summary = preprocess(job(tmp_path / "in", tmp_path / "out", jobs=2, rows_per_shard=9))
     assert (summary.indexed, summary.rejected) == (40, {"constant": 1, "duplicate": 1})
     frame = Dataset.open(summary.data).index["frame"]
@@ -209,7 +212,7 @@ def test_another_recipe_another_archive_and_a_foreign_folder_are_refused(archive
     with pytest.raises(DatasetError, match=r"size: \[16, 16\] there, \[8, 8\] requested"):
         preprocess(job(archive, out, size=(8, 8)))
     (archive / "p0" / "new").write_bytes(b"x")
-    with pytest.raises(DatasetError, match="the archive or the label table changed"):
+    with pytest.raises(DatasetError, match="the archive, the label table or the options about patients changed"):
         preprocess(job(archive, out))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
@@ -369,7 +372,7 @@ KILL_POINTS = {
 _DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess import store, run
 from fastrace.modality import get_modality

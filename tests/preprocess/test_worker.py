@@ -12,7 +12,8 @@ import pytest
 
 from fastrace.dicom import Frames
 from fastrace.modality import get_modality
-from fastrace.preprocess import worker
+from fastrace.preprocess import opening, worker
+from fastrace.preprocess.headers import inspect
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import Result, Settings, Task
 
@@ -20,8 +21,12 @@ PRESET = get_modality("cxr")
 SETTINGS = Settings(Recipe.from_preset(PRESET, size=(8, 8)), PRESET, max_pixels=1 << 20)
 
 
-def read(path: Path, *, inspect: bool = False) -> list[Result]:
-    return worker.work(SETTINGS, Task(0, str(path), path.stat().st_size, inspect=inspect))
+def read(path: Path) -> list[Result]:
+    return worker.work(SETTINGS, task(path))
+
+
+def task(path: Path) -> Task:
+    return Task(0, str(path), path.stat().st_size)
 
 
 def test_a_file_that_vanishes_between_header_and_pixels_is_rejected(
@@ -34,8 +39,8 @@ def test_a_file_that_vanishes_between_header_and_pixels_is_rejected(
         path.unlink()
         return frames
 
-    opened = worker.open_frames
-    monkeypatch.setattr(worker, "open_frames", vanishing)
+    opened = opening.open_frames
+    monkeypatch.setattr(opening, "open_frames", vanishing)
     (result,) = read(file)
     assert result.reason == "unreadable"
     assert "No such file or directory" in str(result.message)
@@ -55,11 +60,14 @@ def test_a_file_that_does_not_fit_into_memory_is_rejected(
     assert "lower --jobs" in str(result.message)
 
 
-def test_an_inspection_decodes_one_frame_of_a_file(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
+def test_an_inspection_reads_the_header_of_a_file(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
     file = write_dicom(tmp_path / "a", np.random.default_rng(0).integers(0, 4096, (5, 8, 8)))
-    (result,) = read(file, inspect=True)
-    assert (result.frames, result.pixels) == (5, None)
-    assert len(read(file)) == 5
+    result = inspect(SETTINGS, task(file))
+    assert (result.frames, result.pixels, result.reason) == (5, None, None)
+    whole = read(file)
+    assert len(whole) == 5
+    facts = whole[0].facts or {}
+    assert result.facts == {name: facts[name] for name in result.facts or {}}
 
 
 def test_workers_that_cannot_start_are_not_blamed_on_the_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import make_dataset
+from planted import make_dataset, reseal
 from sklearn.metrics import roc_auc_score
 
 from fastrace.console.tables import result_rows
@@ -18,8 +18,9 @@ from fastrace.dataset import Dataset
 from fastrace.degrade.parser import parse
 from fastrace.errors import RunError, UsageError
 from fastrace.evaluate import Evaluation, ScoreTable, _hidden, evaluate, evaluate_table, strata
-from fastrace.run_folder import single_run
+from fastrace.run_folder import RunFolder, single_run
 from fastrace.train import Options, train
+from fastrace.train.run import FILES
 
 MakeOptions = Callable[..., Options]
 
@@ -44,7 +45,7 @@ def test_on_the_training_data_only_the_test_part_is_scored(run: Path, planted: D
 def test_the_result_is_kept_in_the_run(run: Path, planted: Dataset) -> None:
     found = evaluate(Evaluation(run, planted.path, device="cpu"))
     (kept,) = (run / "evaluations").iterdir()
-    assert json.loads(kept.read_text()) == found
+    assert RunFolder(run).read_json(f"evaluations/{kept.name}") == found
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
@@ -76,6 +77,7 @@ def test_an_archive_of_training_patients_alone_is_refused(run: Path, tmp_path: P
     same = make_dataset(tmp_path / "same", seed=9)
     split = pd.read_parquet(run / "split.parquet").assign(part="train")
     split.to_parquet(run / "split.parquet")
+    RunFolder(run).seal(FILES, "metrics.json", (run / "metrics.json").read_bytes())  # as if it had been trained so
     with pytest.raises(RunError, match="all its labelled patients trained the model"):
         evaluate(Evaluation(run, same.path, device="cpu"))
 
@@ -86,7 +88,7 @@ def test_another_salt_leaves_the_overlap_unknown_and_is_reported(run: Path, tmp_
 
 
 def test_another_recipe_is_refused_with_every_difference(run: Path, tmp_path: Path) -> None:
-    other = make_dataset(tmp_path / "other", patients=40, size=(16, 16), band=(2, 4), recipe={"voi": "robust"})
+    other = make_dataset(tmp_path / "other", patients=40, size=(16, 16), band=(2, 4), recipe={"voi": ["robust"]})
     with pytest.raises(RunError, match=r"size: \[16, 16\] there, \[32, 32\] in training; voi: robust there, auto"):
         evaluate(Evaluation(run, other.path, device="cpu"))
 
@@ -107,7 +109,7 @@ def test_fewer_than_thirty_patients_are_refused(run: Path, tmp_path: Path) -> No
 def test_data_without_the_label_are_refused(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40)
     index = pd.read_parquet(other.path / "index.parquet").drop(columns="group")
-    index.to_parquet(other.path / "index.parquet")
+    reseal(other.path, index)
     with pytest.raises(UsageError, match="has no column 'group', which the model predicts"):
         evaluate(Evaluation(run, other.path, device="cpu"))
 
@@ -128,10 +130,10 @@ def test_no_run_and_a_damaged_checkpoint_are_different_errors(run: Path, planted
     with pytest.raises(RunError, match="no finished run here"):
         evaluate(Evaluation(tmp_path / "nothing", planted.path))
     (run / "checkpoint.pt").write_bytes(b"torn")
-    with pytest.raises(RunError, match="cannot be read as a checkpoint"):
+    with pytest.raises(RunError, match=r"checkpoint.pt: changed after the run was finished"):
         evaluate(Evaluation(run, planted.path))
     (run / "checkpoint.pt").unlink()
-    with pytest.raises(RunError, match=r"no checkpoint.pt here"):
+    with pytest.raises(RunError, match=r"checkpoint.pt: cannot be read \(No such file"):
         evaluate(Evaluation(run, planted.path))
     (run / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
@@ -267,12 +269,18 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         ({"scores": {}}, "--score CLASS=COLUMN is needed"),
         ({"scores": {"Blue": "p_black"}}, "no usable row has race = 'Blue'; it holds Black, White"),
         ({"scores": {"Black": "race"}}, "values are no finite numbers, such as 'Black'"),
+        (
+            {"scores": {"Black": "empty"}},
+            "--score Black=empty: the column is empty; name the one that holds the scores",
+        ),
+        ({"scores": {"Black": "half"}}, "no usable row has race = 'Black'; of its 40 rows: 40 have no score"),
         ({"patient": "mrn"}, "no column 'mrn'"),
-        ({"file": "missing.csv"}, "cannot be read as a table"),
+        ({"file": "missing.csv"}, "cannot be read"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str) -> None:
-    write_scores(tmp_path / "s.csv")
+    white = [None if n // 2 % 2 == 0 else 0.5 for n in range(80)]
+    write_scores(tmp_path / "s.csv", empty=[None] * 80, half=white)
     options = {"file": "s.csv", "label": "race", "scores": {"Black": "p_black"}, "patient": "patient_id"} | change
     options["file"] = tmp_path / options["file"]
     with pytest.raises(UsageError, match=message):

@@ -98,16 +98,17 @@ def test_resume_with_the_other_variant_is_refused(make_options: MakeOptions, run
         train(other, resume=True)
 
 
-def test_runs_and_checkpoints_from_before_the_variant_are_corrected(
+def test_checkpoints_from_before_the_variant_have_no_digest_and_are_refused(
     trained: Path, make_options: MakeOptions, tmp_path: Path
 ) -> None:
     before = json.loads((trained / "run.json").read_text())["arguments"]
     del before["variant"]
     assert make_options().differences(before) == []
     content = torch.load(trained / "checkpoint.pt", weights_only=True)
-    del content["variant"]
+    del content["variant"], content["digest"]
     torch.save(content, tmp_path / "checkpoint.pt")
-    assert Checkpoint.load(tmp_path).degrades == parse("none")
+    with pytest.raises(RunError, match=r"checkpoint.pt: has no digest: made by an earlier version of fastrace"):
+        Checkpoint.load(tmp_path)
 
 
 def test_two_variants_of_one_degradation_have_their_own_folders(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from planted import make_dataset
+from planted import make_dataset, reseal
 
 from fastrace.cohort.selection import labelled, select
 from fastrace.console.progress import Progress
@@ -44,7 +44,7 @@ class Record(Progress):
     def line(self, text: str) -> None:
         self.lines.append(text)
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int, unit: str = "") -> None:
         self.what = what
 
     def step(self) -> None:
@@ -123,8 +123,7 @@ def test_a_checkpoint_alone_gives_the_same_scores(trained: Path, planted: Datase
 
 def test_a_restriction_of_the_data_travels_into_the_checkpoint(tmp_path: Path, make_options: MakeOptions) -> None:
     data = make_dataset(tmp_path / "data", patients=20, images_each=1)
-    meta = data.meta | {"restricted": "EMBED licence, clause 5"}
-    (data.path / "dataset.json").write_text(json.dumps(meta))
+    reseal(data.path, restricted="EMBED licence, clause 5")
     recipe = replace(make_options().recipe, epochs=1)
     assert (
         Checkpoint.load(train(make_options(data=data.path, recipe=recipe)).folder).restricted
@@ -172,7 +171,7 @@ from fastrace.train import train
 from fastrace.console.progress import Progress
 
 class Killer(Progress):
-    def begin(self, what, total):
+    def begin(self, what, total, unit=""):
         self.what = what
     def step(self):
         if self.what == "epoch 3/4":
@@ -268,7 +267,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(make_options: MakeOptions
 
 
 def test_a_run_folder_names_what_is_wrong_with_its_files(tmp_path: Path) -> None:
-    from fastrace.run_folder import RunFolder
+    from fastrace.run_folder import SCHEMA, RunFolder
 
     folder = RunFolder(tmp_path)
     (tmp_path / "run.json").write_text("[1]")
@@ -280,7 +279,7 @@ def test_a_run_folder_names_what_is_wrong_with_its_files(tmp_path: Path) -> None
     folder.write_tensors("checkpoint.pt", {"schema": 0})
     with pytest.raises(RunError, match=r"not a checkpoint of this version"):
         Checkpoint.load(tmp_path)
-    folder.write_tensors("checkpoint.pt", {"schema": 1, "classes": ["a"]})
+    folder.write_tensors("checkpoint.pt", {"schema": SCHEMA, "classes": ["a"]})
     with pytest.raises(RunError, match=r"incomplete"):
         Checkpoint.load(tmp_path)
 

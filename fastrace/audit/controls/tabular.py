@@ -70,7 +70,10 @@ def acquisition(material: Material) -> Control:
 def covariates(material: Material) -> Control:
     """Age, sex and label columns, without the image."""
     cohort = material.subjects.cohort
-    names = covariate_columns(cohort.frame, cohort.target, material.tables.dataset.labels)
+    dataset = material.tables.dataset
+    # Of the classes of an age, the age is no covariate.
+    source = dataset.meta["labels"].get(cohort.target, {}).get("of")
+    names = [name for name in covariate_columns(cohort.frame, cohort.target, dataset.labels) if name != source]
     return _baseline("covariates", "Covariates alone", names, material)
 
 

@@ -37,7 +37,7 @@ def can_be_evaluated(subjects: Subjects) -> bool:
 
 
 def small_network(
-    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, progress: Progress
+    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, trust: bool, progress: Progress
 ) -> Network:
     """Train the small network on 60 % of the patients (or take the finished one in ``folder``, if it is whole)."""
     _forget_damaged(folder, progress)
@@ -53,7 +53,7 @@ def small_network(
         seed=seed,
         leave_out_shared=True,
     )
-    outcome = train(options, resume=True, progress=progress)
+    outcome = train(options, resume=True, trust=trust, progress=progress)
     split = pd.read_parquet(folder / "split.parquet").set_index("patient_key")["part"]
     part = pd.Series(subjects.keys).map(split).to_numpy(dtype=object)
     test = np.flatnonzero(part == "test")

@@ -1,0 +1,183 @@
+"""The cells of label columns become values: strata, numbers, and what counts where a patient has several.
+
+What a patient has once (race) is decided over all rows of the patient, where the table names patients; everything else over the
+rows of one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastrace.cohort.answers import NO_ANSWER, strata, stratum
+from fastrace.cohort.numbers import column_numbers
+from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
+from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact
+from fastrace.errors import UsageError
+
+Cells = Sequence[str | None]
+# Facts that a policy may decide; others say which image it is, and must not contradict themselves.
+_DECIDED = ("sex", "age_years")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read of a table.
+
+    Attributes
+    ----------
+    kind : str
+        Of the key.
+    keys, patients : sequence of str or None
+        Key and patient of each row.
+    cells : mapping
+        Column -> its cells, None where missing.
+    kept : tuple of str
+        Label columns.
+    facts : mapping
+        Column of the index -> column of the table.
+    binned : frozenset of str
+        Label columns that must be numbers.
+    """
+
+    kind: str
+    keys: Cells
+    patients: Cells
+    cells: Mapping[str, Cells]
+    kept: tuple[str, ...]
+    facts: Mapping[str, str]
+    binned: frozenset[str]
+
+
+@dataclass
+class Shown:
+    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes."""
+
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    identity: dict[str, list[Any]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None, policy: Policy) -> Shown:
+    """Values of all label columns and facts.
+
+    Raises
+    ------
+    UsageError
+        A value that the category map does not name; a column for ``--bins`` that is no number.
+    """
+    shown = Shown()
+    for name in columns.kept:
+        _label(file, name, columns, mapping, policy, shown)
+    for fact, name in columns.facts.items():
+        if name in columns.kept:
+            continue
+        read = [read_fact(fact, cell) for cell in columns.cells[name]]
+        if fact in _DECIDED:
+            decided = _decide(columns.keys, read, columns.keys, policy)
+            several = sum(one is None and other is not None for one, other in zip(decided, read, strict=True))
+            if several:
+                shown.notes.append(f"labels: {several} rows contradict another row's {fact} ({name!r}): none is taken")
+            shown.values[fact] = decided
+        else:
+            shown.identity[fact] = read
+        if fact == "sex":
+            others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
+            if others:
+                listed = ", ".join(map(repr, sorted(others)[:8]))
+                shown.notes.append(f"labels: column {name!r}: read as O, another sex than F or M: {listed}")
+    return shown
+
+
+def _label(
+    file: Path, name: str, columns: Columns, mapping: Mapping[str, str] | None, policy: Policy, shown: Shown
+) -> None:
+    cells = columns.cells[name]
+    try:
+        answered = [None if cell is None or stratum(cell) is not None else cell for cell in cells]
+        named = mapping is not None and any(cell is not None and cell.lower() in mapping for cell in cells)
+        codes = plain(name) not in OF_PATIENTS and not named
+        numbers = column_numbers(name, answered) if codes or name in columns.binned else None
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+    if name in columns.binned and numbers is None:
+        raise UsageError(f"{file}: --bins {name}: not all of its values are numbers")
+    if numbers is not None and (name in columns.binned or is_amount(name, numbers)):
+        shown.kinds[name] = "numeric"
+        shown.values[name] = _decide(columns.keys, numbers, columns.keys, policy)
+        lost = len(
+            {
+                k
+                for k, a, b in zip(columns.keys, shown.values[name], numbers, strict=True)
+                if a is None and b is not None
+            }
+        )
+        if lost:
+            shown.notes.append(
+                f"labels: column {name!r}: {lost} {columns.kind} keys have several numbers: none is taken"
+            )
+        return
+    all_numbers = column_numbers_or_none(name, answered)
+    values, notes = strata(file, name, cells, mapping, all_numbers)
+    shown.notes += notes
+    shown.kinds[name] = "categorical"
+    of_patients = plain(name) in OF_PATIENTS
+    groups = [
+        (patient if of_patients and patient is not None else key)
+        for key, patient in zip(columns.keys, columns.patients, strict=True)
+    ]
+    who = "patients" if of_patients and any(columns.patients) else f"{columns.kind} keys"
+    _decide_strata(name, groups, values, policy, shown, who)
+
+
+def column_numbers_or_none(name: str, cells: Cells) -> bool:
+    """Whether all cells are numbers, whatever their commas mean."""
+    try:
+        return column_numbers(name, cells) is not None
+    except UsageError:
+        return False
+
+
+def _decide(keys: Cells, values: Sequence[Any], groups: Sequence[str | None], policy: Policy) -> list[Any]:
+    """The number or fact that counts for each row."""
+    together: dict[str | None, list[Any]] = {}
+    for group, value in zip(groups, values, strict=True):
+        together.setdefault(group, []).append(value)
+    chosen = {group: resolve_number(several, policy) for group, several in together.items()}
+    return [None if key is None else chosen[group] for key, group in zip(keys, groups, strict=True)]
+
+
+def _decide_strata(
+    name: str, groups: Sequence[str | None], values: Sequence[str], policy: Policy, shown: Shown, who: str
+) -> None:
+    together: dict[str, list[str]] = {}
+    for group, value in zip(groups, values, strict=True):
+        if group is not None:
+            together.setdefault(group, []).append(value)
+    patients = patients_with(together)
+    chosen = {group: resolve(several, policy, patients) for group, several in together.items()}
+    shown.values[name] = [None if group is None else chosen[group] for group in groups]
+    several = [set(found) for found in together.values() if len(set(found)) > 1]
+    if not several:
+        return
+    answers = sum(len(found - NO_ANSWER) > 1 for found in several)
+    if answers:
+        effect = ", ".join(f"{other} {count}" for other, count in changes(together).items() if other != "consistent")
+        shown.notes.append(
+            f"labels: column {name!r}: {answers} of {len(together)} {who} have different recorded values; --policy {policy} is "
+            f"taken (consistent: none of them); by policy, those that would differ from consistent: {effect}"
+        )
+    beside = sum(len(found - NO_ANSWER) == 1 for found in several)
+    if beside:
+        shown.notes.append(
+            f"labels: column {name!r}: {beside} {who} have an answer beside unknown or declined: the answer is taken"
+        )
+    codes = codes_of(together)
+    coded = {group: encode(found, codes) for group, found in together.items()}
+    shown.kinds[name + RECORDED] = "recorded"
+    shown.values[name + RECORDED] = [None if group is None else coded[group] for group in groups]
+    shown.recorded[name + RECORDED] = tuple(codes)

@@ -1,0 +1,75 @@
+"""Excel and OpenDocument tables, by python-calamine. Excel keeps no text of a number: it is turned back as far as possible.
+
+A whole number is written without ``.0``; a date as in ISO 8601. Leading zeros that the sheet only displays are not in the file
+(``--match zeros`` then joins), and of ids with more than 15 digits Excel has lost the rest: both are noted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from pathlib import Path
+from typing import Any
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from fastrace.errors import UsageError
+
+MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # zip: xlsx, xlsb, ods; compound file: xls
+_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
+_EXACT = 10**15  # Excel keeps 15 digits
+
+
+def read_sheet(file: Path, raw: bytes) -> tuple[list[list[str]], list[str]]:
+    """Rows of the first sheet that has cells, the first of them the names of the columns; and notes.
+
+    Raises
+    ------
+    UsageError
+        Not a workbook that can be read, or an empty one.
+    """
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
+        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=True) for name in book.sheet_names}
+    except (CalamineError, ValueError, OSError) as error:
+        raise UsageError(
+            f"{file}: not a readable Excel or OpenDocument table ({error}); save it as CSV (UTF-8)"
+        ) from error
+    filled = {name: cells for name, cells in sheets.items() if any(_text(cell) for row in cells for cell in row)}
+    if not filled:
+        raise UsageError(f"{file}: the table is empty; its first line must name the columns")
+    name, cells = next(iter(filled.items()))
+    notes = []
+    if len(filled) > 1:
+        others = ", ".join(map(repr, list(filled)[1:]))
+        notes.append(
+            f"labels: sheet {name!r} is read, the first of {len(filled)} ({others}); save another one as its own file"
+        )
+    return [[_text(cell) for cell in row] for row in cells], [*notes, *_losses(cells)]
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
+        return cell.date().isoformat()
+    if isinstance(cell, datetime.datetime | datetime.date | datetime.time):
+        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
+    return "" if str(cell) in _ERRORS else str(cell)
+
+
+def _losses(cells: list[list[Any]]) -> list[str]:
+    """What Excel may have changed, by column."""
+    notes = []
+    for name, *column in zip(*cells, strict=True):
+        dates = sum(isinstance(cell, datetime.date) for cell in column)
+        if dates and any(isinstance(cell, str) and cell.strip() for cell in column):
+            notes.append(
+                f"labels: column {_text(name)!r} has {dates} dates among texts: Excel turns ids such as 1-2 into dates"
+            )
+        if any(isinstance(cell, int | float) and not isinstance(cell, bool) and abs(cell) >= _EXACT for cell in column):
+            notes.append(
+                f"labels: column {_text(name)!r} has numbers of more than 15 digits, of which Excel keeps 15; "
+                "ids must be text there"
+            )
+    return notes

@@ -1,0 +1,371 @@
+"""What identifies somebody in a header, and whether a text repeats any of it, however it is spelled.
+
+Technologists type names, numbers and birth dates into fields of the device: ``QXMUELLER09_1933`` in a model name,
+``03.09.1933`` in a body part. A text is therefore compared with every word of every name, every number and every date of its
+own header: in upper and lower case, with and without accents (``MÜLLER``, ``MUELLER`` and ``MULLER`` are one), glued to
+other letters or digits, spaced apart, cut off, backwards; a date in every order of day, month and year, or any date at all.
+
+Three answers, since letters meet by chance (Ann in SCANNER): what *stands* as a word or a number of its own, what is *glued*
+to other letters or digits, and what is *shared*, a word of an identifier (the HOSPITAL of HOSPITAL-0815) rather than of a
+name. A text where a name stands is never kept; one of the other two only where many patients have it
+(`fastrace.preprocess.vocabulary`). Attributes: PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.5.1 (serial numbers), all of
+VR PN, DA and DT. Two letters are a name only as a word of their own. Other scripts are compared as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+
+from fastrace.dicom.values import items, value
+from fastrace.errors import RejectedInput
+
+Found = Literal["stands", "glued", "shared"]
+_ORDER: tuple[Found, ...] = ("stands", "glued", "shared")
+
+_MOST_VALUES, _LONGEST = 64, 256  # of one attribute, and characters of each: a damaged length must not cost time
+_DEPTH, _MOST_ITEMS = 3, 8
+
+
+def _tags(keywords: str) -> frozenset[int]:
+    return frozenset(int(tag) for word in keywords.split() if (tag := tag_for_keyword(word)) is not None)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _of_vr(*vrs: str) -> frozenset[int]:
+    return frozenset(int(tag) for tag, entry in DicomDictionary.items() if entry[0] in vrs)
+
+
+_NAMES = _of_vr("PN") | {0x00100012}  # Name to Use, which the dictionary of pydicom may not know yet
+_PLACES = _tags("PatientAddress InstitutionName InstitutionAddress ResponsibleOrganization")
+_NUMBERS = _tags(
+    """PatientID OtherPatientIDs AccessionNumber StudyID MedicalRecordLocator AdmissionID ServiceEpisodeID RequestedProcedureID
+    ScheduledProcedureStepID PerformedProcedureStepID FillerOrderNumberImagingServiceRequest
+    PlacerOrderNumberImagingServiceRequest ClinicalTrialSubjectID ClinicalTrialSubjectReadingID PatientTelephoneNumbers
+    PatientTelecomInformation DeviceSerialNumber DetectorID PlateID CassetteID GantryID GeneratorID"""
+)
+_BIRTH = _tags("PatientBirthDate PatientBirthDateInAlternativeCalendar")
+_DATES = _of_vr("DA", "DT") | _BIRTH
+_UIDS = _tags("StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID")
+_SEQUENCES = _tags(
+    """OtherPatientIDsSequence RequestAttributesSequence ReferencedRequestSequence PerformingPhysicianIdentificationSequence
+    OperatorIdentificationSequence ReferringPhysicianIdentificationSequence PhysiciansOfRecordIdentificationSequence
+    PhysiciansReadingStudyIdentificationSequence OriginalAttributesSequence ModifiedAttributesSequence"""
+) | {0x00100011}  # Person Names to Use Sequence
+
+# Titles, and what de-identification writes instead of a name: in every file, so no sign of anybody.
+_NO_NAMES = _words(
+    """
+        DR MD MR MS MRS PROF PHD RT JR SR II III IV ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED UNKNOWN NONE REMOVED
+        DEIDENTIFIED PATIENT SUBJECT TEST ADMIN USER TECH SERVICE OPERATOR PHANTOM XX XXX XXXX
+        """
+)
+# Words of many hospitals and of many makers of devices.
+_NO_PLACES = _words(
+    """
+        THE AND OF FOR HOSPITAL HOSPITALS HEALTH HEALTHCARE CLINIC CLINICS KLINIK KLINIKUM MEDICAL MEDICINE CENTER
+        CENTRE CENTRAL GENERAL UNIVERSITY RADIOLOGY IMAGING DIAGNOSTIC DIAGNOSTICS BREAST MAMMOGRAPHY SCREENING
+        DIGITAL SYSTEM SYSTEMS DEPARTMENT INSTITUTE INSTITUT STREET ROAD AVENUE CITY STATE UNITED STATES GERMANY
+        """
+)
+_EXPANDED = str.maketrans(
+    {
+        "Ä": "AE",
+        "Ö": "OE",
+        "Ü": "UE",
+        "Æ": "AE",
+        "Œ": "OE",
+        "Ø": "OE",
+        "Å": "AA",
+        "Ł": "L",
+        "Đ": "D",
+        "Ð": "D",
+        "Þ": "TH",
+    }
+)
+_DOUBLED = re.compile("([AOU])E|AA")
+_WORD = re.compile(r"[^\W\d_]+")
+_MONTH = "(?:JAN|FEB|MAR|MRZ|APR|MAY|MAI|JUN|JUL|AUG|SEP|OCT|OKT|NOV|DEC|DEZ)"
+_DAY, _MON, _YEAR, _SEP = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:18|19|20)\d\d", r"[-./_\s]{1,2}"
+_ANY_DATE = re.compile(
+    rf"(?<!\d)(?:{_YEAR}(?:{_SEP}{_MON}{_SEP}{_DAY}|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))|{_DAY}{_SEP}{_MON}{_SEP}{_YEAR}|"
+    rf"{_MON}{_SEP}{_DAY}{_SEP}{_YEAR}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2]){_YEAR}|"
+    rf"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]){_YEAR})(?!\d)|"
+    rf"(?<!\d){_DAY}[-./_\s]{{0,2}}{_MONTH}[A-Z]*[-./_\s]{{0,2}}(?:{_YEAR}|\d\d)(?!\d)|"
+    rf"(?<![A-Z]){_MONTH}[A-Z]*[-./_\s]{{0,2}}(?:{_DAY}[-./_,\s]{{1,3}})?{_YEAR}(?!\d)"
+)
+_ATTRIBUTE = re.compile(r"((?:[A-Z][\w'/-]* )+\([0-9A-F]{4},[0-9A-F]{4}\))")
+# A date with its separators is one token; so are digits glued to letters.
+_TOKEN = re.compile(r"[^\s'\"(),;:]*\w")
+_HIDDEN = "(withheld)"
+_THREE_NUMBERS = re.compile(r"(?<!\d)(\d{1,4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,4})(?!\d)")
+
+
+class Withheld(NamedTuple):
+    """A value that repeats something of its header: column of the index, how, and the value, which stays here."""
+
+    column: str
+    found: Found
+    value: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Words, numbers and dates that stand for the people of one header. It never leaves the machine.
+
+    Attributes
+    ----------
+    words : frozenset of str
+        Of names and addresses, in the form of `_folded`.
+    labels : frozenset of str
+        Words in identifiers.
+    numbers : frozenset of str
+        Digits of identifiers, dates and UIDs, without leading zeros.
+    dates : frozenset of (int, int, int)
+        Day, month, year.
+    """
+
+    words: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    dates: frozenset[tuple[int, int, int]] = frozenset()
+
+    def found_in(self, text: str) -> Found | None:
+        """How a text repeats something of this header; None if it does not, or not that one could see."""
+        both = (self._found(text), self._found(_read_as_utf8(text)))
+        return next((how for how in _ORDER if how in both), None)
+
+    def _found(self, text: str) -> Found | None:
+        shape = _shape(text)
+        if shape.dated or shape.words & self.words or shape.numbers & self.numbers or self._same_date(shape):
+            return "stands"
+        if any(self._word_glued(word, shape) for word in self.words) or self._number_glued(shape):
+            return "glued"
+        if any(word in shape.words or self._word_glued(word, shape) for word in self.labels):
+            return "shared"
+        return None
+
+    def hidden_in(self, message: str) -> str:
+        """The message without the words and long numbers of this header: messages reach terminals and logs.
+
+        Attributes with their tag stay as they are.
+        """
+        parts = _ATTRIBUTE.split(message)
+        return "".join(part if n % 2 else _TOKEN.sub(self._hidden, part) for n, part in enumerate(parts))
+
+    def _hidden(self, match: re.Match[str]) -> str:
+        token = match[0]
+        long = len(token) >= (5 if token.isdecimal() else 3 if token.isascii() else 1)
+        return _HIDDEN if long and self.found_in(token) in ("stands", "glued") else token
+
+    def holds(self, number: float) -> bool:
+        """Whether a measurement is rather an identifier or a date of this header: the same four or more digits."""
+        digits = f"{number:.0f}" if number == int(number) else ""
+        return len(digits) >= 4 and digits in self.numbers
+
+    def _same_date(self, shape: _Shape) -> bool:
+        return any(
+            sorted(triple) in (sorted(date), sorted((date[0], date[1], date[2] % 100)))
+            for triple in shape.triples
+            for date in self.dates
+        )
+
+    def _word_glued(self, word: str, shape: _Shape) -> bool:
+        if not word.isascii():
+            return word in shape.letters
+        if len(word) < 3:
+            return False
+        if any(word in run for run in shape.words) or word in shape.backwards:
+            return True
+        if len(word) >= 4 and any(word in run for run in shape.backwards):
+            return True
+        if len(word) < 5:  # across the spaces of a text four letters meet too often
+            return False
+        cut_off = any(len(run) >= 5 and word.startswith(run) for run in shape.words)
+        return cut_off or word in shape.letters or (len(word) >= 7 and word[:6] in shape.letters)
+
+    def _number_glued(self, shape: _Shape) -> bool:
+        for number in self.numbers:
+            if len(number) >= 4 and any(number in run for run in shape.numbers):
+                return True
+            if len(number) >= 5 and (number in shape.digits or number in shape.digits[::-1]):
+                return True
+        return False
+
+
+class _Shape(NamedTuple):
+    words: frozenset[str]
+    backwards: frozenset[str]
+    letters: str  # of all words
+    numbers: frozenset[str]
+    digits: str  # of all numbers
+    triples: tuple[tuple[int, int, int], ...]
+    dated: bool
+
+
+@lru_cache(4096)
+def _shape(text: str) -> _Shape:
+    """A text taken apart once: device texts repeat."""
+    plain = _composed(text)
+    words = _WORD.findall(plain)
+    camel = _WORD.findall(re.sub(r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])", " ", plain))
+    joined = "".join(words)
+    runs = re.findall(r"\d+", plain)
+    return _Shape(
+        frozenset(map(_folded, (*words, *camel))),
+        frozenset(_folded(word[::-1]) for word in (*words, joined)),
+        _folded(joined),
+        frozenset(run.lstrip("0") for run in runs if run.lstrip("0")),
+        "".join(runs),
+        tuple((int(a), int(b), int(c)) for a, b, c in _THREE_NUMBERS.findall(plain)),
+        _ANY_DATE.search(plain.upper()) is not None,
+    )
+
+
+@contextmanager
+def nobody_in_messages(identity: Callable[[], Identity]) -> Iterator[None]:
+    """Take what identifies somebody out of the message of a rejection; ``identity`` is called only where there is one."""
+    try:
+        yield
+    except RejectedInput as error:
+        raise RejectedInput(error.reason, identity().hidden_in(error.message)) from error
+
+
+def identity_of(ds: Dataset) -> Identity:
+    """Collect what identifies somebody in a data set; never raises for what a value holds."""
+    words: set[str] = set()
+    labels: set[str] = set()
+    numbers: set[str] = set()
+    dates: set[tuple[int, int, int]] = set()
+    known = {text for tag in _tags("PatientID OtherPatientIDs") for text in _texts(ds, tag)}
+    for scope in _scopes(ds):
+        present = scope.keys()
+        for tag in _NAMES.intersection(present):
+            for text in _texts(scope, tag):
+                (labels if text in known else words).update(_names(text))
+                numbers.update(_digits(text, 3))
+        for tag in _PLACES.intersection(present):
+            for text in _texts(scope, tag):
+                words.update(
+                    w for w in map(_folded, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
+                )
+        for tag in _NUMBERS.intersection(present):
+            for text in _texts(scope, tag):
+                labels.update(
+                    w for w in map(_folded, _WORD.findall(_composed(text))) if len(w) > 1 and w not in _NO_NAMES
+                )
+                numbers.update(_digits(text, 3))
+        for tag in _DATES.intersection(present):
+            for text in _texts(scope, tag):
+                found = _date(text)
+                if found is not None:
+                    dates.add(found)
+                    numbers.update(_spellings(*found))
+                    if tag in _BIRTH:
+                        numbers.add(str(found[2]))
+        for tag in _UIDS.intersection(present):
+            for text in _texts(scope, tag):
+                numbers.update(part for part in text.split(".") if len(part) >= 6 and part.isdecimal())
+    return Identity(frozenset(words), frozenset(labels - words), frozenset(numbers), frozenset(dates))
+
+
+def _scopes(ds: Dataset, depth: int = 0) -> Iterator[Dataset]:
+    yield ds
+    if depth < _DEPTH:
+        for tag in sorted(_SEQUENCES.intersection(ds.keys())):
+            for item in items(ds, tag)[:_MOST_ITEMS]:
+                yield from _scopes(item, depth + 1)
+
+
+def _texts(ds: Dataset, tag: int) -> Iterator[str]:
+    try:
+        raw = getattr(ds.get_item(BaseTag(tag)), "value", None)
+    except Exception:  # a VR that is none
+        return
+    if isinstance(raw, bytes) and raw.isascii() and len(raw) < _LONGEST and b"\x1b" not in raw:
+        yield from (text.strip(" \0") for text in raw.decode("ascii").split("\\"))  # pydicom takes 20 times as long
+        return
+    found: Any = value(ds, tag)
+    if found is None:
+        return
+    several: Iterable[Any] = found if isinstance(found, MultiValue | list | tuple) else (found,)
+    for number, one in enumerate(several):
+        if number == _MOST_VALUES:
+            return
+        try:
+            text = one.decode("latin-1") if isinstance(one, bytes) else str(one)
+        except Exception:  # a value whose own conversion to text fails
+            continue
+        yield text[:_LONGEST].strip(" \0")
+
+
+def _names(name: str) -> Iterator[str]:
+    """Words of a Person Name (PS3.5 6.2.1): three groups of spelling, five components; not prefix and suffix."""
+    for group in name.split("="):
+        for component in group.split("^")[:3]:
+            parts = [word for word in map(_folded, _WORD.findall(_composed(component))) if word not in _NO_NAMES]
+            yield from (word for word in parts if len(word) > 1 or not word.isascii())
+            if len("".join(parts)) >= 5:
+                yield "".join(parts)
+
+
+def _digits(text: str, least: int) -> Iterator[str]:
+    runs = re.findall(r"\d+", text)
+    for run in (*runs, "".join(runs)):
+        if len(run) >= least and len(run.lstrip("0")) >= least:
+            yield run.lstrip("0")
+
+
+def _date(text: str) -> tuple[int, int, int] | None:
+    digits = re.sub(r"\D", "", text[:10])[:8]
+    if len(digits) < 8:
+        return None
+    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
+    return (day, month, year) if 1 <= month <= 12 and 1 <= day <= 31 else None
+
+
+def _spellings(day: int, month: int, year: int) -> Iterator[str]:
+    """A date without separators, as numbers are compared: without leading zeros."""
+    d, m, y, short = f"{day:02}", f"{month:02}", f"{year:04}", f"{year % 100:02}"
+    for text in (y + m + d, y + d + m, d + m + y, m + d + y, short + m + d, d + m + short, m + d + short):
+        if len(text.lstrip("0")) >= 4:
+            yield text.lstrip("0")
+    for text in (f"{day}{month}{year}", f"{month}{day}{year}", f"{year}{month}{day}"):
+        yield text
+
+
+@lru_cache(4096)
+def _folded(text: str) -> str:
+    """Upper case without accents; an umlaut, its two letters and its plain letter become the same."""
+    upper = _composed(text).upper().translate(_EXPANDED)
+    plain = "".join(c for c in unicodedata.normalize("NFKD", upper) if not unicodedata.combining(c))
+    while (shorter := _DOUBLED.sub(lambda match: match[1] or "A", plain)) != plain:
+        plain = shorter
+    return plain
+
+
+def _composed(text: str) -> str:
+    """An accent and its letter as one character, so that words are not cut at it."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def _read_as_utf8(text: str) -> str:
+    """What a Code String says in a file of UTF-8: its repertoire is ASCII (PS3.5 6.2), so an umlaut is read as two letters."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text

@@ -1,0 +1,206 @@
+"""View, its modifiers and the side: from codes, and from the words that consoles write.
+
+View Position (0018,5101) has defined terms (PS3.3 C.8.11.5, C.8.11.7: AP, PA, LL, RL, CC, MLO, ...), but archives hold
+"RCC", "L MLO", "AP SUPINE", "ERECT PA" and "postero-anterior" too. Every value becomes one of `VIEWS`, or ``other``: words
+that say how the patient stood or was placed do not change the view, and no other text leaves a file by this way.
+
+View Code Sequence (0054,0220) takes codes of PS3.16 CID 4014 and 4010, its modifiers those of CID 4015: SNOMED CT, and the
+SNOMED RT codes that they replaced (designators SRT, SNM3 and 99SDM).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+OTHER = "other"
+
+# Views as View Position terms, with their codes: SNOMED CT first, then the retired ones.
+CODES = {
+    "CC": ("399162004", "R-10242"),
+    "MLO": ("399368009", "R-10226"),
+    "ML": ("399260004", "R-10224"),
+    "LM": ("399352003", "R-10228"),
+    "LMO": ("399099002", "R-10230"),
+    "FB": ("399196006", "R-10244"),
+    "SIO": ("399188001", "R-102D0"),
+    "ISO": ("441555000", "R-40AAA"),
+    "XCCL": ("399192008", "R-1024A"),
+    "XCCM": ("399101009", "R-1024B"),
+    "AP": ("399348003", "R-10206"),
+    "PA": ("272479007", "R-10214", "R-40888"),
+    "FRONTAL": ("399033003", "R-10202"),
+    "LL": ("399173006", "R-10236"),
+    "RL": ("399198007", "R-10232"),
+    "LATERAL": ("399067008", "R-102CD"),
+    "OBLIQUE": ("399182000", "R-102C1"),
+    "RAO": ("399356000", "R-40985"),
+    "LAO": ("399135007", "R-10220"),
+    "RPO": ("399038007", "R-10210"),
+    "LPO": ("399006002", "R-10212"),
+    "AXIAL": ("399061009", "R-10241"),
+}
+VIEW_OF_CODE = {code: view for view, codes in CODES.items() for code in codes}
+
+# View modifiers (CID 4015) by a name in one word, with their codes and their ACR MQCM 1999 letters.
+MODIFIERS = {
+    "cleavage": ("399161006", "R-102D2"),
+    "axillary_tail": ("399011000", "R-102D1"),
+    "rolled_lateral": ("399197002", "R-102D3"),
+    "rolled_medial": ("399226006", "R-102D4"),
+    "rolled_inferior": ("414493004", "R-102CA"),
+    "rolled_superior": ("415670009", "R-102C9"),
+    "implant_displaced": ("399209000", "R-102D5"),
+    "magnification": ("399163009", "R-102D6"),
+    "spot_compression": ("399055006", "R-102D7"),
+    "tangential": ("399110001", "R-102C2"),
+    "nipple_in_profile": ("442581004", "R-40AB3"),
+    "anterior_compression": ("441752004", "P2-00161"),
+    "infra_mammary_fold": ("442593008", "R-40ABE"),
+    "axillary_tissue": ("442580003", "R-40AB2"),
+}
+MODIFIER_OF_CODE = {code: name for name, codes in MODIFIERS.items() for code in codes}
+SPECIMEN_CODES = ("127457009", "G-8310", "119376003", "G-8300")
+
+BREAST = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCCL", "XCCM", "XCC")
+# From the particular to the general: "AP AXIAL" is no plain AP, "PA LATERAL" no plain PA.
+VIEWS = (
+    *BREAST, "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID", "LORDOTIC", "AXIAL", "TANGENTIAL",
+    "OBLIQUE", "DECUBITUS", "LL", "RL", "LATERAL", "AP", "PA", "FRONTAL",
+)  # fmt: skip
+"""The views that are told apart."""
+
+# What is written out, letters alone; the longest first.
+_WRITTEN = {
+    "MEDIOLATERALOBLIQUE": "MLO",
+    "LATEROMEDIALOBLIQUE": "LMO",
+    "EXAGGERATEDCRANIOCAUDAL": "XCC",
+    "ANTEROPOSTERIOR": "AP",
+    "ANTERIORPOSTERIOR": "AP",
+    "POSTEROANTERIOR": "PA",
+    "POSTERIORANTERIOR": "PA",
+    "CRANIOCAUDAL": "CC",
+    "CAUDOCRANIAL": "FB",
+    "MEDIOLATERAL": "ML",
+    "LATEROMEDIAL": "LM",
+    "LEFTLATERALDECUBITUS": "LLD",
+    "RIGHTLATERALDECUBITUS": "RLD",
+    "LEFTLATERAL": "LL",
+    "LATERALLEFT": "LL",
+    "RIGHTLATERAL": "RL",
+    "LATERALRIGHT": "RL",
+}
+_WORDS = {
+    **{view: view for view in VIEWS},
+    "LAT": "LATERAL", "XTABLE": "LATERAL", "CROSSTABLE": "LATERAL", "SWIMMER": "SWIMMERS", "OBL": "OBLIQUE", "DENS": "ODONTOID",
+    "DECUB": "DECUBITUS", "TAN": "TANGENTIAL", "APICAL": "LORDOTIC",
+}  # fmt: skip
+_SIDES = {
+    "L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R", "B": "B", "BI": "B", "BOTH": "B", "BILATERAL": "B",
+}  # fmt: skip
+_MODIFYING = {
+    "M": "magnification", "MAG": "magnification", "MAGN": "magnification", "MAGNIFIED": "magnification",
+    "MAGNIFICATION": "magnification", "S": "spot_compression", "SPOT": "spot_compression", "ID": "implant_displaced",
+    "EKLUND": "implant_displaced", "CV": "cleavage", "CLEAVAGE": "cleavage", "AT": "axillary_tail", "RL": "rolled_lateral",
+    "RM": "rolled_medial", "RI": "rolled_inferior", "RS": "rolled_superior", "TAN": "tangential", "NP": "nipple_in_profile",
+    "AC": "anterior_compression", "IMF": "infra_mammary_fold",
+}  # fmt: skip
+# One word of mammography: side, prefixes, view, suffix, as the ACR writes them, and the D (right) and E or I (left) that
+# consoles in Portuguese and Spanish put behind.
+_GLUED = re.compile(
+    r"(?P<side>[LRB])?(?P<before>M|S|MS|SM)?(?P<view>XCCL|XCCM|XCC|MLO|LMO|SIO|ISO|CC|ML|LM|FB)"
+    r"(?P<after>ID|RL|RM|RI|RS|NP|AC|TAN|IMF)?(?P<behind>[DEILR])?"
+)
+_BEHIND = {"D": "R", "R": "R", "E": "L", "I": "L", "L": "L"}
+
+
+class View(NamedTuple):
+    """What a text says of a view.
+
+    Attributes
+    ----------
+    view : str or None
+        One of `VIEWS`; ``other`` where the text names none of them; None where it is empty.
+    side : str or None
+        L, R or B.
+    modifiers : tuple of str
+        Keys of `MODIFIERS`, sorted.
+    """
+
+    view: str | None = None
+    side: str | None = None
+    modifiers: tuple[str, ...] = ()
+
+
+def read_words(text: str | None) -> View:
+    """Read a view from the words of a console; never raises."""
+    plain = folded(text)
+    if not plain.strip():
+        return View()
+    letters = re.sub(r"[\W_]+", "", plain)
+    for written, view in _WRITTEN.items():
+        if written in letters:
+            rest = re.sub(r"[\W_]*".join(written), " ", plain)
+            found = _read(rest, {view})
+            return found._replace(side=found.side if view not in ("LL", "RL", "LLD", "RLD") else None)
+    return _read(plain, set())
+
+
+def _read(plain: str, views: set[str]) -> View:
+    sides: set[str] = set()
+    modifiers: set[str] = set()
+    words = re.findall(r"[^\W_]+", plain)
+    breast = bool(views & set(BREAST)) or any(_glued(word) for word in words)
+    for word in words:
+        glued = _glued(word)
+        if glued:
+            views.add(glued.view or OTHER)
+            sides.update(filter(None, [glued.side]))
+            modifiers.update(glued.modifiers)
+        elif breast and word in _MODIFYING:
+            modifiers.add(_MODIFYING[word])
+        elif word in _SIDES:
+            sides.add(_SIDES[word])
+        elif (known := _WORDS.get(word) or _WORDS.get(word.rstrip("0123456789"))) is not None:
+            views.add(known)
+        elif word in _MODIFYING and len(word) > 2:
+            modifiers.add(_MODIFYING[word])
+    view = _one(views)
+    if view in ("LATERAL", "DECUBITUS", "OBLIQUE", "AXIAL"):  # "LEFT LATERAL" tells the side that faces the detector
+        sides.clear()
+    return View(view, sides.pop() if len(sides) == 1 else None, tuple(sorted(modifiers)))
+
+
+def _one(views: set[str]) -> str:
+    """The view that several words name together: two of a breast contradict each other, AP and PA are both frontal."""
+    if len(views & set(BREAST)) > 1:
+        return OTHER
+    if views >= {"AP", "PA"} and len(views) == 2:
+        return "FRONTAL"
+    return next((view for view in VIEWS if view in views), OTHER)
+
+
+def _glued(word: str) -> View | None:
+    if word in _WORDS and word not in BREAST:
+        return None
+    if word in BREAST:
+        return View(word)
+    match = _GLUED.fullmatch(word)
+    if match is None:
+        return None
+    modifiers = {_MODIFYING[letter] for letter in match["before"] or ""}
+    if match["after"]:
+        modifiers.add(_MODIFYING[match["after"]])
+    return View(match["view"], match["side"] or _BEHIND.get(match["behind"] or ""), tuple(sorted(modifiers)))
+
+
+def read_side(text: str | None) -> str | None:
+    """L, R or B from a term or a word ("L", "left", "RIGHT"); None for any other text (U is unpaired)."""
+    return _SIDES.get(folded(text).strip())
+
+
+def folded(text: str | None) -> str:
+    """Upper case, without accents."""
+    decomposed = unicodedata.normalize("NFKD", text or "")
+    return "".join(letter for letter in decomposed.upper() if not unicodedata.combining(letter))

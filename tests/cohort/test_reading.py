@@ -1,0 +1,305 @@
+"""Tables come back as they were written, whatever the encoding, the separator and the program: every cell as text."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import gzip
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrace.cohort.answers import same_values, stratum
+from fastrace.cohort.bins import parse_bins
+from fastrace.cohort.labels import read_labels
+from fastrace.cohort.numbers import column_numbers
+from fastrace.cohort.policy import codes_of, encode, patients_with, resolve
+from fastrace.cohort.spreadsheet import _text
+from fastrace.cohort.tables import read_table
+from fastrace.console.tables import harmless
+from fastrace.errors import UsageError
+
+ENCODINGS = {
+    "utf-8": "utf-8", "utf-8-sig": "utf-8-sig", "utf-16": "utf-16", "utf-16-le": "utf-16-le", "utf-16-be": "utf-16-be",
+    "utf-32": "utf-32", "cp1252": "cp1252",
+}  # fmt: skip
+CELLS = st.text(st.sampled_from("aZ09 ,;\t|\"'\n\\=.é€ßñ"), max_size=6).filter(
+    lambda cell: not cell.startswith("\ufeff")
+)
+
+
+def written(rows: list[list[str]], separator: str, ends: str, quoting: int) -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator=ends, quoting=quoting).writerows(rows)
+    return out.getvalue()
+
+
+@given(
+    st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=5),
+    st.sampled_from(sorted(ENCODINGS)),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_a_text_table_comes_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    body: list[tuple[str, ...]],
+    encoding: str,
+    separator: str,
+    ends: str,
+    quoting: int,
+) -> None:
+    rows = [["id", "race, or so", 'a "b"; c'], *map(list, body)]
+    file = tmp_path_factory.mktemp("table") / "labels.csv"
+    file.write_bytes(written(rows, separator, ends, quoting).encode(ENCODINGS[encoding]))
+    kept = [list(row) for row in body if any(cell.strip() for cell in row)]
+    assert read_table(file).cells.to_numpy().tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("latin-1", "Windows-1252"),
+    ],
+)
+def test_another_encoding_than_utf_8_is_named(tmp_path: Path, encoding: str, name: str) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes("patient_id,race\np1,métis\n".encode(encoding))
+    labels = read_labels(file)
+    assert labels.find({"patient": ["p1"]})[1]["race"] == "métis"
+    assert any(f"the table is read as {name}" in note for note in labels.notes)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"PNG\0\0\1\2\3\xff\xfe\0\0\xd8\0\xd8", b"\xff\xfea", b"\xef\xbb\xbfid,race\n1,\xe9\n"]
+)
+def test_what_is_no_text_is_refused(tmp_path: Path, raw: bytes) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(raw)
+    with pytest.raises(UsageError, match=r"labels\.csv: .*save"):
+        read_table(file)
+
+
+def test_a_packed_table_and_excels_first_line_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv.gz"
+    file.write_bytes(gzip.compress(b"sep=;\r\nid;race\r\n007;A, or B\r\n"))
+    assert read_table(file).cells.to_dict("list") == {"id": ["007"], "race": ["A, or B"]}
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UsageError, match="damaged gzip file"):
+        read_table(file)
+
+
+def excel(path: Path, cells: list[list[str]]) -> Path:
+    """A workbook of one sheet, written as ECMA-376 has it; a cell is its XML."""
+    body = "".join(f"<row>{''.join(row)}</row>" for row in cells)
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="xml" ContentType="application/xml"/>'
+        f'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" Type="{relations}/officeDocument" '
+        'Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>'
+        '<sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{relations}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
+    }
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in parts.items():
+            file.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + text)
+    return path
+
+
+def text(value: str) -> str:
+    return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
+
+
+def number(value: str) -> str:
+    return f"<c><v>{value}</v></c>"
+
+
+def test_ids_of_an_excel_table_are_text_again(tmp_path: Path) -> None:
+    """A number has no leading zeros in the file, and no '.0' for who reads it; its name does not matter."""
+    rows = [[text("PatientID"), text("race"), text("bmi")], [text("007"), text("A"), number("23.5")]]
+    rows += [
+        [number("10001"), '<c t="b"><v>1</v></c>', "<c/>"],
+        [number("1.5"), '<c t="e"><v>#N/A</v></c>', number("30")],
+    ]
+    file = excel(tmp_path / "labels.csv", rows)
+    assert read_table(file).cells.to_numpy().tolist() == [
+        ["007", "A", "23.5"],
+        ["10001", "True", ""],
+        ["1.5", "", "30"],
+    ]
+
+
+def test_what_excel_may_have_changed_is_noted(tmp_path: Path) -> None:
+    rows = [[text("PatientID"), text("race")], [number("1234567890123456000"), text("A")]]
+    assert any("more than 15 digits" in note for note in read_table(excel(tmp_path / "a.xlsx", rows)).notes)
+    assert [_text(cell) for cell in (datetime.datetime(2026, 1, 2), datetime.date(2026, 1, 2), 3.0)] == [
+        "2026-01-02"
+    ] * 2 + ["3"]
+    (tmp_path / "b.xlsx").write_bytes((tmp_path / "a.xlsx").read_bytes()[:300])
+    with pytest.raises(UsageError, match="not a readable Excel"):
+        read_table(tmp_path / "b.xlsx")
+
+
+def test_whole_numbers_of_parquet_keep_all_their_digits(tmp_path: Path) -> None:
+    """Through pandas those beside a missing one would become floats: exact to 2^53."""
+    table = pa.table({"PatientID": pa.array([2**53 + 1, None], pa.int64()), "x": pa.array([1.0, math.nan])})
+    pq.write_table(table, tmp_path / "labels.parquet")
+    assert read_table(tmp_path / "labels.parquet").cells.to_numpy().tolist() == [["9007199254740993", "1"], ["", ""]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["63,5", "44", "71.0"], [63.5, 44.0, 71.0]),
+        (["1.234,5", "2.345"], [1234.5, 2345.0]),
+        (["1,234.5", "12"], [1234.5, 12.0]),
+        (["1,234,567"], [1234567.0]),
+        (["1e3", None, "-.5"], [1000.0, None, -0.5]),
+        (["1,2,3"], None), (["A"], None), (["nan"], None), (["1e999"], None), ([None], None),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_the_column_writes_them(cells: list, numbers: list | None) -> None:
+    assert column_numbers("bmi", cells) == numbers
+
+
+def test_a_comma_that_may_mean_two_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("patient_id;bmi\n1;23,456\n2;12,345\n")
+    with pytest.raises(
+        UsageError, match=r"labels\.csv: column 'bmi': '23,456' may be 23.456 or 23456; write its numbers"
+    ):
+        read_labels(tmp_path / "labels.csv")
+
+
+@given(st.floats(0, 1e6, allow_nan=False).map(lambda one: f"{one:.2f}"))
+def test_a_decimal_comma_and_a_decimal_point_are_the_same_number(shown: str) -> None:
+    assert column_numbers("x", [shown.replace(".", ","), "0,5"]) == column_numbers("x", [shown, "0.5"])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Unknown, Unavailable or Unreported", "UNABLE TO OBTAIN", "Not Recorded", "Race and Ethnicity Unknown",
+        "Unknown/Not Reported",
+        "unbekannt", "keine Angabe", "k. A.", "Inconnu", "Non renseigné", "Desconocido", "No informado", "未知", "Okänd",
+        "NOT SPECIFIED", "Unknown or declined",
+    ],
+)  # fmt: skip
+def test_no_answer_is_unknown(cell: str) -> None:
+    assert stratum(cell) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Patient Declines", "PATIENT DECLINED TO ANSWER", "Patient Refused", "Prefer not to say", "Prefer Not To Answer",
+        "Declined",
+        "Choose not to disclose", "Refusé", "Verweigert", "Prefiere no responder", "Prefere não dizer", "拒绝",
+        "Refused/Declined",
+    ],
+)  # fmt: skip
+def test_no_answer_that_was_meant_is_declined(cell: str) -> None:
+    assert stratum(cell) == "declined"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "White", "White, ethnicity unknown", "Other", "Not Hispanic or Latino", "Black or African American", "NA-born", "Patient",
+        "1", "Two or more races",
+    ],
+)  # fmt: skip
+def test_an_answer_stays_one(cell: str) -> None:
+    assert stratum(cell) is None
+
+
+@given(
+    st.lists(st.sampled_from(["White", "white", "WHITE ", "Black", "1", "1.0", "01", None]), max_size=12), st.booleans()
+)
+def test_the_spelling_that_is_kept_depends_on_counts_alone(cells: list, codes: bool) -> None:
+    kept = same_values(cells, codes)
+    assert kept == same_values(list(reversed(cells)), codes)
+    assert set(kept) == {cell for cell in cells if cell is not None}
+    assert all(kept.get(one, one) == one for one in kept.values())
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1), st.lists(st.sampled_from(["A", "B", "unknown", "declined"]), min_size=1)
+    )
+)
+def test_a_policy_takes_a_recorded_answer_or_none(recorded: dict[str, list[str]]) -> None:
+    patients = patients_with(recorded)
+    codes = codes_of(recorded)
+    words = list(codes)
+    for values in recorded.values():
+        answers = [value for value in values if value not in ("unknown", "declined")]
+        assert [words[int(code)] for code in encode(values, codes).split(",")] == values
+        for policy in ("consistent", "first", "last", "majority", "any"):
+            one = resolve(values, policy, patients)
+            assert one in ({*answers, "contradictory"} if answers else set(values))
+            assert len(set(answers)) != 1 or one == answers[0]
+            assert one == resolve(
+                values, policy, {word: place for place, word in enumerate(words)}
+            )  # as the index knows it
+    assert resolve(["A", "B", "B"], "any", {"A": 1, "B": 5}) == "A"
+    assert resolve(["A", "B"], "majority", {}) == "contradictory"
+
+
+def test_policies_of_race_are_decided_over_all_rows_of_a_patient(tmp_path: Path) -> None:
+    """Else two studies of one patient would have two races, and the patient none."""
+    rows = ["a.png,p1,White,1", "b.png,p1,Black,2", "c.png,p1,White,3", "d.png,p2,Black,1"]
+    (tmp_path / "labels.csv").write_text("path,patient_id,race,density\n" + "\n".join(rows) + "\n")
+    labels = read_labels(tmp_path / "labels.csv", policy="majority")
+    assert [row["race"] for row in labels.rows.values()] == ["White"] * 3 + ["Black"]
+    assert [row["density"] for row in labels.rows.values()] == ["1", "2", "3", "1"]
+    assert any("1 of 2 patients have different recorded values" in note for note in labels.notes)
+
+
+def test_bins_hold_their_lower_edge() -> None:
+    bins = parse_bins("age=40,60.5")
+    assert (bins.name, bins.classes) == ("age_bin", ("<40", "40-60.5", ">=60.5"))
+    assert [bins.of(age) for age in (39.9, 40, 60.4, 60.5, None, math.nan)] == [
+        "<40",
+        "40-60.5",
+        "40-60.5",
+        ">=60.5",
+        "unknown",
+        "unknown",
+    ]
+    for wrong in ("age", "age=", "=4", "age=4,3", "age=4,4", "age=x"):
+        with pytest.raises(UsageError, match="--bins"):
+            parse_bins(wrong)
+
+
+@given(st.text())
+def test_a_harmless_cell_gives_the_cell_back_and_is_no_formula(cell: str) -> None:
+    shown = harmless(cell)
+    assert shown in (cell, "'" + cell)
+    assert shown == cell or not cell.lstrip() or shown[1:] == cell
+    assert not shown.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def test_columns_that_describe_the_image_are_named(tmp_path: Path) -> None:
+    """'label columns: none' was printed though sex and age were used."""
+    pd.DataFrame({"image": ["a"], "gender": ["1"], "age": ["44"]}).to_csv(tmp_path / "labels.csv", index=False)
+    notes = read_labels(tmp_path / "labels.csv").notes
+    assert notes[0].endswith("label columns: none; for the index: sex from 'gender', age_years from 'age'")
+    assert any("read as O, another sex than F or M: '1'" in note for note in notes)

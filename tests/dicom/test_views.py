@@ -1,0 +1,95 @@
+"""View words: the standard's terms, and what consoles write instead."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrace.dicom.views import BREAST, MODIFIERS, OTHER, VIEWS, read_side, read_words
+
+SIDES = {"L": ("L", "LEFT", "Lt", "l."), "R": ("R", "RIGHT", "rt", "r"), None: ("",)}
+POSES = (
+    "ERECT",
+    "SUPINE",
+    "UPRIGHT",
+    "PORTABLE",
+    "standing",
+    "(bed)",
+    "SITTING",
+    "INSP",
+    "VIEW",
+    "CHEST",
+    "SEMI-ERECT",
+    "1",
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "view", "side", "modifiers"),
+    [
+        ("RCC", "CC", "R", ()),
+        ("L MLO", "MLO", "L", ()),
+        ("LMLO", "MLO", "L", ()),
+        ("r-cc", "CC", "R", ()),
+        ("LML", "ML", "L", ()),
+        ("LM", "LM", None, ()),  # a view of its own, not a left M
+        ("RLMO", "LMO", "R", ()),
+        ("CCD", "CC", "R", ()),  # direita
+        ("MLOE", "MLO", "L", ()),  # esquerda
+        ("RMCC", "CC", "R", ("magnification",)),
+        ("LSMLO", "MLO", "L", ("spot_compression",)),
+        ("LCCID", "CC", "L", ("implant_displaced",)),
+        ("R CC SPOT MAG", "CC", "R", ("magnification", "spot_compression")),
+        ("Left medio-lateral oblique", "MLO", "L", ()),
+        ("Cranio-Caudal", "CC", None, ()),
+        ("CC MLO", OTHER, None, ()),
+        ("AP SUPINE", "AP", None, ()),
+        ("ERECT PA", "PA", None, ()),
+        ("PA", "PA", None, ()),
+        ("Posteroanterior", "PA", None, ()),
+        ("AP AXIAL", "AXIAL", None, ()),
+        ("AP LLD", "LLD", None, ()),
+        ("AP/PA", "FRONTAL", None, ()),
+        ("LATERAL", "LATERAL", None, ()),
+        ("XTABLE LATERAL", "LATERAL", None, ()),
+        ("left lateral", "LL", None, ()),
+        ("LL", "LL", None, ()),
+        ("PA LAT", "LATERAL", None, ()),  # not to be taken for a frontal view
+        ("M\u00fcller Eva", OTHER, None, ()),
+        ("19700101", OTHER, None, ()),
+        ("", None, None, ()),
+        (" ", None, None, ()),
+    ],
+)
+def test_what_consoles_write(written: str, view: str | None, side: str | None, modifiers: tuple[str, ...]) -> None:
+    assert read_words(written) == (view, side, modifiers)
+
+
+@given(st.sampled_from(BREAST), st.sampled_from(list(SIDES)), st.data())
+def test_a_side_changes_no_view_of_the_breast(view: str, side: str | None, data: st.DataObject) -> None:
+    word = data.draw(st.sampled_from(SIDES[side]))
+    gap = data.draw(st.sampled_from([" ", "-", "_", " - "]))
+    written = data.draw(st.sampled_from([f"{word}{gap}{view}", f"{view}{gap}{word}", f"{view.lower()} {word}"]))
+    assert read_words(written)[:2] == (view, side)
+
+
+@given(st.sampled_from(BREAST), st.sampled_from("LR"))
+def test_a_side_may_be_glued_to_it(view: str, side: str) -> None:
+    assert read_words(side + view)[:2] == (view, side)
+
+
+@given(st.sampled_from(VIEWS), st.lists(st.sampled_from(POSES), max_size=3), st.randoms(use_true_random=False))
+def test_how_the_patient_stood_changes_no_view(view: str, poses: list[str], random: object) -> None:
+    words = [view, *poses]
+    random.shuffle(words)  # type: ignore[attr-defined]
+    assert read_words(" ".join(words)).view == view
+
+
+@given(st.text(max_size=40))
+def test_no_text_but_the_vocabulary_comes_out(text: str) -> None:
+    found = read_words(text)
+    assert found.view in (*VIEWS, OTHER, None)
+    assert found.side in ("L", "R", "B", None)
+    assert set(found.modifiers) <= set(MODIFIERS)
+    assert read_side(text) in ("L", "R", "B", None)

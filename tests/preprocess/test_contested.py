@@ -1,0 +1,79 @@
+"""One SOP Instance UID in several files: copies are duplicates, rivals are all left out, damaged files are no rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fastrace.dataset import Dataset
+from fastrace.modality import get_modality
+from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.run import preprocess
+from fastrace.preprocess.summary import Summary
+from fastrace.verify import verify
+
+WriteDicom = Callable[..., Path]
+UID = "1.2.3.4.5"
+
+
+def run(sources: tuple[Path, ...], out: Path, **options: int) -> Summary:
+    preset = get_modality("any")
+    return preprocess(Job(sources, out, Recipe.from_preset(preset, size=(16, 16)), preset, **options))  # type: ignore[arg-type]
+
+
+def outcomes(out: Path) -> dict[str, tuple[str, str | None]]:
+    table = pd.read_parquet(Path(f"{out}.private") / "sources.parquet")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {Path(row["path"]).stem: (row["outcome"], row["reason"]) for row in rows}
+
+
+def test_dup_cases_are_both_rejected_and_the_difference_named(cases: Path, tmp_path: Path) -> None:
+    files = tuple(cases / "dicom" / "D2_px" / f"{name}.dcm" for name in ("dup1", "dup2_other_pixels", "base"))
+    summary = run(files, tmp_path / "out")
+    assert (summary.indexed, summary.inputs) == (1, 3)
+    assert summary.rejected == {"duplicate_other_pixels": 2}
+    assert "other pixels" in summary.examples["duplicate_other_pixels"]
+    assert len(Dataset.open(tmp_path / "out").index) == 1
+    assert verify(tmp_path / "out") == []
+
+
+def test_the_sound_file_wins_over_its_cut_twin(cases: Path, tmp_path: Path) -> None:
+    files = tuple(cases / "dicom" / f"jpll_{name}.dcm" for name in ("cut_eoi", "whole"))
+    summary = run(files, tmp_path / "out")
+    assert outcomes(tmp_path / "out") == {"jpll_cut_eoi": ("rejected", "truncated"), "jpll_whole": ("indexed", None)}
+    assert summary.rejected == {"truncated": 1}
+
+
+@pytest.mark.parametrize(("order", "rows_per_shard", "jobs"), [("abcd", 100, 1), ("bdca", 1, 2)])
+def test_what_is_left_does_not_depend_on_order_shards_or_workers(
+    tmp_path: Path, write_dicom: WriteDicom, order: str, rows_per_shard: int, jobs: int
+) -> None:
+    pixels = {
+        letter: np.random.default_rng(seed).integers(0, 4096, (40, 30))
+        for letter, seed in zip("abcd", (1, 2, 1, 3), strict=True)
+    }
+    for place, letter in enumerate(order):  # a and c are copies, b is their rival, d is another image
+        uid = "9.8.7" if letter == "d" else UID
+        write_dicom(tmp_path / "src" / f"{place}" / f"{letter}.dcm", pixels[letter], SOPInstanceUID=uid)
+    out = tmp_path / "out"
+    run((tmp_path / "src",), out, rows_per_shard=rows_per_shard, jobs=jobs)
+    assert outcomes(out) == dict.fromkeys("abc", ("rejected", "duplicate_other_pixels")) | {"d": ("indexed", None)}
+    assert verify(out) == []
+    dataset = Dataset.open(out)
+    shown = dataset.images([0])[0]
+    assert shown.std() > 0
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert run((tmp_path / "src",), out, rows_per_shard=rows_per_shard).indexed == 1
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_the_same_image_stored_otherwise_is_a_copy(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    """Bits that are no part of the value are lost when an image is compressed."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 30))
+    write_dicom(tmp_path / "a.dcm", pixels, SOPInstanceUID=UID)
+    write_dicom(tmp_path / "b.dcm", pixels | 0x8000, SOPInstanceUID=UID)
+    assert run((tmp_path / "a.dcm", tmp_path / "b.dcm"), tmp_path / "out").rejected == {"duplicate": 1}
