@@ -138,8 +138,13 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_document_that_is_nested_too_deep_is_refused(tmp_path: Path, depth: int) -> None:
     document = json.dumps(put_in(minimal(), ("arguments",), {"nested": "here"}))
     put_text(tmp_path, document.replace('"here"', "[" * depth + "]" * depth))
-    with pytest.raises(RunError, match="recursion"):
-        read(tmp_path)
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)  # as Python begins: what other tests import may have raised it
+    try:
+        with pytest.raises(RunError, match="recursion"):
+            read(tmp_path)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 # ---- damage
