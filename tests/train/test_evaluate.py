@@ -89,7 +89,9 @@ def test_another_salt_leaves_the_overlap_unknown_and_is_reported(run: Path, tmp_
 
 def test_another_recipe_is_refused_with_every_difference(run: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", patients=40, size=(16, 16), band=(2, 4), recipe={"voi": ["robust"]})
-    with pytest.raises(RunError, match=r"size: \[16, 16\] there, \[32, 32\] in training; voi: robust there, auto"):
+    with pytest.raises(
+        RunError, match=r"size: \[16, 16\] there, \[32, 32\] in training; voi: \['robust'\] there, \['auto'\]"
+    ):
         evaluate(Evaluation(run, other.path, device="cpu"))
 
 
