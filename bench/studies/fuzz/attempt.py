@@ -14,6 +14,8 @@ import numpy as np
 
 from fastrace.bench.studies.fuzz import containers, elements
 from fastrace.bench.studies.fuzz.random_bytes import CANARY, cut, flip
+from fastrace.dataset import ACQUISITION_TEXTS
+from fastrace.preprocess.facts import IDENTIFIERS
 from fastrace.preprocess.task import Settings, Task
 from fastrace.preprocess.worker import work
 
@@ -110,7 +112,11 @@ def read(path: Path, outcome: Outcome, settings: Settings) -> None:
 
 
 # What stays on the custodian's machine, and texts of devices, which pass a vocabulary of the whole archive later.
-_PRIVATE = frozenset({"patient_id", "study_uid", "accession", "image_uid", "manufacturer", "model", "pixel_digest"})
+# Identifiers, which the parent replaces by keyed hashes, and texts that it keeps only where several patients have them: one
+# file alone never does (`fastrace.preprocess.vocabulary`; docs/identity.md searches what is written).
+_PRIVATE = frozenset(
+    (*IDENTIFIERS, *ACQUISITION_TEXTS, "manufacturer", "model", "body_part", "withheld", "pixel_digest")
+)
 
 
 def _open_text(result: Any) -> str:
