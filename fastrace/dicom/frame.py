@@ -251,7 +251,7 @@ def _open_dicom(
             warnings.simplefilter("ignore")
             if fragments is not None:
                 stream = sum(length for _, length in fragments[index])
-                check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels)
+                check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels, layout.samples)
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index, reduce_to)
 
     return Frames(header, read, voi_source)
