@@ -71,8 +71,8 @@ def bench(
     from fastrace.bench.roofline import roofline
     from fastrace.bench.session import Settings
     from fastrace.bench.table import csv_text, summary, terminal
-    from fastrace.dataset import write_atomic
     from fastrace.errors import UsageError
+    from fastrace.files import write_atomic
 
     for option, file in (("--out", out), ("--csv", csv_file), ("--svg", svg)):
         if file is not None and not file.absolute().parent.is_dir():

@@ -59,7 +59,7 @@ def evaluate(out: Path | None, as_json: bool, predictions: Path | None, **given:
       fastrace evaluate RUN DATA --degrade none --degrade noise:gaussian:0.1
       fastrace evaluate --predictions scores.csv --label race --score Black=p_black --patient patient_id
     """
-    from fastrace.dataset import write_atomic
+    from fastrace.files import write_atomic
     from fastrace.run_folder import writing
 
     found = _table_result(predictions, given) if predictions else _run_results(given)

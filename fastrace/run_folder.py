@@ -31,9 +31,9 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.dataset import make_folder, write_atomic, write_parquet
 from fastrace.digest import bytes_hash, document_digest, file_hash
 from fastrace.errors import RunError, UsageError
+from fastrace.files import make_folder, write_atomic, write_parquet
 
 SCHEMA = 2  # 1 had no digests
 DIGEST = "digest"  # the field that holds the digest of the rest

@@ -26,8 +26,8 @@ from fastrace.bench.studies import fault_kinds as kinds
 from fastrace.bench.studies.fault_kinds import Stage
 from fastrace.bench.studies.faults_page import page
 from fastrace.bench.studies.tiny_archive import tiny_archive
-from fastrace.dataset import write_atomic
 from fastrace.digest import file_hash
+from fastrace.files import write_atomic
 
 _ROOT = Path(__file__).resolve().parents[2]
 _RESULT, _MEMORY = (_ROOT / "bench" / "results" / name for name in ("faults.json", "memory.json"))

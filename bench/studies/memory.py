@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from fastrace.bench.studies.tiny_archive import SIDE, tiny_archive
-from fastrace.dataset import write_atomic
+from fastrace.files import write_atomic
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULT = _ROOT / "bench" / "results" / "memory.json"

@@ -19,7 +19,7 @@ from fastrace.audit.experiments import Experiment
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.tables import Tables
 from fastrace.console.progress import Progress
-from fastrace.dataset import write_atomic
+from fastrace.files import write_atomic
 from fastrace.run_folder import writing
 
 

@@ -46,12 +46,13 @@ from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.cohort.alike import alike
 from fastrace.console.progress import Progress
-from fastrace.dataset import Dataset, make_folder
+from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import Degradation
 from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
 from fastrace.execute.protocol import Work
 from fastrace.execute.threads import Threads, one_blas_thread
+from fastrace.files import make_folder
 from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment

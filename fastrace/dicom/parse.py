@@ -84,13 +84,14 @@ def parse(file: BinaryIO, size: int) -> tuple[FileDataset, int]:
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
         nonlocal last, disorder
-        if tag in _STOP:
+        number = int(tag)  # pydicom's tags compare in Python: 6 % of the time of a header
+        if number in _STOP:
             return True
-        if tag <= last:
+        if number <= last:
             disorder += 1
             if disorder > _MOST_DISORDER:
                 raise RejectedInput("bad_header", "the elements are in no order: is the file damaged?")
-        last = tag
+        last = number
         if length > LONG_SEQUENCE:
             large.append((tag, vr, length, file.tell()))
         return False

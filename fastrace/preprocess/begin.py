@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fastrace.cohort.labels import Labels, read_labels
 from fastrace.cohort.patients import read_patients
-from fastrace.dataset import SCHEMA, make_folder, write_atomic
+from fastrace.dataset import SCHEMA
 from fastrace.errors import DatasetError, UsageError
+from fastrace.files import make_folder, write_atomic
 from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source, listing_hash, scan

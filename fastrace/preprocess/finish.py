@@ -16,9 +16,10 @@ import pandas as pd
 from fastrace import manifest
 from fastrace.cohort.labels import Labels
 from fastrace.console.tables import harmless
-from fastrace.dataset import SCALE, write_atomic, write_manifest
+from fastrace.dataset import SCALE, write_manifest
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
+from fastrace.files import write_atomic
 from fastrace.preprocess.contested import contested, settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.joined import label_columns

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastrace.dataset import sync_folder
+from fastrace.files import sync_folder
 
 
 @dataclass(frozen=True)

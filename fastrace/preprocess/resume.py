@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from fastrace.console.progress import Progress
-from fastrace.dataset import sync_folder
 from fastrace.digest import file_hash
 from fastrace.errors import READ_AGAIN
+from fastrace.files import sync_folder
 from fastrace.preprocess.parts import Part, forget_parts, part_file, read_part
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastrace.dataset import sync_folder
+from fastrace.files import sync_folder
 
 ROWS = 1 << 14
 """Rows of a group: about 15 MB of an index in memory."""

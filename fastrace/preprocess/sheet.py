@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from fastrace.dataset import write_atomic
+from fastrace.files import write_atomic
 from fastrace.manifest import shard_name
 
 _COLUMNS, _TILE, _CAPTION, _MOST = 8, 150, 14, 48

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastrace.dataset import sync_folder
 from fastrace.errors import DatasetError, UsageError
+from fastrace.files import sync_folder
 from fastrace.manifest import shard_facts, shard_name
 
 # numpy pads its header to a multiple of 64; 128 leaves room for any row count.

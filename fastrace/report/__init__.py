@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from fastrace.audit.document import read
-from fastrace.dataset import write_atomic
+from fastrace.files import write_atomic
 from fastrace.report.csv_text import csv_files
 from fastrace.report.page import render
 from fastrace.run_folder import writing

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from fastrace.dataset import INDEX_COLUMNS, write_parquet
+from fastrace.dataset import INDEX_COLUMNS
+from fastrace.files import write_parquet
 from fastrace.preprocess import row_groups
 from fastrace.preprocess.overview import index_rows, with_types
 from fastrace.preprocess.row_groups import RowGroups, Types

@@ -25,9 +25,10 @@ from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
-from fastrace.dataset import Dataset, make_folder, write_atomic
+from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation, Filter
 from fastrace.errors import RunError
+from fastrace.files import make_folder, write_atomic
 from fastrace.run_folder import writing
 
 PIXELS_AT_ONCE = 1 << 23
