@@ -1,4 +1,4 @@
-"""DICOM (JPEG Lossless, JPEG 2000) -> resized uint16 images, two processes: `fastrace preprocess` against what people write.
+"""DICOM (JPEG Lossless, JPEG 2000, uncompressed) -> resized uint16 images, two processes: `fastrace preprocess` and its peers.
 
 First the steady state: every tool has two worker processes that are already running, and takes its turn with the same files.
 Then the whole command on a small archive, where starting Python (and importing torch, which only fastrace does) is included.
@@ -21,7 +21,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from pydicom import dcmread
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, generate_uid
 
 from fastrace.bench.dicom_file import BITS, write_file
 from fastrace.bench.measure import Peer, measure
@@ -41,11 +41,12 @@ def make_archive(folder: Path, count: int, syntax: UID = JPEGLosslessSV1) -> Non
     tissue = inside * (1800 + 600 * np.sin(rows / 301) * np.cos(columns / 199))
     noise = generator.normal(0, 12, (HEIGHT, WIDTH)).astype(np.float32) * inside
     pixels = np.clip(tissue + noise, 0, 4095).astype(np.uint16)
+    stream = None
     if syntax == JPEG2000Lossless:
         stream = bytes(
             imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, bitspersample=BITS)
         )
-    else:
+    elif syntax == JPEGLosslessSV1:
         stream = bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=BITS))
     folder.mkdir(parents=True)
     for number in range(count):
@@ -121,7 +122,7 @@ PEERS: dict[str, tuple[str, Callable[[str], np.ndarray]]] = {
     "dicomsdl + numpy + cv2": ("dicomsdl", with_dicomsdl),
 }
 # SimpleITK takes three times as long for JPEG Lossless and is left out there.
-PEERS_2000 = {**PEERS, "SimpleITK + numpy + cv2": ("SimpleITK", with_simpleitk)}
+PEERS_MORE = {**PEERS, "SimpleITK + numpy + cv2": ("SimpleITK", with_simpleitk)}
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -143,7 +144,10 @@ def rows(quick: bool = False) -> list[Row]:
         found += measure(command, whole, rounds=2 if quick else 3, memory=False, patience=PATIENCE)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         files = _files(Path(temporary) / "2000", count // 2, JPEG2000Lossless)
-        found += _steady(stack, Path(temporary), "JPEG 2000", files, PEERS_2000, rounds=2 if quick else 5)
+        found += _steady(stack, Path(temporary), "JPEG 2000", files, PEERS_MORE, rounds=2 if quick else 5)
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        files = _files(Path(temporary) / "native", count, ExplicitVRLittleEndian)
+        found += _steady(stack, Path(temporary), "uncompressed", files, PEERS_MORE, rounds=2 if quick else 5)
     return found
 
 

@@ -125,6 +125,22 @@ def _best_roofs(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[
     return {kind: {n: max(one[kind][n] for one in found) for n in found[0][kind]} for kind in found[0]}
 
 
+def renewed(part: dict[str, Any]) -> dict[str, Any]:
+    """The committed result with the benchmarks of ``part`` in place of its own; their machine and versions are kept too."""
+    kept = json.loads(RESULT.read_text())
+    names = {row["benchmark"] for row in part["rows"]}
+    rows = [row for row in kept["rows"] if row["benchmark"] not in names] + part["rows"]
+    machine, found = kept["environment"], part["environment"]
+    return kept | {
+        "environment": machine
+        | {
+            "seconds": machine["seconds"] | found["seconds"],
+            "renewed": machine.get("renewed", {}) | dict.fromkeys(sorted(names), found),
+        },
+        "rows": sorted(rows, key=lambda row: NAMES.index(row["benchmark"])),
+    }
+
+
 def ours_wrong(document: dict[str, Any]) -> list[str]:
     """Our own results that miss their tolerance or are missing."""
     return [f"{r['operation']}: {r['problem']}" for r in document["rows"] if r["problem"] and is_ours(r)]

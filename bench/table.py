@@ -33,7 +33,19 @@ CSV_COLUMNS = (
 
 def described(document: dict[str, Any]) -> list[str]:
     """The machine in a few lines; what is not known is left out."""
-    machine, found = document["environment"], []
+    machine = document["environment"]
+    found = _described(machine, document.get("roofs"))
+    parts: dict[str, list[str]] = {}
+    for name, other in machine.get("renewed", {}).items():
+        parts.setdefault("; ".join(_described(other, None)), []).append(name)
+    return found + [
+        f"{' and '.join(names)} {'were' if len(names) > 1 else 'was'} measured later: {said}"
+        for said, names in parts.items()
+    ]
+
+
+def _described(machine: dict[str, Any], roofs: dict[str, Any] | None) -> list[str]:
+    found = []
     virtual = "virtual machine" if machine.get("virtual") else None
     container = ", ".join(f"{key} {value}" for key, value in machine.get("container", {}).items())
     caches = ", ".join(f"{name} {size}" for name, size in machine.get("cache", {}).items())
@@ -47,7 +59,7 @@ def described(document: dict[str, Any]) -> list[str]:
         container and f"container ({container})",
     ]
     found.append(f"{machine['cores']} cores of {machine['cpu']}: " + ", ".join(part for part in parts if part))
-    if roofs := document.get("roofs"):
+    if roofs:
         found.append(
             "possible here: "
             + "; ".join(

@@ -77,8 +77,8 @@ def bench(
     for option, file in (("--out", out), ("--csv", csv_file), ("--svg", svg)):
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"{option} {file}: name a file in a folder that exists")
-    if write and (quick or check_only or names or peers != "all"):
-        raise UsageError("--write keeps a full run: leave out names, --quick, --check-only and --peers")
+    if write and (quick or check_only or peers != "all"):
+        raise UsageError("--write keeps a full run: leave out --quick, --check-only and --peers")
     if old is not None and check_only:
         raise UsageError("--compare needs times: leave out --check-only")
     if write:
@@ -104,7 +104,7 @@ def bench(
     if not as_json:
         click.echo(json.dumps(summary(document)))
     if write:
-        benchmarks.write(document)
+        benchmarks.write(benchmarks.renewed(document) if names else document)
     wrong = benchmarks.ours_wrong(document)
     for line in wrong:
         click.echo(f"bench: fastrace itself gives a wrong result: {line}", err=True)

@@ -79,7 +79,7 @@ def test_a_wrong_result_of_ours_fails_the_command(
         (["nonsense"], "'nonsense' is not one of"),
         (["--out", "no/such/folder/x.json"], "a folder that exists"),
         (["--write", "--quick"], "--write keeps a full run"),
-        (["--write", "noise"], "--write keeps a full run"),
+        (["--write", "--peers", "scipy"], "--write keeps a full run"),
         (["--compare", "x", "--check-only"], "--compare needs times"),
         (["--compare", "no-such-file.json"], "--compare no-such-file.json: cannot be read"),
     ],
@@ -135,3 +135,26 @@ def test_write_renews_result_and_readme_of_a_checkout_only(
     assert "op | fastrace" not in shown
     assert (tmp_path / "cpu.md").read_text() == run.page(result)
     assert (tmp_path / "cpu.svg").read_text().startswith("<?xml")
+
+
+def test_write_with_names_keeps_the_other_benchmarks_and_says_when_these_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubs: list[str]
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "RESULT", tmp_path / "cpu.json")
+    for file in ("README.md", "bench/results/cpu.json"):
+        shutil.copy(ROOT / file, tmp_path)
+    before = json.loads((tmp_path / "cpu.json").read_text())
+    monkeypatch.setattr(targets, "TARGETS", (Target("op", "other", 3),))
+    monkeypatch.setattr(table, "README_ROWS", (("op", "other"),))
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "noise", "--write"])
+    assert stop.value.code == 0
+    after = json.loads((tmp_path / "cpu.json").read_text())
+    assert [row for row in after["rows"] if row["benchmark"] != "noise"] == [
+        row for row in before["rows"] if row["benchmark"] != "noise"
+    ]
+    assert {row["operation"] for row in after["rows"] if row["benchmark"] == "noise"} == {"op"}
+    assert after["environment"]["commit"] == before["environment"]["commit"]
+    assert after["environment"]["renewed"]["noise"]["runs"] == 1
+    assert any(line.startswith("noise was measured later: ") for line in table.described(after))
