@@ -147,6 +147,33 @@ def test_ids_of_an_excel_table_are_text_again(tmp_path: Path) -> None:
     ]
 
 
+def test_an_opendocument_table_is_read(tmp_path: Path) -> None:
+    office = "urn:oasis:names:tc:opendocument:xmlns:"
+    rows = (("string", "", "PatientID"), ("string", "", "007"), ("float", ' office:value="8"', "8"))
+    body = "".join(
+        f'<table:table-row><table:table-cell office:value-type="{kind}"{value}><text:p>{said}</text:p></table:table-cell>'
+        "</table:table-row>"
+        for kind, value, said in rows
+    )
+    names = " ".join(f'xmlns:{name}="{office}{name}:1.0"' for name in ("office", "table", "text"))
+    of_all = f'manifest:media-type="{(kind := "application/vnd.oasis.opendocument.spreadsheet")}"'
+    with zipfile.ZipFile(tmp_path / "labels.ods", "w") as file:
+        file.writestr("mimetype", kind)
+        file.writestr(
+            "META-INF/manifest.xml",
+            f'<manifest:manifest xmlns:manifest="{office}manifest:1.0"><manifest:file-entry manifest:full-path="/" {of_all}/>'
+            "</manifest:manifest>",
+        )
+        file.writestr(
+            "content.xml",
+            f'<office:document-content {names}><office:body><office:spreadsheet><table:table table:name="T">{body}'
+            "</table:table></office:spreadsheet></office:body></office:document-content>",
+        )
+    cells = read_table(tmp_path / "labels.ods").cells
+    assert list(cells.columns) == ["PatientID"]
+    assert cells.to_numpy().tolist() == [["007"], ["8"]]
+
+
 def test_what_excel_may_have_changed_is_noted(tmp_path: Path) -> None:
     rows = [[text("PatientID"), text("race")], [number("1234567890123456000"), text("A")]]
     assert any("more than 15 digits" in note for note in read_table(excel(tmp_path / "a.xlsx", rows)).notes)
