@@ -68,8 +68,14 @@ def grey_channel(pixels: np.ndarray, photometric: str, bits: int) -> tuple[np.nd
     return np.ascontiguousarray(first), Note("grey_of_colour", f"{photometric} without any colour: read as grey")
 
 
-def grey_palette(ds: Dataset) -> tuple[Lut, Note]:
+def grey_palette(ds: Dataset, *, signed: bool) -> tuple[Lut, Note]:
     """Return the palette of a PALETTE COLOR image as one table of greys (PS3.3 C.7.6.3.1.5, C.7.6.3.1.6).
+
+    Parameters
+    ----------
+    ds : Dataset
+    signed : bool
+        Whether the pixels are signed, and with them the first value that the palette maps.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def grey_palette(ds: Dataset) -> tuple[Lut, Note]:
     tables = []
     for colour in ("Red", "Green", "Blue"):
         start = f"{colour}PaletteColorLookupTable"
-        found = read_lut(ds, start + "Data", signed=False, descriptor=start + "Descriptor", data=start + "Data")
+        found = read_lut(ds, start + "Data", signed=signed, descriptor=start + "Descriptor", data=start + "Data")
         if found is None:
             raise RejectedInput(
                 "color",

@@ -119,7 +119,8 @@ class Display:
     voi : Window, Lut or None
         None = the robust range, not measured yet (`with_robust_range`).
     voi_source : str
-        "option", "preset", "voi_lut_1", "window_1", "robust_range" or "full_range".
+        "option", "preset", "voi_lut_1" (a higher number where items before it are empty), "window_1", "robust_range" or
+        "full_range".
     inverted : bool
         One inversion after the VOI.
     padding : (int, int) or None

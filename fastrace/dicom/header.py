@@ -38,6 +38,8 @@ _ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
 # 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200.
 _FIRST_YEAR, _LAST_YEAR = 1901, 2300
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
+_LARGEST_MAGNIFICATION = 10.0
+_SPACING_MM = (0.001, 20.0)  # film scanners 0.03, PET 4: outside it is in another unit, or no distance
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -279,15 +281,21 @@ def _study_day(ds: Dataset) -> int | None:
 
 
 def _spacing(ds: Dataset, modality: str | None, frame: int) -> tuple[tuple[float, float] | None, SpacingSource | None]:
+    """Distances in the body where they are known, else at the detector (PS3.3 10.7.1.3)."""
+    measures = macro(ds, frame, "PixelMeasuresSequence")
+    calibrated = _term(ds, "PixelSpacingCalibrationType")
     imager = _pair(ds, "ImagerPixelSpacing")
+    # Calibrated by geometry or by an object of known size: then the one in the body, whatever the detector's is.
+    if imager is not None and calibrated in ("GEOMETRY", "FIDUCIAL") and (spacing := _pair(ds, "PixelSpacing")):
+        return spacing, "pixel_spacing"
     if imager is not None:
         factor = _positive(ds, "EstimatedRadiographicMagnificationFactor")
-        if factor is None:
+        if factor is None or not 1 <= factor <= _LARGEST_MAGNIFICATION:  # in percent, or the object behind the detector
             return imager, "imager (at the detector)"
         return (imager[0] / factor, imager[1] / factor), "imager/magnification"
-    # In a projection Pixel Spacing has a meaning only where a calibration type is given (PS3.3 10.7.1.3).
-    if modality in ("CT", "MR") or _term(ds, "PixelSpacingCalibrationType"):
-        spacing = _pair(macro(ds, frame, "PixelMeasuresSequence"), "PixelSpacing")
+    # In a projection Pixel Spacing has a meaning only where a calibration type is given. Pixel Measures hold it of volumes.
+    if modality in ("CT", "MR", "PT") or calibrated or measures is not ds:
+        spacing = _pair(measures, "PixelSpacing")
         return spacing, "pixel_spacing" if spacing else None
     return None, None
 
@@ -297,4 +305,5 @@ def _pair(ds: Dataset, keyword: str) -> tuple[float, float] | None:
         found = numbers(ds, keyword)
     except ValueError:
         return None
-    return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None
+    plausible = len(found) == 2 and min(found) >= _SPACING_MM[0] and max(found) <= _SPACING_MM[1]
+    return (found[0], found[1]) if plausible else None

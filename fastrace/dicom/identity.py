@@ -50,7 +50,8 @@ def _of_vr(*vrs: str) -> frozenset[int]:
 
 
 _NAMES = _of_vr("PN") | {0x00100012}  # Name to Use, which the dictionary of pydicom may not know yet
-_PLACES = _tags("PatientAddress InstitutionName InstitutionAddress ResponsibleOrganization")
+_PLACES = _tags("PatientAddress InstitutionName InstitutionAddress ResponsibleOrganization ReferringPhysicianAddress")
+_STATIONS = _tags("StationName InstitutionalDepartmentName")  # words of many devices too, so that they may be shared
 _NUMBERS = _tags(
     """PatientID OtherPatientIDs AccessionNumber StudyID MedicalRecordLocator AdmissionID ServiceEpisodeID RequestedProcedureID
     ScheduledProcedureStepID PerformedProcedureStepID FillerOrderNumberImagingServiceRequest
@@ -262,12 +263,15 @@ def identity_of(ds: Dataset) -> Identity:
                 words.update(
                     w for w in map(_folded, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
                 )
-        for tag in _NUMBERS.intersection(present):
+        for tag in (_NUMBERS | _STATIONS).intersection(present):
             for text in _texts(scope, tag):
                 labels.update(
-                    w for w in map(_folded, _WORD.findall(_composed(text))) if len(w) > 1 and w not in _NO_NAMES
+                    w
+                    for w in map(_folded, _WORD.findall(_composed(text)))
+                    if len(w) > 1 and w not in _NO_NAMES and (tag in _NUMBERS or (len(w) > 3 and w not in _NO_PLACES))
                 )
-                numbers.update(_digits(text, 3))
+                if tag in _NUMBERS:
+                    numbers.update(_digits(text, 3))
         for tag in _DATES.intersection(present):
             for text in _texts(scope, tag):
                 found = _date(text)

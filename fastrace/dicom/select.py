@@ -101,7 +101,7 @@ def _display_values(ds: Dataset, words: Words, choice: VoiChoice, palette: bool)
     notes: list[Note] = []
     modality: Rescale | Lut = Rescale()
     if palette:
-        modality, note = grey_palette(ds)
+        modality, note = grey_palette(ds, signed=words.signed)
         notes.append(note)
     display = Display(words, modality, None, "full_range")
     why = "a colour image has none"
@@ -144,7 +144,7 @@ def _is_inverted(photometric: str | None, shape: str | None, notes: list[Note]) 
 def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> Rescale | Lut:
     slope = _finite(scope, "RescaleSlope", "bad_header")
     intercept = _finite(scope, "RescaleIntercept", "bad_header")
-    table = _first_lut(ds, "ModalityLUTSequence", words.signed, notes)
+    table, _ = _first_lut(ds, "ModalityLUTSequence", words.signed, notes)
     if table is not None:
         # Both are forbidden together (C.11.1); the identity beside a LUT is met and changes nothing.
         if (1.0 if slope is None else slope, intercept or 0.0) != (1.0, 0.0):
@@ -213,9 +213,9 @@ def _own_voi(
                 "--voi CENTER,WIDTH, or for such files alone --voi auto --voi robust",
             )
         return Window(*preset_window), "preset"
-    table = _first_lut(scope, "VOILUTSequence", signed, notes)
+    table, position = _first_lut(scope, "VOILUTSequence", signed, notes)
     if table is not None:
-        return table, "voi_lut_1"
+        return table, f"voi_lut_{position}"
     if value(scope, "WindowCenter") is not None or value(scope, "WindowWidth") is not None:
         return _stored_window(scope, 1, notes), "window_1"
     return None, "robust_range"
@@ -269,14 +269,15 @@ def _numbered_lut(scope: Dataset, position: int, signed: bool) -> Lut:
     return table
 
 
-def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[Note]) -> Lut | None:
-    listed = items(scope, sequence)
-    if not listed:
-        return None
-    table = read_lut(listed[0], sequence, signed=signed)
-    if table is None:
-        notes.append(Note("assumed", f"{attribute(sequence)} has an empty item: ignored"))
-    return table
+def _first_lut(scope: Dataset, sequence: str, signed: bool, notes: list[Note]) -> tuple[Lut | None, int]:
+    """The first item that is not empty, and its number from 1; (None, 0) where there is none."""
+    for position, item in enumerate(items(scope, sequence), 1):
+        table = read_lut(item, sequence, signed=signed)
+        if table is not None:
+            return table, position
+        if position == 1:
+            notes.append(Note("assumed", f"{attribute(sequence)} has an empty item: ignored"))
+    return None, 0
 
 
 def _padding(ds: Dataset, words: Words, notes: list[Note]) -> tuple[int, int] | None:

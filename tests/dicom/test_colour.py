@@ -8,8 +8,9 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_files import smooth, write
+from dicom_files import dataset, smooth, write
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.pixels import apply_color_lut
 
 from fastrace.dicom import open_frames
@@ -131,6 +132,23 @@ def test_a_palette_of_greys_is_grey(tmp_path: Path, bits: int) -> None:
     expected = apply_color_lut(GREY, pydicom.dcmread(path))[..., 0] / ((1 << bits) - 1)
     np.testing.assert_allclose(frame.display.table()[frame.pixels], expected, atol=1e-9)
     assert [note.kind for note in frame.notes] == ["grey_of_colour"]
+
+
+@pytest.mark.parametrize("vr", ["SS", "US"])
+def test_a_palette_begins_below_zero_where_pixels_are_signed(tmp_path: Path, vr: str) -> None:
+    """Files write -100 as 65436 where the VR of the descriptor is US."""
+    values = np.arange(-128, 128).reshape(16, 16).astype(np.int8)
+    ramp = palette(np.linspace(0, 65535, 200), np.linspace(0, 65535, 200))
+    ds = dataset(values.view(np.uint8), bits=8, **{"PixelRepresentation": 1, **ramp})
+    for name in ramp:
+        if name.endswith("Descriptor"):
+            ds[name] = DataElement(name, vr, [200, -100 if vr == "SS" else 65436, 16])
+    ds.save_as(tmp_path / "image", enforce_file_format=True)
+    frame = open_frames(tmp_path / "image").frame(0)
+    expected = np.clip(values.astype(int) + 100, 0, 199) / 199
+    np.testing.assert_allclose(
+        frame.display.table()[frame.pixels], expected, atol=1 / 65535
+    )  # entries are whole numbers
 
 
 def test_a_palette_of_colours_is_colour(tmp_path: Path) -> None:

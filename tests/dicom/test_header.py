@@ -111,6 +111,23 @@ def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
         ({"PixelSpacing": [0.5, 0.5], "Modality": "CT"}, (0.5, 0.5), "pixel_spacing"),
         ({"PixelSpacing": [0.5, 0.5], "Modality": "DX"}, None, None),
         ({"PixelSpacing": [0.5, 0.5], "PixelSpacingCalibrationType": "FIDUCIAL"}, (0.5, 0.5), "pixel_spacing"),
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "PixelSpacing": [0.1, 0.1], "PixelSpacingCalibrationType": "FIDUCIAL"},
+            (0.1, 0.1),
+            "pixel_spacing",
+        ),
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 180},  # in percent
+            (0.2, 0.2),
+            "imager (at the detector)",
+        ),
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 0.9},
+            (0.2, 0.2),
+            "imager (at the detector)",
+        ),
+        ({"ImagerPixelSpacing": [200, 200]}, None, None),  # in micrometres
+        ({"PixelSpacing": [4, 4], "Modality": "PT"}, (4, 4), "pixel_spacing"),
         ({"ImagerPixelSpacing": [0.1, 0]}, None, None),
         ({"ImagerPixelSpacing": [0.1]}, None, None),
     ],
@@ -127,8 +144,9 @@ def test_spacing_of_enhanced_frames_comes_from_the_functional_groups(tmp_path: P
     shared, measures = Dataset(), Dataset()
     measures.PixelSpacing, measures.SliceThickness = [0.4, 0.3], 2.5
     shared.PixelMeasuresSequence = [measures]
-    found = header(tmp_path, Modality="CT", SharedFunctionalGroupsSequence=[shared])
-    assert (found.spacing_mm, found.acquisition.slice_thickness_mm) == ((0.4, 0.3), 2.5)
+    for modality in ("CT", "MG"):  # MG: a tomosynthesis volume
+        found = header(tmp_path, Modality=modality, SharedFunctionalGroupsSequence=[shared])
+        assert (found.spacing_mm, found.acquisition.slice_thickness_mm) == ((0.4, 0.3), 2.5)
 
 
 def test_the_rest_of_the_allow_list(tmp_path: Path) -> None:

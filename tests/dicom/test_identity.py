@@ -68,6 +68,17 @@ def test_a_word_of_an_identifier_is_shared_and_no_name() -> None:
     assert both.found_in("TRAINING SYSTEM") == "shared"
 
 
+def test_a_station_and_a_department_are_shared_words_and_the_address_of_a_physician_is_a_name() -> None:
+    found = person(
+        StationName="ZIMMER2000",
+        InstitutionalDepartmentName="Radiology Rosenthal",
+        ReferringPhysicianAddress="Kastanienweg 12",
+    )
+    assert [found.found_in(text) for text in ("Zimmer", "Rosenthal", "RADIOLOGY", "Dim 2000", "Kastanienweg")] == [
+        "shared", "shared", None, None, "stands",
+    ]  # fmt: skip
+
+
 def test_placeholders_and_titles_are_nobodys_name() -> None:
     nobody = person(PatientName="ANONYMOUS^Patient", OperatorsName="admin^tech", ReferringPhysicianName="Dr.")
     for text in ("ANONYMOUS", "Hologic tech", "DR 7500", "admin"):

@@ -47,6 +47,7 @@ WINDOWS = {"WindowCenter": [2000, 1000], "WindowWidth": [3000, 500]}
         (WINDOWS, None, None, "window_1", Window(2000, 3000)),
         (WINDOWS | {"VOILUTFunction": "sigmoid"}, None, None, "window_1", Window(2000, 3000, "SIGMOID")),
         (WINDOWS | {"VOILUTSequence": [lut()]}, None, None, "voi_lut_1", "lut"),
+        (WINDOWS | {"VOILUTSequence": [Dataset(), lut()]}, None, None, "voi_lut_2", "lut"),
         (WINDOWS | {"VOILUTSequence": [lut()]} | HU, None, (40, 400), "preset", Window(40, 400)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "window:2", (40, 400), "option", Window(1000, 500)),
         (WINDOWS | {"VOILUTSequence": [lut()]}, "lut:1", None, "option", "lut"),
