@@ -197,10 +197,14 @@ def _dry_run_text(found: DryRun) -> str:
         lines.append(f"  {count:>7} {reason}, for example {found.examples[reason]}")
     table = "every image asked for in the label table" if found.joined else "no label table asked"
     lines.append(
-        f"expected: {found.bytes / 1e9:.3g} GB, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "
+        f"expected: {_size(found.bytes)}, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "
         f"the others headers alone were read; {table})"
     )
     return "\n".join(lines)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
 
 
 def _duration(seconds: float) -> str:

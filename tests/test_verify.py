@@ -263,9 +263,15 @@ def test_a_dataset_that_was_handed_on_is_checked_without_its_private_folder(arch
     shutil.copytree(archive / "data", tmp_path / "data")
     found = examine(tmp_path / "data")
     assert found.problems == ()
-    assert (
-        found.checked[-1] == "data.private: no sources.parquet beside the dataset, so its inputs were not counted again"
-    )
+    assert found.checked[-1] == "data.private: not beside the dataset, so its inputs were not counted again"
+
+
+@pytest.mark.parametrize("name", ["salt", "sources.parquet"])
+def test_a_file_that_is_missing_in_the_private_folder_is_named(archive: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(archive / "data", tmp_path / "data")
+    shutil.copytree(archive / "data.private", tmp_path / "data.private")
+    (tmp_path / "data.private" / name).unlink()
+    assert verify(tmp_path / "data") == [f"data.private/{name}: missing"]
 
 
 @pytest.mark.parametrize("name", [".", "nowhere"])
@@ -314,3 +320,4 @@ def test_a_report_is_compared_with_its_audit(audited: Path, tmp_path: Path, caps
     capsys.readouterr()
     assert fastrace("report", tmp_path / "audit", "--verify") == 1
     assert capsys.readouterr().out.startswith("report.html: missing; write the report again by `fastrace report ")
+    assert any(problem.startswith("report.html: missing") for problem in verify(tmp_path / "audit"))

@@ -98,7 +98,7 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
         listed = ", ".join(repr(cohort.classes[k]) for k in kept) or "none"
         raise RunError(
             f"{dataset.path}: --target {target}: an audit compares at least two classes of {MIN_CELL} patients or more; "
-            f"found {listed}. Merge classes in the label map of `fastrace preprocess`, or name another --target"
+            f"found {listed}. Merge classes by `fastrace preprocess --categories FILE`, or name another --target"
         )
     patients = cohort.frame["patient_key"].nunique()
     if patients < MIN_COHORT:

@@ -107,8 +107,8 @@ def choose_target(dataset: Dataset, named: str | None) -> str:
         raise UsageError(f"{dataset.path} {few}; name one with --target ({candidates})")
     if kinds.get(named) == "numeric":
         raise UsageError(
-            f"--target {named}: numeric; a class per value is needed. If its numbers are codes, name them in the label map "
-            f"of `fastrace preprocess` and preprocess again ({candidates})"
+            f"--target {named}: numeric; classes are needed. Make a new dataset with `fastrace preprocess --bins "
+            f"{named}=EDGES` or, if its numbers are codes, with --categories FILE ({candidates})"
         )
     if named not in categorical and named not in extra and named != "site":
         raise UsageError(f"--target {named}: {dataset.path} has no such column to predict ({candidates})")
@@ -220,7 +220,8 @@ def select(
     if min(counts.values()) < MIN_SPLIT_PATIENTS:
         raise RunError(
             f"--target {target}: every class needs at least {MIN_SPLIT_PATIENTS} patients, one for each "
-            f"part; found {listed}; choose classes with --class, or merge them in the label map of `fastrace preprocess`"
+            f"part; found {listed}; choose classes with --class, or merge them by "
+            "`fastrace preprocess --categories FILE`"
         )
     draw = official_split if split == "official" else split_patients
     # The class name as a plain column: a stripped value is what the split ranks within.

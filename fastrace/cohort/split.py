@@ -118,7 +118,8 @@ def check_classes(labels: pd.Series, part: pd.Series) -> None:
             empty = ", ".join(str(column) for column in counts.columns[row == 0])
             raise RunError(
                 f"class {name!r} has {row.sum()} patients and none of them in: {empty}; at least one in each part is "
-                "needed (three in all); merge the class with another in the label map, or choose classes with --class"
+                "needed (three in all); merge the class with another by `fastrace preprocess --categories FILE`, or choose "
+                "classes with --class"
             )
 
 

@@ -156,7 +156,9 @@ def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> R
             )
         return table
     if slope == 0:
-        raise RejectedInput("bad_header", f"{attribute('RescaleSlope')} is 0, expected any other number")
+        raise RejectedInput(
+            "bad_header", f"{attribute('RescaleSlope')} is 0, expected any other number: repair the header"
+        )
     if (slope is None) != (intercept is None):
         absent = "RescaleSlope" if slope is None else "RescaleIntercept"
         notes.append(Note("assumed", f"{attribute(absent)} is missing, taken as {1 if slope is None else 0}"))
@@ -166,8 +168,8 @@ def _modality(scope: Dataset, ds: Dataset, words: Words, notes: list[Note]) -> R
 def _first_voi(
     scope: Dataset, display: Display, choice: VoiChoice, not_hu: str | None, notes: list[Note]
 ) -> tuple[Window | Lut | None, str]:
-    """The first VOI of the choice that this frame can have; where none applies, the first one's refusal."""
-    refused: RejectedInput | None = None
+    """The first VOI of the choice that this frame can have; where none applies, why none does."""
+    refused: list[tuple[VoiOption, RejectedInput]] = []
     for option in choice.options or (VoiOption("auto"),):
         try:
             if option.kind == "auto":
@@ -175,13 +177,19 @@ def _first_voi(
             else:
                 found = _asked_voi(scope, display, option, notes), source_of(option, choice.options)
         except RejectedInput as error:
-            refused = refused or error
+            refused.append((option, error))
             continue
-        if refused is not None:
-            notes.append(Note("voi_fallback", f"{refused.message.split('; ')[0]}: --voi {option} was used"))
+        if refused:
+            notes.append(Note("voi_fallback", f"{_without_remedy(refused[0][1])}: --voi {option} was used"))
         return found
-    assert refused is not None
-    raise refused
+    if len(refused) == 1:
+        raise refused[0][1]
+    each = "; ".join(f"--voi {option}: {_without_remedy(error)}" for option, error in refused)
+    raise RejectedInput(refused[-1][1].reason, f"{each}; add --voi robust for what has no other")
+
+
+def _without_remedy(error: RejectedInput) -> str:
+    return error.message.split("; ")[0]
 
 
 def _asked_voi(scope: Dataset, display: Display, option: VoiOption, notes: list[Note]) -> Window | Lut | None:

@@ -30,7 +30,9 @@ def views(preset: Modality, given: Sequence[str]) -> tuple[str, ...]:
     for word in given:
         view = read_words(word).view
         if view in (None, OTHER):
-            raise UsageError(f"--view {word}: no view; choose of {', '.join(VIEWS)}, or any")
+            raise UsageError(
+                f"--view {word}: no view; choose of {', '.join(VIEWS)}, or any; for several, repeat the option"
+            )
         found.append(view)
     return tuple(sorted({*filter(None, found)}, key=VIEWS.index))
 

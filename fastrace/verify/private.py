@@ -18,8 +18,11 @@ def against_sources(folder: Path, meta: Mapping[str, Any], index: pd.DataFrame |
     private = private_folder(folder)
     file = private / "sources.parquet"
     try:
-        if not file.is_file():
-            return [], f"{private.name}: no sources.parquet beside the dataset, so its inputs were not counted again"
+        if not private.is_dir():
+            return [], f"{private.name}: not beside the dataset, so its inputs were not counted again"
+        missing = [f"{private.name}/{name}: missing" for name in (file.name, "salt") if not (private / name).is_file()]
+        if missing:
+            return missing, f"{private.name}: not compared"
         sources = pd.read_parquet(file, columns=["outcome", "reason", "image_key"])
         salt = (private / "salt").read_bytes()
     except PermissionError:

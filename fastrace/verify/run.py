@@ -12,6 +12,7 @@ from fastrace.report import differences
 from fastrace.run_folder import RunFolder
 from fastrace.verify.result import Verification
 
+REPORT = ("report.html", "tables", "figures")  # an audit has none of them, or all
 _TENSORS = ("checkpoint.pt", "state.pt")
 
 
@@ -43,7 +44,7 @@ def verify_run(folder: Path) -> Verification:
     for line, problem in _contents(run):
         checked.append(line)
         problems += [problem] if problem else []
-    if kind == "audit" and (folder / "report.html").is_file() and not problems:
+    if kind == "audit" and any((folder / name).exists() for name in REPORT) and not problems:
         problems += differences(folder)
         checked.append("report.html, figures, tables: what audit.json gives")
     return Verification("audit" if kind == "audit" else "run", tuple(checked), tuple(problems))

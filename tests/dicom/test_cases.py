@@ -146,6 +146,11 @@ def test_a_repeated_voi_falls_back_for_that_file_alone(cases: Path, name: str) -
     assert (other.display.voi_source, other.display.voi, other.notes) == ("window_1", STORED, ())
 
 
+def test_where_no_voi_applies_each_says_why(cases: Path) -> None:
+    with pytest.raises(RejectedInput, match=r"--voi lut:1: .* no usable item 1 .*; --voi auto: Window Width .* is 0"):
+        open_frames(cases / "dicom" / "window_width_zero.dcm", voi=("lut:1", "auto"))
+
+
 @pytest.mark.parametrize("name", ["norescale", "type_US"])
 def test_ct_values_that_are_not_hu_are_never_windowed_as_hu(cases: Path, name: str) -> None:
     path = cases / "dicom" / "D3_ct" / f"{name}.dcm"
