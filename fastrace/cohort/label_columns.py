@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastrace.cohort.answers import NO_ANSWER, strata, stratum
+from fastrace.cohort.answers import strata
+from fastrace.cohort.non_answers import NO_ANSWER, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
 from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact

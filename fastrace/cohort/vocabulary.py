@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fastrace.cohort.answers import stratum
+from fastrace.cohort.non_answers import stratum
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
