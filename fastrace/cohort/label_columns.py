@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastrace.cohort.ages import OLDEST_YEARS, age_in_text, is_age, is_age_group, whole_years
 from fastrace.cohort.answers import strata
 from fastrace.cohort.non_answers import NO_ANSWER, stratum
 from fastrace.cohort.numbers import column_numbers
@@ -103,11 +104,15 @@ def _label(
         named = mapping is not None and any(cell is not None and cell.lower() in mapping for cell in cells)
         codes = plain(name) not in OF_PATIENTS and not named
         numbers = column_numbers(name, answered) if codes or name in columns.binned else None
+        if is_age(name) and not named:
+            cells, numbers = _of_age(name, cells, answered, numbers)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     if name in columns.binned and numbers is None:
         raise UsageError(f"{file}: --bins {name}: not all of its values are numbers")
-    if numbers is not None and (name in columns.binned or is_amount(name, numbers)):
+    if numbers is not None and (
+        name in columns.binned or is_amount(name, numbers) or (is_age(name) and not is_age_group(name))
+    ):
         shown.kinds[name] = "numeric"
         shown.values[name] = _decide(columns.keys, numbers, columns.keys, policy)
         lost = len(
@@ -133,6 +138,20 @@ def _label(
     ]
     who = "patients" if of_patients and any(columns.patients) else f"{columns.kind} keys"
     _decide_strata(name, groups, values, policy, shown, who)
+
+
+def _of_age(
+    name: str, cells: Cells, answered: Cells, numbers: list[float | None] | None
+) -> tuple[Cells, list[float | None] | None]:
+    """Cells and numbers of a column of ages, as a dataset may hold them."""
+    if numbers is None:
+        read = [read_fact("age_years", cell) for cell in answered]
+        if any(answered) and all((one is None) == (cell is None) for one, cell in zip(read, answered, strict=True)):
+            numbers = [None if one is None else float(one) for one in read]
+    elif is_age_group(name) and all(number is None or number <= OLDEST_YEARS for number in numbers):
+        return cells, numbers
+    texts = [cell and age_in_text(cell) for cell in cells]
+    return texts, numbers and [None if number is None else whole_years(number, name) for number in numbers]
 
 
 def column_numbers_or_none(name: str, cells: Cells) -> bool:

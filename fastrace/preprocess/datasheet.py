@@ -23,8 +23,8 @@ resize by {resize}, decoding {decode}.
 | `index.parquet` | one row per image; `shard` and `row` point to its pixels |
 | `dataset.json` | recipe, counts, digests of all files and the fingerprint; `fastrace verify` checks them |
 
-Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
-There is no date: `days_since_first_study` counts from the patient's first study in this dataset.
+Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages are whole years, and
+those above 89 read 90. There is no date: `days_since_first_study` counts from the patient's first study in this dataset.
 
 ## Inputs
 

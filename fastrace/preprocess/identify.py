@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.cohort.bins import OLDEST_YEARS
+from fastrace.cohort.ages import whole_years
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import AGREED, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
@@ -112,7 +112,7 @@ class Identify:
                 facts["study_uid"] = label["study_id"]
         check_facts(self.job.preset, self.job.recipe, facts)
         if facts.get("age_years") is not None:
-            facts["age_years"] = min(float(facts["age_years"]), OLDEST_YEARS)
+            facts["age_years"] = whole_years(float(facts["age_years"]))
         row.update(self._bins(row, facts))
         facts["patient_id"] = self.patients.of(facts["patient_id"], None if of_table is None else str(of_table))
         if of_table is not None:
