@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, stratum
+from fastrace.cohort.said import Said
 from fastrace.errors import UsageError
 
 
@@ -46,7 +48,7 @@ def _alike(cell: str, codes: bool) -> str:
 
 def strata(
     file: Path, name: str, cells: Sequence[str | None], mapping: Mapping[str, str] | None, codes: bool
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Said]]:
     """The values of a label column as the index holds them, and notes for the terminal.
 
     A category map must name every value but those without an answer, which it may.
@@ -74,8 +76,9 @@ def strata(
         elif "*" in mapping:
             values[cell] = mapping["*"]
         else:
+            value = repr(cell) if is_known(name, cell) else f"the value of row {list(cells).index(cell) + 2}"
             raise UsageError(
-                f'{file}, column {name!r}: the category map does not name {cell!r}; add a line  "{cell}" = CATEGORY  or '
+                f'{file}, column {name!r}: the category map does not name {value}; add a line  "VALUE" = CATEGORY  or '
                 "* = CATEGORY for the rest"
             )
     return [values[cell] for cell in cells], _notes(name, cells, values, kept, mapping)
@@ -87,20 +90,20 @@ def _notes(
     values: Mapping[str | None, str],
     kept: Mapping[str, str],
     mapping: Mapping[str, str] | None,
-) -> list[str]:
+) -> list[Said]:
     notes = []
     counts = Counter(cells)
     for kind in (UNKNOWN, DECLINED):
-        said = [f"{cell!r} {counts[cell]}" for cell in sorted(kept) if values[cell] == kind and cell.lower() != kind]
+        said = [
+            (cell, f"{cell!r} {counts[cell]}") for cell in sorted(kept) if values[cell] == kind and cell.lower() != kind
+        ]
         if said:
-            notes.append(f"labels: column {name!r}: read as {kind}: {', '.join(said[:12])}{', ...' * (len(said) > 12)}")
-    merged = (
-        [f"{cell!r} as {values[cell]!r}" for cell in sorted(kept) if values[cell] not in (cell, *NO_ANSWER)]
-        if not mapping
-        else []
-    )
-    if merged:
-        notes.append(
-            f"labels: column {name!r}: one value in several spellings: {', '.join(merged[:12])}{', ...' * (len(merged) > 12)}"
-        )
+            notes.append(Said(name, f"read as {kind}", tuple(said)))
+    merged = [
+        (values[cell], f"{cell!r} as {values[cell]!r}")
+        for cell in sorted(kept)
+        if values[cell] not in (cell, *NO_ANSWER)
+    ]
+    if merged and not mapping:
+        notes.append(Said(name, "one value in several spellings", tuple(merged)))
     return notes

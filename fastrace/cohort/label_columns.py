@@ -13,9 +13,11 @@ from typing import Any
 
 from fastrace.cohort.ages import OLDEST_YEARS, age_in_text, is_age, is_age_group, whole_years
 from fastrace.cohort.answers import strata
+from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.non_answers import NO_ANSWER, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
+from fastrace.cohort.said import Said
 from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact
 from fastrace.errors import UsageError
 
@@ -55,13 +57,14 @@ class Columns:
 
 @dataclass
 class Shown:
-    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes."""
+    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes, values that name nobody."""
 
     values: dict[str, list[Any]] = field(default_factory=dict)
     identity: dict[str, list[Any]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str | Said] = field(default_factory=list)
+    terms: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None, policy: Policy) -> Shown:
@@ -90,8 +93,8 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
         if fact == "sex":
             others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
             if others:
-                listed = ", ".join(map(repr, sorted(others)[:8]))
-                shown.notes.append(f"labels: column {name!r}: read as O, another sex than F or M: {listed}")
+                entries = tuple((other, repr(other)) for other in sorted(others))
+                shown.notes.append(Said(name, "read as O, another sex than F or M", entries))
     return shown
 
 
@@ -131,6 +134,7 @@ def _label(
     values, notes = strata(file, name, cells, mapping, all_numbers)
     shown.notes += notes
     shown.kinds[name] = "categorical"
+    shown.terms[name] = frozenset((mapping or {}).values()) | {value for value in values if is_known(name, value)}
     of_patients = plain(name) in OF_PATIENTS
     groups = [
         (patient if of_patients and patient is not None else key)
@@ -201,3 +205,4 @@ def _decide_strata(
     shown.kinds[name + RECORDED] = "recorded"
     shown.values[name + RECORDED] = [None if group is None else coded[group] for group in groups]
     shown.recorded[name + RECORDED] = tuple(codes)
+    shown.terms[name + RECORDED] = shown.terms[name]

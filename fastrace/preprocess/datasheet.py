@@ -49,7 +49,8 @@ name, a window is in the values of its file.
 |---|---|
 {acquisition}
 
-Texts of headers are in the index only where they are words of the standard or where several patients have them:
+Texts of headers are in the index only where they are words of the standard or where several patients have them, cells of the
+label table only where they repeat no name, number or date of their image's header and no id:
 
 | column | left out, images | since |
 |---|---|---|

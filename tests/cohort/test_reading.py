@@ -210,7 +210,8 @@ def test_numbers_are_read_as_the_column_writes_them(cells: list, numbers: list |
 def test_a_comma_that_may_mean_two_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("patient_id;bmi\n1;23,456\n2;12,345\n")
     with pytest.raises(
-        UsageError, match=r"labels\.csv: column 'bmi': '23,456' may be 23.456 or 23456; write its numbers"
+        UsageError,
+        match=r"labels\.csv: column 'bmi': the comma in row 2 may be decimal or part thousands; write its numbers",
     ):
         read_labels(tmp_path / "labels.csv")
 
