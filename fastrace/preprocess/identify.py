@@ -104,8 +104,8 @@ class Identify:
             label_key, label = self._label(identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
-            names = (one for kind, several in identifiers.items() if kind != "absolute" for one in several)
-            label, named = names_nobody(self.labels, label_key, label, facts.get("identity", Identity()), names)
+            called = (one for kind, several in identifiers.items() if kind != "absolute" for one in several)
+            label, named = names_nobody(self.labels, label_key, label, facts.get("identity", Identity()), called)
             facts["withheld"] = [*facts.get("withheld", ()), *named]
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():

@@ -52,7 +52,7 @@ def names_nobody(
             how = compare.found_in(text) if isinstance(text, str) else compare.held(text)
             if how is None:
                 continue
-            found.append(Withheld(column, how, str(text)))
+            found.append(Withheld(column, how, text if isinstance(text, str) else str(float(text))))
             if how == "stands":
                 kept[name] = None
     return kept, found

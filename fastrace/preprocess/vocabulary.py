@@ -137,6 +137,12 @@ class Vocabulary:
                 if not known:
                     self.withheld[column.removeprefix(LABEL)][self._reason(column, unknown, marks)] += 1
             changed[column] = cells
+        for column in set(_labels(rows)) - set(changed):  # numbers: an id may be that of the patient before
+            numbers = [None if self._is_id(number) else number for number in rows[column]]
+            lost = sum(a is None and b is not None for a, b in zip(numbers, rows[column], strict=True))
+            if lost:
+                self.withheld[column.removeprefix(LABEL)]["personal"] += lost
+                changed[column] = numbers
         for marks in marked:
             for column, (found, _) in marks.items():
                 if found == "stands":
@@ -149,6 +155,10 @@ class Vocabulary:
         if column.startswith(LABEL) and needed == ENOUGH:
             return True
         return len(self._patients[column].get(text, ())) >= needed
+
+    def _is_id(self, number: Any) -> bool:
+        whole = isinstance(number, float) and number.is_integer() and abs(number) >= 1000
+        return whole and _hashed(self._salt, str(float(number))) in self._coincidences
 
     def shown(self, name: str, value: str) -> bool:
         """Whether a value of a label column may be printed: two patients have it, and it names nobody."""
@@ -176,9 +186,13 @@ def withheld_lines(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _texts(rows: pd.DataFrame) -> Iterator[str]:
     """Columns of the index that may hold text of a header or of the label table."""
-    for name in (*_COLUMNS, *(name for name in rows if str(name).startswith(LABEL))):
+    for name in (*_COLUMNS, *_labels(rows)):
         if name in rows and (rows[name].dtype == object or pd.api.types.is_string_dtype(rows[name])):
             yield name
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    return [str(name) for name in rows if str(name).startswith(LABEL)]
 
 
 def _how(marks: Mapping[str, tuple[str, str]], column: str) -> str:

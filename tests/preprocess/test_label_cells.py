@@ -73,7 +73,8 @@ def test_a_cell_that_names_somebody_is_missing_and_counted(tmp_path: Path, write
 
 def test_a_known_term_stays_whoever_it_is_also_the_name_of(tmp_path: Path, write_dicom: WriteDicom) -> None:
     """Ann Black is black; Bo Ng, whose id is a code of the table as well, has it."""
-    table = "patient_id,race,male\nKH-77120,Black or African American,False\nKH-77121,White,1\nKH-77122,Asian,True\nKH-77123,W,False\n"
+    rows = "KH-77120,Black or African American,False\nKH-77121,White,1\nKH-77122,Asian,True\nKH-77123,W,False\n"
+    table = "patient_id,race,male\n" + rows
     summary, index = run(tmp_path, write_dicom, table, columns=["male"])
     assert index["race"].notna().all()
     assert index["male"].notna().all()
@@ -89,7 +90,10 @@ def test_a_category_map_makes_a_value_known(tmp_path: Path, write_dicom: WriteDi
 
 def test_recorded_values_name_nobody_in_the_index_and_in_dataset_json(tmp_path: Path, write_dicom: WriteDicom) -> None:
     """Also not those of rows that no image has."""
-    table = "patient_id,group\nKH-77121,A\nKH-77121,Strauss\nKH-77120,A\nKH-77120,B\nnobody,Hidden Person\nnobody,B\nKH-77122,A\nKH-77123,B\n"
+    rows = (
+        "KH-77121,A\nKH-77121,Strauss\nKH-77120,A\nKH-77120,B\nnobody,Hidden Person\nnobody,B\nKH-77122,A\nKH-77123,B\n"
+    )
+    table = "patient_id,group\n" + rows
     summary, index = run(tmp_path, write_dicom, table)
     meta = json.loads((summary.data / "dataset.json").read_text())
     assert sorted(filter(None, meta["labels"]["group_recorded"]["values"])) == ["A", "B"]
