@@ -203,6 +203,9 @@ def test_l11_one_code_in_several_spellings_is_one_value(cases: Path) -> None:
     labels, rows, _ = joined(cases / "tables/L11_codes")
     assert (set(column(rows, "scanner")), set(column(rows, "race"))) == ({"0", "1"}, {"TRUE"})
     assert any("column 'race': one value in several spellings: 'True' as 'TRUE'" in note for note in labels.notes)
+    assert labels.columns == dict.fromkeys(("race", "scanner"), "categorical")
+    assert any("'site' is left out: 15 of its 15 values belong to one patient alone" in note for note in labels.notes)
+    labels, _, _ = joined(cases / "tables/L11_codes", columns=["site"])
     assert labels.columns == dict.fromkeys(("race", "site", "scanner"), "categorical")
 
 
