@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrace.bench.studies.identity_search import PLACES, SPELLINGS, hits, people, search, spelled
+from fastrace.bench.studies.identity_search import PLACES, SPELLINGS, TABLE, hits, people, search, spelled
 
 
 def test_the_search_finds_what_is_there() -> None:
@@ -29,3 +29,4 @@ def test_no_decoded_value_and_no_printed_line_holds_anything_of_a_person(tmp_pat
     assert found["hits"] == []
     assert found["indexed"] > len(PLACES)
     assert set(found["withheld"]) >= {"manufacturer", "model", "body_part", "software_versions", "grid"}
+    assert set(found["withheld"]) >= {"race_recorded", "laterality", *TABLE} - {"side", "race"}  # by other names there

@@ -44,6 +44,9 @@ PLACES = (
 )  # fmt: skip
 # Numbers are texts too (VR DS): what is written there is digits, or not even that.
 NUMBERS = ("KVP", "WindowCenter", "ExposureIndex", "BodyPartThickness", "RescaleSlope", "ImagerPixelSpacing")
+# Columns of the label table that goes with the archive: kept by their names, by --column, and one that fills a gap of headers.
+TABLE = ("label", "group", "site", "scanner", "race", "side", "comment", "amount")
+COLUMNS = ("comment", "amount")  # named by --column; the second is a number
 FATAL = ("Modality", "VOILUTFunction", "PhotometricInterpretation")  # may end in a rejection, whose message is searched
 
 
@@ -151,12 +154,13 @@ def _write(path: Path, rng: random.Random, person: Person, place: str, text: str
 
 
 def write_archive(folder: Path, seed: int, persons: int = 24, files: int = 96) -> tuple[list[Person], Counter[str]]:
-    """Write an archive; returns who is in it, and how many files have each place."""
+    """Write an archive and labels.csv beside it; returns who is in them, and how many files have each place."""
     rng = random.Random(seed)
     folder.mkdir(parents=True)
     everybody = people(rng, persons)
     used: Counter[str] = Counter()
     turn = rng.randrange(len(PLACES) * len(SPELLINGS))
+    table = []
     for n in range(files):
         place = (*PLACES, *NUMBERS)[(turn + n) % (len(PLACES) + len(NUMBERS))]
         spelling = SPELLINGS[(turn + 7 * n) % len(SPELLINGS)]
@@ -165,7 +169,27 @@ def write_archive(folder: Path, seed: int, persons: int = 24, files: int = 96) -
         used[place] += 1
         _write(folder / f"{2 * n:05d}", rng, everybody[owner], place, text)
         _write(folder / f"{2 * n + 1:05d}", rng, everybody[(owner + 1) % persons], place, text)
+        column, spelling = TABLE[n % len(TABLE)], SPELLINGS[(turn + 11 * n + n // len(TABLE)) % len(SPELLINGS)]
+        used[f"table: {column}"] += 1
+        for file, whose in ((2 * n, owner), (2 * n + 1, (owner + 1) % persons)):
+            table.append(_row(file, everybody[whose]) | {column: _cell(everybody[owner], column, spelling, n)})
+    pd.DataFrame(table).to_csv(folder.parent / "labels.csv", index=False)
     return everybody, used
+
+
+def _row(file: int, person: Person) -> dict[str, str]:
+    """A row of the label table in which only the key and the patient identify anybody."""
+    ordinary = {"label": "AB"[file % 2], "group": "CD"[file // 2 % 2], "site": "North", "scanner": f"room {file % 3}"}
+    ordinary |= {"race": ("White", "Asian")[file % 2], "side": "L", "comment": "none needed", "amount": f"{file % 7}.5"}
+    return {"image": f"{file:05d}", "patient_id": person.number, **ordinary}
+
+
+def _cell(person: Person, column: str, spelling: str, number: int) -> str:
+    if column == "amount":
+        return (person.number[5:], f"{person.born:%Y%m%d}", person.accession[3:], f"{person.seen:%d%m%Y}")[
+            number // 8 % 4
+        ]
+    return spelled(person, spelling)
 
 
 def decoded(out: Path) -> Iterator[tuple[str, str]]:
@@ -227,7 +251,19 @@ def search(folder: Path, seed: int, persons: int = 24, files: int = 96) -> dict[
     """Write an archive, make its dataset, search: counts and, for who mends it, the hits."""
     everybody, used = write_archive(folder / "archive", seed, persons, files)
     out = folder / "data"
-    words = ("preprocess", folder / "archive", "--out", out, "--modality", "any", "--size", "16x16", "--jobs", "1")
+    words: tuple[str | Path, ...] = (
+        "preprocess",
+        folder / "archive",
+        "--out",
+        out,
+        "--modality",
+        "any",
+        "--size",
+        "16x16",
+        "--jobs",
+        "1",
+    )
+    words += ("--labels", folder / "labels.csv", *(word for name in COLUMNS for word in ("--column", name)))
     printed = [
         ("--dry-run", command(*words, "--dry-run")),
         ("printed", command(*words)),
@@ -271,12 +307,14 @@ _PAGE = """# Is anything of a person in a dataset?
 `python -m fastrace.bench.studies.identity_search --archives {archives} --write` made this page: {archives} archives, {files}
 files, {persons} persons. Every file has a name, a number or a date of a person in an attribute of the device, in one of
 {spellings} spellings: glued to letters and digits, backwards, spaced, cut off, umlauts, two-letter names, dates in any order.
-Half of them are of another person than the file: left on the console from the patient before. Every decoded value of the
-datasets and all that the command printed (`--dry-run`, text, `--json`) was searched for every word, number and date of everybody.
+Half of them are of another person than the file: left on the console from the patient before. The label table that goes with
+an archive has such texts too, in columns that are kept by their names alone and by `--column` (`table:` below). Every
+decoded value of the datasets and all that the command printed (`--dry-run`, text, `--json`) was searched for every word, number
+and date of everybody.
 
 **{hits} hits** in {values} different values and texts, {indexed} images.
 
-| attribute | files |
+| attribute, or column of the label table | files |
 |---|---|
 {places}
 

@@ -11,9 +11,6 @@ from itertools import pairwise
 
 from fastrace.errors import UsageError
 
-OLDEST_YEARS = 90.0
-"""Ages above 89 identify people in small regions (HIPAA safe harbour); 90 stands for 90 and more."""
-
 
 @dataclass(frozen=True)
 class Bins:

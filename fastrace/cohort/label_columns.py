@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastrace.cohort.answers import NO_ANSWER, strata, stratum
+from fastrace.cohort.ages import OLDEST_YEARS, age_in_text, capped, is_age, is_age_group
+from fastrace.cohort.answers import strata
+from fastrace.cohort.known_terms import is_known
+from fastrace.cohort.non_answers import NO_ANSWER, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
+from fastrace.cohort.said import Said
 from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact
 from fastrace.errors import UsageError
 
@@ -53,13 +57,14 @@ class Columns:
 
 @dataclass
 class Shown:
-    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes."""
+    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes, values that name nobody."""
 
     values: dict[str, list[Any]] = field(default_factory=dict)
     identity: dict[str, list[Any]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str | Said] = field(default_factory=list)
+    terms: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None, policy: Policy) -> Shown:
@@ -88,8 +93,8 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
         if fact == "sex":
             others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
             if others:
-                listed = ", ".join(map(repr, sorted(others)[:8]))
-                shown.notes.append(f"labels: column {name!r}: read as O, another sex than F or M: {listed}")
+                entries = tuple((other, repr(other)) for other in sorted(others))
+                shown.notes.append(Said(name, "read as O, another sex than F or M", entries))
     return shown
 
 
@@ -102,11 +107,15 @@ def _label(
         named = mapping is not None and any(cell is not None and cell.lower() in mapping for cell in cells)
         codes = plain(name) not in OF_PATIENTS and not named
         numbers = column_numbers(name, answered) if codes or name in columns.binned else None
+        if is_age(name) and not named:
+            cells, numbers = _of_age(name, cells, answered, numbers)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     if name in columns.binned and numbers is None:
         raise UsageError(f"{file}: --bins {name}: not all of its values are numbers")
-    if numbers is not None and (name in columns.binned or is_amount(name, numbers)):
+    if numbers is not None and (
+        name in columns.binned or is_amount(name, numbers) or (is_age(name) and not is_age_group(name))
+    ):
         shown.kinds[name] = "numeric"
         shown.values[name] = _decide(columns.keys, numbers, columns.keys, policy)
         lost = len(
@@ -125,6 +134,7 @@ def _label(
     values, notes = strata(file, name, cells, mapping, all_numbers)
     shown.notes += notes
     shown.kinds[name] = "categorical"
+    shown.terms[name] = frozenset((mapping or {}).values()) | {value for value in values if is_known(name, value)}
     of_patients = plain(name) in OF_PATIENTS
     groups = [
         (patient if of_patients and patient is not None else key)
@@ -132,6 +142,20 @@ def _label(
     ]
     who = "patients" if of_patients and any(columns.patients) else f"{columns.kind} keys"
     _decide_strata(name, groups, values, policy, shown, who)
+
+
+def _of_age(
+    name: str, cells: Cells, answered: Cells, numbers: list[float | None] | None
+) -> tuple[Cells, list[float | None] | None]:
+    """Cells and numbers of a column of ages, as a dataset may hold them."""
+    if numbers is None:
+        read = [read_fact("age_years", cell) for cell in answered]
+        if any(answered) and all((one is None) == (cell is None) for one, cell in zip(read, answered, strict=True)):
+            numbers = [None if one is None else float(one) for one in read]
+    elif is_age_group(name) and all(number is None or number <= OLDEST_YEARS for number in numbers):
+        return cells, numbers
+    texts = [cell and age_in_text(cell) for cell in cells]
+    return texts, numbers and [None if number is None else capped(number, name) for number in numbers]
 
 
 def column_numbers_or_none(name: str, cells: Cells) -> bool:
@@ -181,3 +205,4 @@ def _decide_strata(
     shown.kinds[name + RECORDED] = "recorded"
     shown.values[name + RECORDED] = [None if group is None else coded[group] for group in groups]
     shown.recorded[name + RECORDED] = tuple(codes)
+    shown.terms[name + RECORDED] = shown.terms[name]

@@ -17,10 +17,13 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.bins import Bins
+from fastrace.cohort.grouping import ungrouped
 from fastrace.cohort.key_columns import KeyColumns, choose_keys
+from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.label_columns import Columns, read_columns
 from fastrace.cohort.matching import Keys, Offers
 from fastrace.cohort.policy import POLICIES, Policy
+from fastrace.cohort.said import Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.vocabulary import FACTS, KEPT, PATIENT_FACTS, STUDY_FACTS, clean, plain
 from fastrace.dataset import INDEX_COLUMNS
@@ -43,8 +46,8 @@ class Labels:
         Key value -> {column: value}; values are str, float or None.
     conflicts : dict
         Key value -> why it is unusable.
-    notes : tuple of str
-        One line each for the terminal: what was chosen, columns left out, rows merged.
+    said : tuple of str or Said
+        One line each for the terminal: what was chosen, columns left out, rows merged; `lines` has them in words.
     match : tuple of str
         What is ignored when keys are compared (`fastrace.cohort.matching.TRANSFORMATIONS`).
     others : mapping
@@ -57,19 +60,34 @@ class Labels:
         Column of the table -> column of the index that it describes.
     column : str
         The key's.
+    terms : mapping
+        Label column -> its values that name nobody: known terms, and what the category map makes.
+    ids : mapping
+        Key value -> all ids in its rows.
     """
 
     key: str
     columns: Mapping[str, str]
     rows: Mapping[str, Row]
     conflicts: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    said: tuple[str | Said, ...] = ()
     match: tuple[str, ...] = ()
     others: Mapping[tuple[str, str], frozenset[str]] | None = None
     values: Mapping[str, tuple[str, ...]] | None = None
     names_patients: bool = False
     facts: Mapping[str, str] | None = None
     column: str = ""
+    terms: Mapping[str, frozenset[str]] | None = None
+    ids: Mapping[str, frozenset[str]] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines, where nothing is known of the images yet."""
+        return self.lines(is_known)
+
+    def lines(self, shown: Shown) -> tuple[str, ...]:
+        """One line each for the terminal; a value of the table is in them only if ``shown`` says so, or if it is a known term."""
+        return tuple(note.line(shown) if isinstance(note, Said) else note for note in self.said)
 
     def find(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
         """The row that belongs to an image.
@@ -170,6 +188,9 @@ def read_labels(
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = _patients(keys, ids)
     cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
+    owners = patient if keys.patient is not None else found
+    left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
+    kept = [name for name in kept if name not in left_out]
     mapping = read_categories(categories) if categories else None
     shown = read_columns(
         file, Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned)), mapping, policy
@@ -179,7 +200,7 @@ def read_labels(
     if keys.kind not in ("study", "patient") and keys.study is not None:
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
-    notes = [*read.notes, *_notes(table, keys, rows, kept, facts), *doubtful, *shown.notes]
+    notes: list[str | Said] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out), *doubtful, *shown.notes]
     if merged:
         notes.append(f"labels: {merged} rows repeat another row's key and values; merged")
     if conflicts:
@@ -188,6 +209,7 @@ def read_labels(
         keys.kind, shown.kinds, rows, conflicts, tuple(notes), tuple(match),
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
+        shown.terms, _ids(found, ids),
     )  # fmt: skip
 
 
@@ -205,8 +227,22 @@ def _patients(keys: KeyColumns, ids: Mapping[str, list[str | None]]) -> tuple[li
     return [cell if cell is None or clean(cell) is not None else None for cell in named], [note] if gaps else []
 
 
+def _ids(keys: Sequence[str | None], ids: Mapping[str, Sequence[str | None]]) -> dict[str, frozenset[str]]:
+    """All ids in the rows of a key."""
+    found: dict[str, set[str]] = {}
+    for key, *others in zip(keys, *ids.values(), strict=True):
+        if key is not None:
+            found.setdefault(key, {key}).update(one for one in others if one is not None)
+    return {key: frozenset(several) for key, several in found.items()}
+
+
 def _notes(
-    table: pd.DataFrame, keys: KeyColumns, rows: Mapping[str, Row], kept: Sequence[str], facts: Mapping[str, str]
+    table: pd.DataFrame,
+    keys: KeyColumns,
+    rows: Mapping[str, Row],
+    kept: Sequence[str],
+    facts: Mapping[str, str],
+    left_out: Mapping[str, str],
 ) -> list[str]:
     of_index = ", ".join(f"{fact} from {name!r}" for fact, name in facts.items())
     notes = [
@@ -217,7 +253,8 @@ def _notes(
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
         notes.append(f"labels: other columns that could be the key (choose with --key): {listed}")
     used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
-    ignored = [name for name in table.columns if name not in used]
+    notes += left_out.values()
+    ignored = [name for name in table.columns if name not in used and name not in left_out]
     if ignored:
         notes.append(f"labels: columns not kept (add with --column NAME): {', '.join(ignored)}")
     return notes

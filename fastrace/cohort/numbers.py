@@ -31,8 +31,8 @@ def column_numbers(name: str, cells: Sequence[str | None]) -> list[float | None]
         return None
     if decimal == "?":
         raise UsageError(
-            f"column {name!r}: {with_comma[0]!r} may be {with_comma[0].replace(',', '.')} or {with_comma[0].replace(',', '')}; "
-            "write its numbers without a comma"
+            f"column {name!r}: the comma in row {list(cells).index(with_comma[0]) + 2} may be decimal or part thousands; write "
+            "its numbers without a comma"
         )
     points_part = any("." in cell for cell in with_comma) and decimal == ","  # 1.234,5: then 1.234 has four digits too
     found = [None if cell is None else _number(cell, decimal, points_part) for cell in cells]

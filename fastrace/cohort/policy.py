@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from fastrace.cohort.answers import CONTRADICTORY, DECLINED, NO_ANSWER, UNKNOWN
+from fastrace.cohort.non_answers import CONTRADICTORY, DECLINED, NO_ANSWER, UNKNOWN
 from fastrace.errors import UsageError
 
 Policy = Literal["consistent", "first", "last", "majority", "any"]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fastrace.cohort.answers import CONTRADICTORY, NO_ANSWER
+from fastrace.cohort.non_answers import CONTRADICTORY, NO_ANSWER
 from fastrace.cohort.split import PARTS, check_leakage, official_split, shared_patients, split_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError

@@ -120,9 +120,9 @@ def read_categories(file: Path) -> dict[str, str]:
             continue
         match = re.fullmatch(r'("(?P<quoted>[^"]*)"|(?P<plain>[^"=]+?))\s*=\s*"?(?P<category>[^"]+?)"?', line)
         if match is None:
-            raise UsageError(f'{file}, line {number}: expected  "value" = Category  but found {line!r}')
+            raise UsageError(f'{file}, line {number}: expected  "value" = Category')
         value = re.sub(r"\s+", " ", (match["quoted"] if match["quoted"] is not None else match["plain"]).strip())
         category = match["category"].strip()
         if mapping.setdefault(value.lower(), category) != category:
-            raise UsageError(f"{file}, line {number}: {value!r} is mapped twice, to {mapping[value.lower()]!r} before")
+            raise UsageError(f"{file}, line {number}: its value is mapped twice, to {mapping[value.lower()]!r} before")
     return mapping

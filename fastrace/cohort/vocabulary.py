@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fastrace.cohort.answers import stratum
+from fastrace.cohort.non_answers import stratum
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -73,6 +73,8 @@ def read_fact(fact: str, cell: str | None) -> str | float | None:
     if cell is None:
         return None
     if fact == "age_years":
+        if re.sub(r"\s", "", cell) in ("90+", ">89", ">=90", "≥90"):
+            return 90.0
         match = re.fullmatch(r"0*(\d+(?:[.,]\d+)?)\s*(?:[yY]|years?|yrs?)?", cell)
         return float(match[1].replace(",", ".")) if match else None
     if fact == "sex":

@@ -8,6 +8,7 @@ that does not conform becomes None, never an error: only display and pixel attri
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -54,7 +55,7 @@ class Header:
     modality, view, laterality, sex, body_part : str or None
         Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined.
     age_years : float or None
-        At the study, in (0, 130].
+        At the study, whole years as the Age String has them, 0 to 130.
     manufacturer, model : str or None
         Of the device.
     photometric, transfer_syntax : str or None
@@ -261,9 +262,13 @@ def _age_years(ds: Dataset) -> float | None:
         seen = next(filter(None, (_date(ds, k) for k in ("StudyDate", "AcquisitionDate", "ContentDate"))), None)
         if born is None or seen is None:
             return None
-        age = (seen - born).days / 365.25
+        if seen <= born:
+            return None
+        # By the calendar: in units of 365.25 days, every fourth birthday would come a day late.
+        age = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
+        return float(age) if age <= _OLDEST_YEARS else None
     # "000Y" and a birth date equal to the study's are what de-identification leaves behind, not newborns.
-    return age if 0 < age <= _OLDEST_YEARS else None
+    return float(math.floor(age + 1e-9)) if 0 < age <= _OLDEST_YEARS else None
 
 
 def _date(ds: Dataset, keyword: str) -> datetime.date | None:

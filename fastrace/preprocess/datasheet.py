@@ -23,8 +23,9 @@ resize by {resize}, decoding {decode}.
 | `index.parquet` | one row per image; `shard` and `row` point to its pixels |
 | `dataset.json` | recipe, counts, digests of all files and the fingerprint; `fastrace verify` checks them |
 
-Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages above 89 read 90.
-There is no date: `days_since_first_study` counts from the patient's first study in this dataset.
+Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages of
+headers are whole years, those of the label table as they were given; above 89 they read 90. There is no date:
+`days_since_first_study` counts from the patient's first study in this dataset.
 
 ## Inputs
 
@@ -49,7 +50,8 @@ name, a window is in the values of its file.
 |---|---|
 {acquisition}
 
-Texts of headers are in the index only where they are words of the standard or where several patients have them:
+Texts of headers are in the index only where they are words of the standard or where several patients have them, cells of the
+label table only where they repeat no name, number or date of their image's header and no id:
 
 | column | left out, images | since |
 |---|---|---|

@@ -45,6 +45,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "ethnic_group": header.ethnic_group_present,
         **asdict(header.acquisition),
     }
+    facts["identity"] = header.identity  # for the cells of the label table, which the parent joins
     facts["withheld"] = [*header.withheld, *_personal(facts, header)]
     return facts
 

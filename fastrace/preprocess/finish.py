@@ -23,6 +23,7 @@ from fastrace.files import write_atomic
 from fastrace.preprocess.contested import contested, settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.joined import label_columns
+from fastrace.preprocess.label_cells import codes_used, without_unused
 from fastrace.preprocess.notes import lines
 from fastrace.preprocess.overview import Overview, index_rows, private_rows, with_types
 from fastrace.preprocess.parts import finished_parts, forget_parts
@@ -58,10 +59,10 @@ def finish(
     """
     columns = label_columns(job, labels)
     rivals = contested(finished_parts(private))
-    seen = Overview(salt, columns)
+    seen = Overview(salt, columns, labels)
     for part in settled(finished_parts(private), rivals):
         seen.see(part)
-    _write_tables(job, private, seen, rivals)
+    columns = without_unused(columns, _write_tables(job, private, seen, rivals))
     _write_private(private, labels, unused)
     offers = seen.joined.offers(labels)
     if not seen.indexed:
@@ -86,7 +87,7 @@ def finish(
         rows_without_images=len(unused),
         examples=seen.examples,
         notes=[
-            *(labels.notes if labels is not None else ()),
+            *(labels.lines(seen.learned.shown) if labels is not None else ()),
             *offers,
             *_without_body_part(job, seen.unnamed),
             *lines(counts["notes"]),
@@ -97,8 +98,9 @@ def finish(
     )
 
 
-def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> None:
-    """The second pass: rows of the index, where there are any, and of the sources table."""
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> dict[str, set[int]]:
+    """The second pass: rows of the index, where there are any, and of the sources table; which recorded values they have."""
+    used: dict[str, set[int]] = {name: set() for name, facts in seen.columns.items() if facts["kind"] == "recorded"}
     with ExitStack() as files:
         sources = files.enter_context(
             RowGroups(private / "sources.parquet", seen.source_types.with_pandas(lambda rows: rows))
@@ -111,7 +113,11 @@ def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str
             sources.add(private_rows(part.rows))
             if index is not None:
                 kept = part.rows[part.rows["outcome"] == "indexed"]
-                index.add(index_rows(seen.learned.apply(kept), seen.columns))
+                rows = index_rows(seen.learned.apply(kept), seen.columns)
+                for name, codes in used.items():
+                    codes |= codes_used(rows[name])
+                index.add(rows)
+    return used
 
 
 def _without_body_part(job: Job, unnamed: int) -> list[str]:

@@ -9,14 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.cohort.bins import OLDEST_YEARS
+from fastrace.cohort.ages import capped
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import AGREED, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
+from fastrace.dicom.identity import Identity
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
+from fastrace.preprocess.label_cells import names_nobody
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
@@ -102,6 +104,9 @@ class Identify:
             label_key, label = self._label(identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
+            called = (one for kind, several in identifiers.items() if kind != "absolute" for one in several)
+            label, named = names_nobody(self.labels, label_key, label, facts.get("identity", Identity()), called)
+            facts["withheld"] = [*facts.get("withheld", ()), *named]
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
                 known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
@@ -112,7 +117,7 @@ class Identify:
                 facts["study_uid"] = label["study_id"]
         check_facts(self.job.preset, self.job.recipe, facts)
         if facts.get("age_years") is not None:
-            facts["age_years"] = min(float(facts["age_years"]), OLDEST_YEARS)
+            facts["age_years"] = capped(float(facts["age_years"]))
         row.update(self._bins(row, facts))
         facts["patient_id"] = self.patients.of(facts["patient_id"], None if of_table is None else str(of_table))
         if of_table is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.labels import Labels
 from fastrace.dataset import ACQUISITION_NUMBERS, ACQUISITION_TEXTS
 from fastrace.preprocess.study_days import StudyDays
 from fastrace.preprocess.vocabulary import Vocabulary
@@ -21,8 +22,8 @@ _ACQUISITION = ("manufacturer", "model", *ACQUISITION_NUMBERS, *ACQUISITION_TEXT
 class Learned:
     """State: the vocabulary, first studies, and counts of what was put into the index."""
 
-    def __init__(self, salt: bytes) -> None:
-        self._vocabulary = Vocabulary(salt)
+    def __init__(self, salt: bytes, labels: Labels | None = None) -> None:
+        self._vocabulary = Vocabulary(salt, labels)
         self._days = StudyDays()
         self._filled: Counter[str] = Counter()
         self._ethnic_group = 0
@@ -38,6 +39,10 @@ class Learned:
         self._filled.update({name: int(found[name].notna().sum()) for name in _ACQUISITION})
         self._ethnic_group += int(found["ethnic_group"].eq(True).sum())
         return found
+
+    def shown(self, name: str, value: str) -> bool:
+        """Whether a value of a label column may be printed."""
+        return self._vocabulary.shown(name, value)
 
     def counts(self) -> dict[str, Any]:
         """For ``dataset.json``, when `apply` has seen all rows: images whose acquisition is known, what was left out, and headers

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.labels import Labels
 from fastrace.dataset import ACQUISITION_NUMBERS, INDEX_COLUMNS
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.joined import Joined
@@ -23,14 +24,14 @@ _PRIVATE = {name: name for name in ("path", "frame", "outcome", "image_key", "re
 class Overview:
     """What the first pass over the parts collects; state: counts, and what the second pass needs to write rows alike."""
 
-    def __init__(self, salt: bytes, columns: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, salt: bytes, columns: dict[str, dict[str, Any]], labels: Labels | None = None) -> None:
         self.columns = columns
         self.shards: list[dict[str, Any]] = []
         self.inputs = self.indexed = self.unnamed = 0
         self.rejected: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.examples: dict[str, str] = {}  # of each reason the first, in the order of the scan
-        self.joined, self.learned = Joined(), Learned(salt)
+        self.joined, self.learned = Joined(), Learned(salt, labels)
         self.index_types, self.source_types = Types(), Types()
 
     def see(self, part: Part) -> None:

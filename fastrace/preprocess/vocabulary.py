@@ -19,20 +19,23 @@ from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.labels import Labels
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Withheld
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
+from fastrace.preprocess.label_cells import LABEL
 
 ENOUGH = 2  # patients who make a value known
 COMMON = 10  # as many patients without a coincidence for each with one
 REASONS = {
     "rare": f"fewer than {ENOUGH} patients have it",
-    "personal": "it repeats a name, number or date of a header",
+    "personal": "it repeats a name, number or date of a header, or an id of the label table",
     "unlearned": "its column has too many different values",
 }
 _KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MOST_PATIENTS = 100
+_ORDER = ("stands", "glued", "shared")
 _MOST_VALUES = 10_000
 # Known words where a header gave them, but a label table may have filled them with anything.
 _OF_TABLES = ("modality", "view", "laterality", "official_split")
@@ -59,9 +62,11 @@ class Vocabulary:
         Column -> reason (`REASONS`) -> images whose value `apply` left out.
     """
 
-    def __init__(self, salt: bytes) -> None:
+    def __init__(self, salt: bytes, labels: Labels | None = None) -> None:
         self.withheld: dict[str, Counter[str]] = defaultdict(Counter)
         self._salt = salt
+        self._terms = {} if labels is None else {LABEL + name: found for name, found in (labels.terms or {}).items()}
+        self._words = {} if labels is None else {LABEL + name: found for name, found in (labels.values or {}).items()}
         self._patients: dict[str, dict[str, set[int]]] = defaultdict(dict)  # column -> value -> who has it
         self._coincidences: dict[str, set[int]] = {}  # keyed hash of a value -> patients whose header it repeats
         self._full: set[str] = set()  # columns with more values than are remembered
@@ -80,12 +85,19 @@ class Vocabulary:
         for column in _texts(kept):
             values = self._patients[column]
             for owner, value, marks in zip(owners, kept[column], marked, strict=True):
-                if not isinstance(value, str) or is_term(column, value):
-                    continue
-                if marks.get(column, ("", ""))[0] != "glued" and not self._remember(
-                    values, value, owner, _MOST_PATIENTS
-                ):
-                    self._full.add(column)
+                for text in self._unknown(column, value):
+                    if _how(marks, column) != "glued" and not self._remember(values, text, owner, _MOST_PATIENTS):
+                        self._full.add(column)
+
+    def _unknown(self, column: str, value: Any) -> list[str]:
+        """The texts of a cell that are no known terms: one, or all those of a column of recorded values."""
+        if not isinstance(value, str):
+            return []
+        if not column.startswith(LABEL):
+            return [] if is_term(column, value) else [value]
+        words = self._words.get(column)
+        said = [value] if words is None else [words[int(code)] for code in dict.fromkeys(value.split(","))]
+        return [text for text in said if text not in self._terms.get(column, ())]
 
     @staticmethod
     def _remember(values: dict[str, set[int]], value: str, owner: int, most: int) -> bool:
@@ -115,27 +127,48 @@ class Vocabulary:
         marked = [_marked(cell) for cell in rows["withheld"]]
         changed: dict[str, list[Any]] = {}
         for column in _texts(rows):
-            allowed = self.allowed(column)
             cells: list[Any] = []
             for value, marks in zip(rows[column], marked, strict=True):
-                known = not isinstance(value, str) or is_term(column, value) or value in allowed
-                few = marks.get(column, ("", ""))[0] == "shared" and isinstance(value, str)
-                if known and few and not is_term(column, value):
-                    known = len(self._patients[column].get(value, ())) >= COMMON
+                unknown = self._unknown(column, value)
+                known = all(self._kept(column, text) for text in unknown)
+                if known and unknown and _how(marks, column) == "shared":
+                    known = all(len(self._patients[column].get(text, ())) >= COMMON for text in unknown)
                 cells.append(value if known and not pd.isna(value) else None)
                 if not known:
-                    self.withheld[column][self._reason(column, value, marks)] += 1
+                    self.withheld[column.removeprefix(LABEL)][self._reason(column, unknown, marks)] += 1
             changed[column] = cells
+        for column in set(_labels(rows)) - set(changed):  # numbers: an id may be that of the patient before
+            numbers = [None if self._is_id(number) else number for number in rows[column]]
+            lost = sum(a is None and b is not None for a, b in zip(numbers, rows[column], strict=True))
+            if lost:
+                self.withheld[column.removeprefix(LABEL)]["personal"] += lost
+                changed[column] = numbers
         for marks in marked:
             for column, (found, _) in marks.items():
                 if found == "stands":
-                    self.withheld[column]["personal"] += 1
+                    self.withheld[column.removeprefix(LABEL)]["personal"] += 1
         return rows.assign(**{name: pd.Series(cells, rows.index, dtype=object) for name, cells in changed.items()})
 
-    def _reason(self, column: str, value: str, marks: Mapping[str, tuple[str, str]]) -> str:
-        if column in marks or _hashed(self._salt, value) in self._coincidences:
+    def _kept(self, column: str, text: str) -> bool:
+        """Of a label column, what one patient alone has is kept: the user asked for it, if it names nobody."""
+        needed = self._needed(text)
+        if column.startswith(LABEL) and needed == ENOUGH:
+            return True
+        return len(self._patients[column].get(text, ())) >= needed
+
+    def _is_id(self, number: Any) -> bool:
+        whole = isinstance(number, float) and number.is_integer() and abs(number) >= 1000
+        return whole and _hashed(self._salt, str(float(number))) in self._coincidences
+
+    def shown(self, name: str, value: str) -> bool:
+        """Whether a value of a label column may be printed: two patients have it, and it names nobody."""
+        return len(self._patients[LABEL + name].get(value, ())) >= self._needed(value)
+
+    def _reason(self, column: str, values: Sequence[str], marks: Mapping[str, tuple[str, str]]) -> str:
+        if column in marks or any(_hashed(self._salt, value) in self._coincidences for value in values):
             return "personal"
-        return "unlearned" if column in self._full and value not in self._patients[column] else "rare"
+        unseen = not all(value in self._patients[column] for value in values)
+        return "unlearned" if column in self._full and unseen else "rare"
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What `apply` left out, as ``dataset.json`` holds it: column -> reason -> images; never a value."""
@@ -152,11 +185,24 @@ def withheld_lines(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _texts(rows: pd.DataFrame) -> Iterator[str]:
-    """Columns of the index that may hold text of a header."""
-    for name in _COLUMNS:
+    """Columns of the index that may hold text of a header or of the label table."""
+    for name in (*_COLUMNS, *_labels(rows)):
         if name in rows and (rows[name].dtype == object or pd.api.types.is_string_dtype(rows[name])):
             yield name
 
 
+def _labels(rows: pd.DataFrame) -> list[str]:
+    return [str(name) for name in rows if str(name).startswith(LABEL)]
+
+
+def _how(marks: Mapping[str, tuple[str, str]], column: str) -> str:
+    return marks.get(column, ("", ""))[0]
+
+
 def _marked(cell: Any) -> dict[str, tuple[str, str]]:
-    return {column: (found, hashed) for column, found, hashed in json.loads(cell)} if isinstance(cell, str) else {}
+    if not isinstance(cell, str):
+        return {}
+    listed = json.loads(cell)
+    # Of a column of recorded values, which may have several marks, the gravest counts.
+    listed.sort(key=lambda one: _ORDER.index(one[1]), reverse=True)
+    return {column: (found, hashed) for column, found, hashed in listed}

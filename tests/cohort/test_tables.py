@@ -220,3 +220,21 @@ def test_any_table_written_by_the_csv_module_comes_back(tmp_path_factory: pytest
         csv.writer(handle).writerows([("patient_id", "group"), *rows.items()])
     labels = read_labels(file)
     assert {key: row["group"] for key, row in labels.rows.items()} == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kept"),
+    [
+        ("age2", "93 94 41", [90.0, 90.0, 41.0]),
+        ("AgeAtScan", "93.25 64.5 0.4", [90.0, 64.5, 0.4]),
+        ("age_months", "1100 18 30", [1080.0, 18.0, 30.0]),
+        ("patient_age", "095Y 064Y 90+", [90.0, 64.0, 90.0]),
+        ("age_band", "90-94 60-69 95+", ["90+", "60-69", "90+"]),
+        ("age_group", "1 2 3", ["1", "2", "3"]),
+        ("stage", "93 64.5 95", [93.0, 64.5, 95.0]),
+    ],
+)
+def test_every_column_of_ages_ends_at_90(tmp_path: Path, name: str, cells: str, kept: list) -> None:
+    rows = "".join(f"p{number},{cell}\n" for number, cell in enumerate(cells.split()))
+    labels = read_labels(table(tmp_path, f"patient_id,{name}\n{rows}"), columns=[name])
+    assert [row[name] for row in labels.rows.values()] == kept

@@ -143,7 +143,8 @@ def test_memory_is_bounded_and_what_comes_too_late_is_counted(monkeypatch: pytes
 def test_the_counts_in_words_hold_no_value() -> None:
     assert withheld_lines({"model": {"rare": 1, "personal": 2}}) == [
         "model: left out of the index for 1 image, since fewer than 2 patients have it",
-        "model: left out of the index for 2 images, since it repeats a name, number or date of a header",
+        "model: left out of the index for 2 images, since it repeats a name, number or date of a header, or an id of "
+        "the label table",
     ]
 
 

@@ -1,0 +1,104 @@
+"""What is no answer is never a class, however a system words it; what is an answer stays one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrace.cohort.non_answers import stratum
+
+UNKNOWN = (
+    "Unknown, Unavailable or Unreported", "UNABLE TO OBTAIN", "Not Recorded", "Race and Ethnicity Unknown",
+    "Unknown/Not Reported", "unbekannt", "keine Angabe", "k. A.", "Inconnu", "Non renseigné", "Desconocido", "No informado",
+    "未知", "Okänd", "NOT SPECIFIED", "Unknown or declined",
+    "Temporarily unavailable", "Asked but no answer", "No matching concept", "Undeclared", "Not Obtained", "Not on file",
+    "Unable to Determine", "Not indicated", "Unable to collect", "Data Not Available", "Information not available",
+    "Patient unable to answer", "No Race Specified", "Did Not Know", "Don’t know", "Not Mentioned", "None recorded",
+    "Race not otherwise specified", "Unclassified", "UTD", "TBD", "To be determined", "not yet asked", "Cannot be determined",
+    "Nicht verfügbar", "Weiß nicht", "Non déclaré", "Sans réponse", "Sin información", "No sabe", "Não informado",
+    "Non dichiarato", "Niet ingevuld",
+)  # fmt: skip
+DECLINED = (
+    "Patient Declines", "PATIENT DECLINED TO ANSWER", "Patient Refused", "Prefer not to say", "Prefer Not To Answer",
+    "Declined", "Choose not to disclose", "Refusé", "Verweigert", "Prefiere no responder", "Prefere não dizer", "拒绝",
+    "Refused/Declined", "I prefer not to answer", "Decline to Identify", "Do not wish to disclose", "I'd rather not say",
+    "Pt does not want to answer", "I do not wish to provide this information", "Declined to State", "Not disclosed",
+    "Will not answer", "Opted out", "Möchte nicht antworten", "Je préfère ne pas répondre", "Ne souhaite pas répondre",
+    "No desea responder", "Se niega a responder", "Preferisce non rispondere", "Wil niet zeggen", "Zegt liever niet",
+)  # fmt: skip
+# HL7 v3 NullFlavor, FHIR data-absent-reason. Its "other" (OTH) is an answer, its "trace" and "not present" are findings.
+NULL_FLAVOURS = (
+    "NI", "NoInformation", "No information", "INV", "invalid", "NINF", "negative infinity", "PINF", "MSK", "masked", "NAV",
+    "temporarily unavailable", "NASK", "not asked", "ASKU", "asked but unknown", "AskedButUnknown", "UNK", "unknown", "QS",
+    "Sufficient Quantity", "NP", "NA", "not applicable", "temp-unknown", "not-a-number",
+)  # fmt: skip
+# OMB 1997 and 2024, the census, FHIR, MIMIC, DICOM, and what else tables hold that sounds like one of those above.
+ANSWERS = (
+    "White", "Black or African American", "American Indian or Alaska Native", "Asian",
+    "Native Hawaiian or Other Pacific Islander", "Hispanic or Latino", "Not Hispanic or Latino",
+    "Middle Eastern or North African", "Multiracial and/or Multiethnic", "Two or more races", "Some other race",
+    "Some Other Race alone", "Other", "OTH", "OTHER", "Other race", "Chinese", "Filipino", "Asian Indian", "Vietnamese",
+    "Korean", "Japanese", "Samoan", "Guamanian or Chamorro", "Native American", "Nonwhite", "Non-Hispanic White",
+    "Mexican, Mexican American, Chicano", "No, not of Hispanic, Latino, or Spanish origin", "BLACK/CAPE VERDEAN",
+    "HISPANIC/LATINO - PUERTO RICAN", "WHITE - OTHER EUROPEAN", "PORTUGUESE", "Ni-Vanuatu", "White, ethnicity unknown",
+    "Unknown tribe", "Unknown/Other", "None of these", "None of the above", "None of the races listed here", "NA-born",
+    "Patient", "I", "1", "No", "Yes", "Male", "Female", "Nonbinary", "Another gender", "Prefer to self-describe",
+    "No insurance", "Uninsured", "Medicaid", "Non-English", "English not first language", "No finding", "Not present",
+    "Not detected", "Negative", "trace", "Unselected", "Not dense", "Self-reported", "No preference",
+)  # fmt: skip
+NEUTRAL = (
+    "patient",
+    "pt",
+    "race",
+    "I",
+    "the",
+    "ethnicity",
+    "at this time",
+    "/",
+    "-",
+    ",",
+    "currently",
+    "is",
+    "by",
+    "question",
+)
+
+
+@pytest.mark.parametrize("cell", [*UNKNOWN, *NULL_FLAVOURS])
+def test_no_answer_is_unknown(cell: str) -> None:
+    assert stratum(cell) == "unknown"
+
+
+@pytest.mark.parametrize("cell", DECLINED)
+def test_no_answer_that_was_meant_is_declined(cell: str) -> None:
+    assert stratum(cell) == "declined"
+
+
+@pytest.mark.parametrize("cell", ANSWERS)
+def test_an_answer_stays_one(cell: str) -> None:
+    assert stratum(cell) is None
+    assert stratum(cell.upper()) is None
+
+
+@given(
+    st.sampled_from(
+        [one for one in (*UNKNOWN, *DECLINED, *NULL_FLAVOURS) if " " in one or one.islower() or not one.isascii()]
+    ),
+    st.lists(st.sampled_from(NEUTRAL), max_size=3),
+    st.lists(st.sampled_from(NEUTRAL), max_size=3),
+    st.sampled_from([str, str.upper, str.lower]),
+)
+def test_neutral_words_beside_no_answer_make_no_answer_of_it(
+    cell: str, before: list, after: list, case: object
+) -> None:
+    assert callable(case)
+    if not cell.isascii():
+        case = str  # capitals of ß are SS
+    assert stratum(case(" ".join((*before, cell, *after)))) == stratum(cell)
+
+
+@given(st.sampled_from(ANSWERS), st.lists(st.sampled_from((*UNKNOWN, *DECLINED)), max_size=2))
+def test_an_answer_beside_no_answer_is_an_answer(cell: str, beside: list) -> None:
+    if cell not in ("Patient", "I", "No", "Self-reported", "Prefer to self-describe"):  # which say nothing themselves
+        assert stratum(", ".join((cell, *beside))) is None
