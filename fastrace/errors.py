@@ -48,6 +48,7 @@ REASONS: dict[str, str] = {
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
     "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",
+    "duplicate_other_patient": "files share a SOP Instance UID and pixels and name different patients: none of them is used",
 }
 
 # Reasons that lie in the machine as often as in the file: the same command reads these files again.

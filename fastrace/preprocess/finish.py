@@ -7,7 +7,7 @@ the length of the archive, but for two keys of 16 bytes for each patient.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def finish(
     )
 
 
-def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> None:
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: Mapping[str, str]) -> None:
     """The second pass: rows of the index, where there are any, and of the sources table."""
     with ExitStack() as files:
         sources = files.enter_context(

@@ -16,7 +16,7 @@ from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
-from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
+from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS, Rival
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
@@ -65,24 +65,23 @@ class Identify:
     def __init__(self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED) -> None:
         self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
         self.identifiers = Identifiers(job.join.patient_pattern)
-        self.seen: dict[
-            bytes, bytes
-        ] = {}  # key of an image -> hash of its pixels, 16 bytes each: 0.2 GB for each million
+        # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
+        self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
         self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        keys, pixels = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash"))
-        self.seen.update(zip(keys, pixels, strict=True))
+        keys, pixels, patients = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash", "patient_key"))
+        self.seen.update((key, one + whose) for key, one, whose in zip(keys, pixels, patients, strict=True))
         self.used_labels.update(rows["label_key"].dropna())
         if self._one_file_per_label:
             self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"])
+        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"] + row["patient_key"])
         if self._one_file_per_label:
             self.label_owner[row["label_key"]] = row["source"]
 
@@ -125,10 +124,12 @@ class Identify:
         pixels = keyed_hash(self.salt, "pixels", facts["pixel_digest"])
         before = self.seen.get(bytes.fromhex(image))
         if before is not None:
-            if before != bytes.fromhex(pixels):
-                raise OtherPixels(REASON, MESSAGE, image)
+            if before[: len(pixels) // 2] != bytes.fromhex(pixels):
+                raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], image)
+            if uid and before != bytes.fromhex(pixels + patient):
+                raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], image)
             same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
-            raise OtherPixels("duplicate", f"an image with the same {same} was read before", image)
+            raise Rival("duplicate", f"an image with the same {same} was read before", image)
         if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
             raise RejectedInput(
                 "duplicate",
