@@ -7,7 +7,7 @@ the length of the archive, but for two keys of 16 bytes for each patient.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fastrace.dataset import SCALE, write_manifest
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.files import write_atomic
-from fastrace.preprocess.contested import contested, settled
+from fastrace.preprocess.contested import Contested, contested, settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.joined import label_columns
 from fastrace.preprocess.notes import lines
@@ -97,7 +97,7 @@ def finish(
     )
 
 
-def _write_tables(job: Job, private: Path, seen: Overview, rivals: Mapping[str, str]) -> None:
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: Contested) -> None:
     """The second pass: rows of the index, where there are any, and of the sources table."""
     with ExitStack() as files:
         sources = files.enter_context(

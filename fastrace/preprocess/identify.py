@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -68,7 +68,9 @@ class Identify:
         # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
-        self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
+        self.whole_paths: frozenset[str] = (
+            frozenset()
+        )  # keys of a table of paths that are the whole path of a file below SRC
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
@@ -76,19 +78,21 @@ class Identify:
         keys, pixels, patients = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash", "patient_key"))
         self.seen.update((key, one + whose) for key, one, whose in zip(keys, pixels, patients, strict=True))
         self.used_labels.update(rows["label_key"].dropna())
-        if self._one_file_per_label:
-            self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
         self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"] + row["patient_key"])
-        if self._one_file_per_label:
-            self.label_owner[row["label_key"]] = row["source"]
 
     def unused(self) -> list[str]:
         """Keys of the label table to which no image belonged, sorted."""
         keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
         return [key for key in keys if self._label_hash(key) not in self.used_labels]
+
+    def know(self, sources: Iterable[Source]) -> None:
+        """Take up which paths there are: a row that names one of them in full is about no other file."""
+        if self.labels is not None and self.labels.key == "path":
+            rows = self.labels.rows
+            self.whole_paths = frozenset(path for one in sources if (path := normal_path(one.relative)) in rows)
 
     def row(self, source: Source, result: Result) -> dict[str, Any]:
         """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""
@@ -98,7 +102,7 @@ class Identify:
         facts["patient_id"] = next(iter(identifiers["patient"]), None)
         of_table = None
         if self.labels is not None:
-            label_key, label = self._label(identifiers)
+            label_key, label = self._label(source, identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
@@ -122,20 +126,18 @@ class Identify:
         names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
         pixels = keyed_hash(self.salt, "pixels", facts["pixel_digest"])
+        if self._about_one_image:
+            subject = ("uid", uid) if uid else ("pixels", facts["pixel_digest"], patient)
+            row["claim"] = keyed_hash(self.salt, "claim", *subject)
+        kept = {"image_key": image, "label_key": row.get("label_key"), "claim": row.get("claim")}
         before = self.seen.get(bytes.fromhex(image))
         if before is not None:
             if before[: len(pixels) // 2] != bytes.fromhex(pixels):
-                raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], image)
+                raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], kept)
             if uid and before != bytes.fromhex(pixels + patient):
-                raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], image)
+                raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], kept)
             same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
-            raise Rival("duplicate", f"an image with the same {same} was read before", image)
-        if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
-            raise RejectedInput(
-                "duplicate",
-                "its row of the label table was used for another file before; distinguish them by path, for example --key "
-                "path=COLUMN",
-            )
+            raise Rival("duplicate", f"an image with the same {same} was read before", kept)
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
         row.update(
@@ -158,10 +160,10 @@ class Identify:
             return None
         return self.labels.offers.of(self.identifiers.of(source, result.facts or {}))
 
-    def _label(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
+    def _label(self, source: Source, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
         assert self.labels is not None
         try:
-            return self.labels.find(identifiers)
+            key, row = self.labels.find(identifiers)
         except RejectedInput as error:
             if error.reason == "no_label" and self.labels.key == "patient" and not identifiers["patient"]:
                 raise RejectedInput(
@@ -170,6 +172,15 @@ class Identify:
                     "--patient-pattern",
                 ) from None
             raise
+        if key in self.whole_paths and key not in (
+            normal_path(source.relative),
+            normal_path(os.path.abspath(source.path)),
+        ):
+            raise RejectedInput(
+                "no_label",
+                "the row of the label table that its name would fit names another file, by its whole path below SRC",
+            )
+        return key, row
 
     def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
         """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
@@ -181,7 +192,7 @@ class Identify:
         return found
 
     @property
-    def _one_file_per_label(self) -> bool:
+    def _about_one_image(self) -> bool:
         return self.labels is not None and self.labels.key in ("image", "path")
 
     def _label_hash(self, label_key: str) -> str:
@@ -191,3 +202,8 @@ class Identify:
 def _institution_key(salt: bytes, name: str | None) -> str | None:
     """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
     return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))
+
+
+def normal_path(path: str) -> str:
+    """A path as `fastrace.cohort.matching.Keys` compares it."""
+    return str(PurePosixPath(path))

@@ -19,6 +19,7 @@ from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
 from fastrace.manifest import shard_name
+from fastrace.preprocess import contested
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, make_folders, prepare
 from fastrace.preprocess.finish import finish
 from fastrace.preprocess.identify import Identify
@@ -87,6 +88,7 @@ class _Writer:
         self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
         self.settings = settings
         self.identify = Identify(job, salt, labels, patients)
+        self.identify.know(sources)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
@@ -166,7 +168,7 @@ class _Writer:
             self.indexed += 1
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
-            row["image_key"] = getattr(error, "image_key", None)
+            row.update(getattr(error, "kept", {}))
             if error.reason == "no_label":
                 row["offer"] = self.identify.offer(source, result)
         row["notes"], row["note_texts"] = joined(result.notes)
@@ -181,7 +183,7 @@ def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         "path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key", "table_patient", "offer",
     )  # fmt: skip
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
-    columns = list(dict.fromkeys([*first, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
+    columns = list(dict.fromkeys([*first, *contested.PART_COLUMNS, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if frame[name].isna().all():
