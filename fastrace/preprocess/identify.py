@@ -11,7 +11,7 @@ import pandas as pd
 
 from fastrace.cohort.bins import OLDEST_YEARS
 from fastrace.cohort.labels import Labels, Row
-from fastrace.cohort.patients import AGREED, Patients, pattern_of
+from fastrace.cohort.patients import AGREED, PatientFile, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
@@ -26,14 +26,15 @@ from fastrace.preprocess.vocabulary import part_cell
 class Identifiers:
     """What an image could be called in a table, by kind of key."""
 
-    def __init__(self, patient_pattern: str | None) -> None:
+    def __init__(self, patient_pattern: str | None, patients: PatientFile | None = None) -> None:
         self.pattern = None if patient_pattern is None else pattern_of(patient_pattern)
+        self.patients = patients or PatientFile()
 
     def of(self, source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
         """Kind -> candidate values, tried in order."""
         name = Path(source.relative).name
         candidates: dict[str, list[str | None]] = {
-            "patient": [self.patient(source, facts)],
+            "patient": [self.patients.called(self.patient(source, facts), facts.get("issuer"))],
             "study": [facts.get("study_uid")],
             "accession": [facts.get("accession")],
             "image": [facts.get("image_uid"), name, Path(name).stem],
@@ -64,7 +65,7 @@ class Identify:
 
     def __init__(self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED) -> None:
         self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
-        self.identifiers = Identifiers(job.join.patient_pattern)
+        self.identifiers = Identifiers(job.join.patient_pattern, patients.of_file)
         # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
@@ -99,7 +100,7 @@ class Identify:
         facts = dict(result.facts or {})
         row: dict[str, Any] = {}
         identifiers = self.identifiers.of(source, facts)
-        facts["patient_id"] = next(iter(identifiers["patient"]), None)
+        facts["patient_id"] = self.identifiers.patient(source, facts)
         of_table = None
         if self.labels is not None:
             label_key, label = self._label(source, identifiers)
@@ -108,6 +109,8 @@ class Identify:
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
                 known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
+                if name in ("sex", "age_years") and self.job.join.sex_and_age_from == "table":
+                    known = None
                 if name not in self.labels.columns and name != "patient_id" and value is not None and known is None:
                     facts[name] = value
             of_table = label_key if self.labels.key == "patient" else label.get("patient_id")
@@ -117,7 +120,9 @@ class Identify:
         if facts.get("age_years") is not None:
             facts["age_years"] = min(float(facts["age_years"]), OLDEST_YEARS)
         row.update(self._bins(row, facts))
-        facts["patient_id"] = self.patients.of(facts["patient_id"], None if of_table is None else str(of_table))
+        facts["patient_id"] = self.patients.of(
+            facts["patient_id"], None if of_table is None else str(of_table), facts.get("issuer")
+        )
         if of_table is not None:
             row["table_patient"] = keyed_hash(self.salt, "table patient", str(of_table))
         patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
