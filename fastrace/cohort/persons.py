@@ -140,10 +140,10 @@ class Doubts:
 
     def differences(self) -> str:
         """How often header and table contradict each other."""
-        return (
-            f"sex of {self.sex_differs} of {self.sex_compared} patients, age of {self.age_differs} of {self.age_compared} (by "
-            f"more than {YEARS_APART:g} years) differs between header and table"
-        )
+        sex = f"sex of {self.sex_differs} of {self.sex_compared} patients"
+        age = f"age of {self.age_differs} of {self.age_compared} patients (by more than {YEARS_APART:g} years)"
+        compared = ((sex, self.sex_compared), (age, self.age_compared))
+        return f"{', '.join(words for words, number in compared if number)} differs between header and table"
 
 
 class Persons:

@@ -90,7 +90,8 @@ def test_sex_and_age_of_table_and_header_are_compared_by_patient_with_the_neares
     doubts = persons.doubts(Patients())
     assert (doubts.sex_compared, doubts.sex_differs, doubts.age_compared, doubts.age_differs) == (3, 1, 4, 1)
     assert doubts.lines("table") == [
-        "sex of 1 of 3 patients, age of 1 of 4 (by more than 2 years) differs between header and table: the table's is kept"
+        "sex of 1 of 3 patients, age of 1 of 4 patients (by more than 2 years) differs between header and table: "
+        "the table's is kept"
     ]
     assert not doubts.other_table
 

@@ -80,7 +80,7 @@ def test_a_table_that_contradicts_most_headers_is_asked_about(tmp_path: Path, wr
     for n in range(10):
         write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=f"P-{n}", PatientSex="F", PatientAge="030Y")
     labels = table(tmp_path / "labels.csv", "image,race,sex,age", *(f"{n}.dcm,White,M,71" for n in range(10)))
-    with pytest.raises(UsageError, match=r"sex of 10 of 10 patients, age of 10 of 10 .*--sex-and-age-from"):
+    with pytest.raises(UsageError, match=r"sex of 10 of 10 patients, age of 10 of 10 patients .*--sex-and-age-from"):
         preprocess(job(tmp_path, labels=labels))
     (question,) = dry_run(job(tmp_path, labels=labels)).questions
     assert "is it the table of this archive?" in question
