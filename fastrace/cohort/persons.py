@@ -9,7 +9,7 @@ or age until the user says which of them is right. Everything else is counted, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 from fastrace.cohort.bins import OLDEST_YEARS
 from fastrace.cohort.matching import canonical
@@ -52,35 +52,36 @@ class Said:
 
 @dataclass(slots=True)
 class _Person:
-    """State: what was said of the images of one id."""
+    """State: what was said of the images of one id, in 0.1 KB: archives have millions of them."""
 
-    example: str = ""
+    example: str = ""  # a path, where an issuer is given: of the others none is shown
     images: int = 0
-    sexes: set[str] = field(default_factory=set)
-    births: set[int] = field(default_factory=set)
+    sex: str | None = None
+    birth_day: int | None = None
+    several: bool = False  # sexes or birth dates
     same_sex: bool | None = None  # in header and table, None: not compared
     years: float | None = None  # the least between header and table
 
     def add(self, said: Said) -> None:
-        self.images += 1
-        if said.sex in _SEXES:
-            self.sexes.add(said.sex)
-            if said.table_sex in _SEXES:
-                self.same_sex = said.sex == said.table_sex and self.same_sex is not False
-        if said.birth_day is not None and len(self.births) < 2:
-            self.births.add(said.birth_day)
+        sex = said.sex if said.sex in _SEXES else None
+        compared = sex is not None and said.table_sex in _SEXES
+        years = None
         if said.age is not None and said.table_age is not None:
             years = abs(min(said.age, OLDEST_YEARS) - min(said.table_age, OLDEST_YEARS))
-            self.years = years if self.years is None else min(self.years, years)
+        self.join(_Person("", 1, sex, said.birth_day, False, sex == said.table_sex if compared else None, years))
 
     def join(self, other: _Person) -> None:
         self.images += other.images
-        self.sexes |= other.sexes
-        self.births |= other.births
+        self.several |= other.several or _differ(self.sex, other.sex) or _differ(self.birth_day, other.birth_day)
+        self.sex, self.birth_day = self.sex or other.sex, self.birth_day or other.birth_day
         if other.same_sex is not None:
             self.same_sex = other.same_sex and self.same_sex is not False
         if other.years is not None:
             self.years = other.years if self.years is None else min(self.years, other.years)
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class Persons:
         header, table = said.header or None, said.table or None
         if header is None and table is None:
             return
-        person = self._by_ids.setdefault((header, issuer_of(said.issuer), table), _Person(path))
-        person.add(said)
+        issuer = issuer_of(said.issuer)
+        self._by_ids.setdefault((header, issuer, table), _Person(path if issuer else "")).add(said)
 
     def _issuers(self, *, by_table: bool) -> dict[str, list[str]]:
         """Ids of headers of several issuers -> a path for each; ``by_table``: but for those whose images the table all names."""
@@ -207,7 +208,7 @@ class Persons:
         sexes = [one.same_sex for one in persons.values() if one.same_sex is not None]
         years = [one.years for one in persons.values() if one.years is not None]
         return Doubts(
-            other_birth_or_sex=sum(len(one.births) > 1 or len(one.sexes) > 1 for one in persons.values()),
+            other_birth_or_sex=sum(one.several for one in persons.values()),
             several_issuers=len(self._issuers(by_table=patients.source == "table")),
             sex_compared=len(sexes),
             sex_differs=sexes.count(False),

@@ -66,7 +66,8 @@ class Who:
             key, row = self._labels.find(found)
             in_table = key if self._labels.key == "patient" else row.get("patient_id")
             table = None if in_table is None else str(in_table)
-        self._naming.add(header, table, source.path)
+        if self._labels is not None and can_differ(self._labels):
+            self._naming.add(header, table, source.path)
         of_header = self._job.join.patient_pattern is None
         said = Said(
             header,
