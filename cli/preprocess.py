@@ -44,7 +44,12 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--patient-from",
     metavar="table|header|FILE",
-    help="Whose patient counts where they differ; FILE: two columns, id in the header and patient.",
+    help="Whose patient counts where they differ; FILE: id in the header (and its issuer), patient.",
+)
+@click.option(
+    "--sex-and-age-from",
+    type=click.Choice(["header", "table"]),
+    help="Whose sex and age count where header and table differ [header; asked where they differ in most patients].",
 )
 @click.option(
     "--patient-pattern", metavar="REGEX", help="Read the patient from the path instead: 'train/(patient\\d+)/'."
@@ -195,6 +200,8 @@ def _dry_run_text(found: DryRun) -> str:
         lines.append(f"{sum(found.rejected.values())} that would be left out")
     for reason, count in found.rejected.items():
         lines.append(f"  {count:>7} {reason}, for example {found.examples[reason]}")
+    lines += found.of_patients
+    lines += [f"the run would stop and ask: {question}" for question in found.questions]
     table = "every image asked for in the label table" if found.joined else "no label table asked"
     lines.append(
         f"expected: {_size(found.bytes)}, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "

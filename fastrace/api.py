@@ -154,6 +154,7 @@ def preprocess(
     categories: Place | None = None,
     match: Sequence[str] = (),
     patient_from: Place | Literal["table", "header"] | None = None,
+    sex_and_age_from: Literal["header", "table"] | None = None,
     patient_pattern: str | None = None,
     policy: Literal["consistent", "first", "last", "majority", "any"] = "consistent",
     bins: Sequence[str] = (),
@@ -193,6 +194,9 @@ def preprocess(
         As the options of the command.
     patient_from : "table" | "header" | path, optional
         Whose patient counts where table and headers differ; without it that is an error.
+    sex_and_age_from : "header" | "table", optional
+        Whose sex and age count where header and table differ; without it the header's, unless they differ in most patients, which
+        is an error.
     voi : str or sequence of str, optional
         Each as ``--voi``; of several, the first that applies to an image is used.
     size : (int, int), optional
@@ -222,8 +226,8 @@ def preprocess(
         decode=decode, jobs=jobs,
         labels=_path(labels), key=_several(key), columns=_several(columns), categories=_path(categories),
         match=_several(match), patient_from=None if patient_from is None else os.fspath(patient_from),
-        patient_pattern=patient_pattern, policy=policy, bins=_several(bins), salt=_path(salt), max_pixels=max_pixels,
-        rows_per_shard=rows_per_shard,
+        sex_and_age_from=sex_and_age_from, patient_pattern=patient_pattern, policy=policy, bins=_several(bins),
+        salt=_path(salt), max_pixels=max_pixels, rows_per_shard=rows_per_shard,
     )  # fmt: skip
     return run(job, progress)
 

@@ -45,9 +45,11 @@ REASONS: dict[str, str] = {
     "implant": "a breast with an implant, in the image or displaced",
     "no_label": "no row of the label table belongs to it",
     "contradictory_label": "the label table gives it two different labels",
+    "ambiguous_label": "a row of the label table fits several images: none of them gets its label",
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
     "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",
+    "duplicate_other_patient": "files share a SOP Instance UID and pixels and name different patients: none of them is used",
 }
 
 # Reasons that lie in the machine as often as in the file: the same command reads these files again.

@@ -201,8 +201,7 @@ def read_labels(
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
     notes: list[str | Said] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out), *doubtful, *shown.notes]
-    if merged:
-        notes.append(f"labels: {merged} rows repeat another row's key and values; merged")
+    notes += _merged(merged, cells, keys.kind, policy)
     if conflicts:
         notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
     return Labels(
@@ -260,16 +259,36 @@ def _notes(
     return notes
 
 
+def _merged(
+    merged: Sequence[tuple[int, int]], cells: Mapping[str, Sequence[str | None]], kind: str, policy: str
+) -> list[str]:
+    """How many rows have the key of a row before them: with the same cells, and with others."""
+    other = sum(any(column[one] != column[number] for column in cells.values()) for one, number in merged)
+    said = []
+    if same := len(merged) - other:
+        said.append(f"labels: {same} rows repeat another row's {kind} key and values; merged")
+    if other:
+        said.append(
+            f"labels: {other} rows have the {kind} key of a row before them and other values: --policy {policy} says which count"
+        )
+    return said
+
+
 def _index(
     keys: Sequence[str | None], identity: Mapping[str, Sequence[Any]], values: Mapping[str, Sequence[Any]], kind: str
-) -> tuple[dict[str, Row], dict[str, str], int]:
-    """One row for each key; what says who or what an image is must be the same in all rows of a key."""
+) -> tuple[dict[str, Row], dict[str, str], list[tuple[int, int]]]:
+    """One row for each key, and which rows (by number) went into which.
+
+    What says who or what an image is must be the same in all rows of a key.
+    """
     rows: dict[str, Row] = {}
     conflicts: dict[str, str] = {}
-    merged = 0
+    merged: list[tuple[int, int]] = []
+    first: dict[str, int] = {}
     for number, key in enumerate(keys):
         if key is None:
             continue
+        first.setdefault(key, number)
         row = {name: column[number] for name, column in (*identity.items(), *values.items())}
         before = rows.setdefault(key, row)
         if before is row:
@@ -280,5 +299,5 @@ def _index(
                 f"the label table has different values of {', '.join(differing)} for this {kind} (row {number + 2})"
             )
         else:
-            merged += 1
+            merged.append((first[key], number))
     return rows, conflicts, merged

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from fastrace.cohort.matching import TRANSFORMATIONS, canonical
@@ -37,8 +38,43 @@ def pattern_of(text: str) -> re.Pattern[str]:
     return found
 
 
-def read_patients(file: Path) -> dict[str, str]:
-    """A table of two columns, ids of the headers and patients.
+def issuer_of(text: str | None) -> str:
+    """Issuer of Patient ID (0010,0021) is typed: case and spaces do not make another one. Empty: none."""
+    return "".join((text or "").casefold().split())
+
+
+@dataclass(frozen=True)
+class PatientFile:
+    """The file of ``--patient-from``.
+
+    Attributes
+    ----------
+    rows : mapping
+        (id in the header, its issuer, empty in a file of two columns) -> patient.
+    by_issuer : bool
+        Whether it has three columns.
+    """
+
+    rows: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    by_issuer: bool = False
+
+    def of(self, header: str | None, issuer: str | None) -> str | None:
+        """The patient of an id, None where no row names it."""
+        return self.rows.get((header or "", issuer_of(issuer) if self.by_issuer else ""))
+
+    def called(self, header: str | None, issuer: str | None) -> str | None:
+        """What a label table may call the patient of a header: its id, or who the file says it is where that is several."""
+        return self.of(header, issuer) if header in self.several else header
+
+    @cached_property
+    def several(self) -> frozenset[str]:
+        """Ids that are several patients, by their issuers."""
+        found: dict[str, str] = {}
+        return frozenset(one for (one, _), patient in self.rows.items() if found.setdefault(one, patient) != patient)
+
+
+def read_patients(file: Path) -> PatientFile:
+    """A table of two columns, ids of the headers and patients, or of three: id, Issuer of Patient ID, patient.
 
     Raises
     ------
@@ -48,14 +84,18 @@ def read_patients(file: Path) -> dict[str, str]:
     from fastrace.cohort.tables import read_table  # pandas, which workers that read headers must not load
 
     table = read_table(file).cells
-    if len(table.columns) != 2:
-        raise UsageError(f"{file}: has {len(table.columns)} columns, expected two: id in the header, patient")
-    patients: dict[str, str] = {}
-    for number, (one, other) in enumerate(zip(*(table[name] for name in table.columns), strict=True), 2):
+    if len(table.columns) not in (2, 3):
+        raise UsageError(
+            f"{file}: has {len(table.columns)} columns, expected two (id in the header, patient) or three (id in the header, "
+            "Issuer of Patient ID (0010,0021), patient)"
+        )
+    patients: dict[tuple[str, str], str] = {}
+    for number, (one, *between, other) in enumerate(zip(*(table[name] for name in table.columns), strict=True), 2):
         of_header, patient = one.strip(), other.strip()
-        if of_header and patient and patients.setdefault(of_header, patient) != patient:
+        place = of_header, issuer_of(between[0]) if between else ""
+        if of_header and patient and patients.setdefault(place, patient) != patient:
             raise UsageError(f"{file}: row {number} gives an id of the headers another patient than a row before it")
-    return patients
+    return PatientFile(patients, len(table.columns) == 3)
 
 
 @dataclass
@@ -190,14 +230,14 @@ class Patients:
     source : "agreed" | "table" | "header" | "file"
     of_header, of_table : mapping
         Id of the header -> the one id of the table that it has, and the reverse: for images that lack one of them.
-    of_file : mapping
+    of_file : PatientFile
         Id of the header -> patient.
     """
 
     source: str = "agreed"
     of_header: Mapping[str, str] = field(default_factory=dict)
     of_table: Mapping[str, str] = field(default_factory=dict)
-    of_file: Mapping[str, str] = field(default_factory=dict)
+    of_file: PatientFile = PatientFile()
 
     @classmethod
     def choose(cls, source: str | None, naming: Naming) -> Patients:
@@ -207,7 +247,7 @@ class Patients:
         of_table = {table: headers[0] for table, headers in by_table.items() if len(headers) == 1}
         return cls(source or "agreed", of_header, of_table)
 
-    def of(self, header: str | None, table: str | None) -> str:
+    def of(self, header: str | None, table: str | None, issuer: str | None = None) -> str:
         """The patient of an image.
 
         Raises
@@ -217,8 +257,10 @@ class Patients:
         """
         header, table = header or None, table or None
         if self.source == "file":
-            found = self.of_file.get(header or "")
+            found = self.of_file.of(header, issuer)
             what = "no row of the file of --patient-from names its Patient ID (0010,0020)"
+            if self.of_file.by_issuer:
+                what += " with its Issuer of Patient ID (0010,0021)"
         elif self.source == "table":
             found = table or self.of_header.get(header or "")
             what = "the label table names no patient for it, and --patient-from is table"

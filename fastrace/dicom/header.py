@@ -27,7 +27,7 @@ from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import macro
 from fastrace.dicom.spacing import pixel_aspect
 from fastrace.dicom.terms import is_term
-from fastrace.dicom.values import attribute, number, numbers, text, texts, value
+from fastrace.dicom.values import attribute, identifier, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
@@ -89,6 +89,10 @@ class Header:
     ethnic_group_present : bool
         Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
         the value is not read.
+    issuer : str or None
+        Issuer of Patient ID: whose numbers they are. It never leaves the machine.
+    birth_day : int or None
+        Patient's Birth Date as a day number, to compare the headers of one patient with; never leaves the machine.
     institution : str or None
         Institution Name. It leaves the machine as a keyed hash alone.
     study_day : int or None
@@ -129,6 +133,8 @@ class Header:
     kinds: tuple[Kind, ...] = ()
     notes: tuple[Note, ...] = ()
     acquisition: Acquisition = field(default_factory=Acquisition)
+    issuer: str | None = None
+    birth_day: int | None = field(default=None, repr=False)
     institution: str | None = None
     study_day: int | None = None
     identity: Identity = field(default_factory=Identity, repr=False)
@@ -151,15 +157,12 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     """
     header = read_selection(ds, layout, syntax_name, frame)
     spacing, source = _spacing(ds, header.modality, frame)
-    sex = _term(ds, "PatientSex")
     burned_in = _term(ds, "BurnedInAnnotation")
     identity = identity_of(ds)
     manufacturer, hidden = _impersonal("manufacturer", text(ds, "Manufacturer"), identity)
     model, also_hidden = _impersonal("model", text(ds, "ManufacturerModelName"), identity)
     return replace(
         header,
-        age_years=_age_years(ds),
-        sex=sex if sex in ("M", "F", "O") else None,
         manufacturer=manufacturer,
         model=model,
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
@@ -168,28 +171,36 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
         acquisition=read_acquisition(ds, frame),
         institution=text(ds, "InstitutionName"),
-        study_day=_study_day(ds),
+        study_day=_day(ds, "StudyDate"),
         identity=identity,
         withheld=(*header.withheld, *hidden, *also_hidden),
     )
 
 
 def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
-    """What decides whether an image belongs, and to whom; the other fields stay empty. A third of the time of `read_header`."""
+    """What decides whether an image belongs, and who its patient is; the other fields stay empty.
+
+    A third of the time of `read_header`.
+    """
     modality = listed("Modality", _term(ds, "Modality"))
     placed = read_positioning(ds, frame)
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
     image_type = _terms(ds, "ImageType")
     intent, intent_notes = _intent(ds, storage)
     body_part = _body_part(ds)
+    sex = _term(ds, "PatientSex")
     withheld: tuple[Withheld, ...] = ()
     if body_part is not None and not is_term("body_part", body_part):
         body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
     return Header(
-        patient_id=text(ds, "PatientID"),
-        study_uid=text(ds, "StudyInstanceUID"),
-        accession=text(ds, "AccessionNumber"),
-        image_uid=text(ds, "SOPInstanceUID"),
+        patient_id=identifier(ds, "PatientID"),
+        issuer=text(ds, "IssuerOfPatientID"),
+        study_uid=identifier(ds, "StudyInstanceUID"),
+        accession=identifier(ds, "AccessionNumber"),
+        image_uid=identifier(ds, "SOPInstanceUID"),
+        sex=sex if sex in ("M", "F", "O") else None,
+        age_years=_age_years(ds),
+        birth_day=_day(ds, "PatientBirthDate"),
         modality=modality,
         view=placed.view,
         laterality=placed.laterality,
@@ -279,9 +290,9 @@ def _date(ds: Dataset, keyword: str) -> datetime.date | None:
         return None
 
 
-def _study_day(ds: Dataset) -> int | None:
-    """Study Date alone: another date would stand beside it where only one of them was shifted by de-identification."""
-    found = _date(ds, "StudyDate")
+def _day(ds: Dataset, keyword: str) -> int | None:
+    """Days since the first study are of Study Date alone: de-identification may have shifted only one of two dates."""
+    found = _date(ds, keyword)
     return found.toordinal() if found is not None and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 

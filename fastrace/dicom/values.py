@@ -6,6 +6,7 @@ files. The functions here return a plain Python value or raise `Unusable` with a
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ LONG_SEQUENCE = 1 << 14
 """Bytes of a sequence above which its items are counted before it is taken apart."""
 _MOST_ITEMS = 1 << 16
 _LONGEST_TEXT = 64  # characters: the limit of an LO, so that a damaged length cannot carry a page of text onwards
+_LONGEST_ID = 1024  # characters: two ids that begin alike are two, also where a pseudonym is longer than its VR allows
 
 
 class Unusable(ValueError):
@@ -120,8 +122,24 @@ def text(ds: Dataset, keyword: str) -> str | None:
     return next(texts(ds, keyword), None) or None
 
 
+def identifier(ds: Dataset, keyword: str) -> str | None:
+    """Return the whole of an identifier as printable text, all its values; None where absent or blank. Never raises.
+
+    One of more than 1024 characters is returned as its digest: nothing is cut, so that no two become one.
+    """
+    whole = "\\".join(_printable(ds, keyword)).strip("\\")
+    if len(whole) > _LONGEST_ID:
+        return f"blake2b:{hashlib.blake2b(whole.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()}"
+    return whole or None
+
+
 def texts(ds: Dataset, keyword: str) -> Iterator[str]:
     """Yield every value as printable text of at most 64 characters, blank ones as empty text. Never raises."""
+    for one in _printable(ds, keyword):
+        yield one[:_LONGEST_TEXT]
+
+
+def _printable(ds: Dataset, keyword: str) -> Iterator[str]:
     found: Any = _plain(ds, keyword)
     if found is None:
         found = value(ds, keyword)
@@ -135,7 +153,7 @@ def texts(ds: Dataset, keyword: str) -> Iterator[str]:
             if not plain.isprintable():
                 plain = "".join(c if c.isprintable() else " " for c in plain)
             plain = plain.split("\\")[0]
-            yield plain.strip()[:_LONGEST_TEXT]
+            yield plain.strip()
     except Exception:  # a value whose own conversion to text fails
         return
 

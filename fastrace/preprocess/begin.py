@@ -18,11 +18,11 @@ from fastrace.errors import DatasetError, UsageError
 from fastrace.files import make_folder, write_atomic
 from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job
-from fastrace.preprocess.scan import Source, listing_hash, scan
+from fastrace.preprocess.scan import Listing, Source, listing_hash, scan
 from fastrace.preprocess.store import private_folder, state_hash
 
 
-def inputs(job: Job) -> Sequence[Source]:
+def inputs(job: Job) -> Listing:
     """The files to read: what lies in the sources, but for the job's other files and the dataset it makes.
 
     Raises
@@ -51,6 +51,7 @@ def labels_of(job: Job) -> Labels | None:
         ("--match", join.match),
         ("--policy", join.policy != "consistent"),
         ("--patient-from", join.patient_from in ("table", "header")),
+        ("--sex-and-age-from", join.sex_and_age_from is not None),
     ):
         if given:
             raise UsageError(f"{option} is about the label table; name it with --labels FILE")
@@ -127,8 +128,8 @@ def _labels_hash(labels: Labels | None) -> str:
 
 def _who_hash(job: Job) -> str:
     join = job.join
-    patients = None if join.patients_file is None else read_patients(join.patients_file)
-    return state_hash(patients or join.patient_from, join.patient_pattern, join.bins)
+    patients = None if join.patients_file is None else sorted(read_patients(join.patients_file).rows.items())
+    return state_hash(patients or join.patient_from, join.patient_pattern, join.bins, join.sex_and_age_from)
 
 
 def check_room(job: Job, files: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastrace import __version__
@@ -25,7 +25,10 @@ resize by {resize}, decoding {decode}.
 
 Patients, studies, images and institutions are named by keyed hashes; the key stays with the custodian. Ages of
 headers are whole years, those of the label table as they were given; above 89 they read 90. There is no date:
-`days_since_first_study` counts from the patient's first study in this dataset.
+`days_since_first_study` counts from the patient's first study in this dataset. Rows are in the order of the files' paths: where
+folders are named after patients, they are in the order of those names.
+
+{persons}
 
 ## Inputs
 
@@ -79,13 +82,17 @@ def _voi(recipe: Mapping[str, Any]) -> str:
     return ", else ".join(named)
 
 
-def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+def datasheet(
+    recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Mapping[str, Any], persons: Sequence[str] = ()
+) -> str:
     """Markdown text of the dataset's README; what it is made from is in dataset.json under the same names.
 
     Parameters
     ----------
     recipe, counts, columns : mapping
         ``columns`` are the label columns with their kinds.
+    persons : sequence of str
+        What gives reason to ask whether each patient is one person.
     """
     rejected = counts["rejected"]
     height, width = recipe["size"]
@@ -100,6 +107,8 @@ def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Map
     ]
     return _TEXT.format(
         acquisition="\n".join(acquisition),
+        persons="\n".join(f"- {line}" for line in persons)
+        or "Nothing in headers and table says that a patient is not one person.",
         withheld="\n".join(withheld) or "| none | 0 | |",
         ethnic_group=counts["ethnic_group"],
         indexed=counts["indexed"],

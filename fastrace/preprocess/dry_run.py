@@ -7,17 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 
-from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
 from fastrace.dicom.terms import is_term
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.batches import batches, readers
 from fastrace.preprocess.begin import inputs, labels_of
 from fastrace.preprocess.facts import OURS
-from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result, Settings, Task
+from fastrace.preprocess.who import Who
 
 _TIMED_FILES = 8
 _COUNTED = (
@@ -47,6 +46,10 @@ class DryRun:
     timed : int
     joined : bool
         Whether the label table was asked for each image.
+    questions : list of str
+        What the run would ask before it begins.
+    of_patients : list of str
+        What gives reason to ask whether each patient is one person.
     """
 
     files: int
@@ -58,6 +61,8 @@ class DryRun:
     seconds: float = 0.0
     timed: int = 0
     joined: bool = False
+    questions: list[str] = field(default_factory=list)
+    of_patients: list[str] = field(default_factory=list)
 
 
 def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
@@ -71,7 +76,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     """
     progress = progress or Progress()
     labels = labels_of(job)
-    identifiers = Identifiers(job.join.patient_pattern)
+    who = Who(job, labels)
     sources = inputs(job)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     found = DryRun(len(sources), 0, {name: {} for name in _COUNTED}, joined=labels is not None)
@@ -83,7 +88,7 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
         progress.begin("read headers", len(sources), "files")
         for result in chain.from_iterable(executor.results(batches(tasks))):
             source = sources[result.source]
-            _ask(labels, identifiers, source, result)
+            _ask(who, source, result)
             if result.reason is not None:
                 rejected[result.reason] += max(1, result.frames)
                 found.examples.setdefault(result.reason, f"{source.path}: {result.message}")
@@ -97,16 +102,17 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     found.by = {name: dict(counter.most_common()) for name, counter in counters.items()}
     found.rejected = dict(rejected.most_common())
     found.bytes = found.images * height * width * (2 if job.recipe.dtype == "uint16" else 1)
+    found.questions, found.of_patients = who.questions(), who.doubts().lines(job.join.sex_and_age_from or "header")
     _time(found, settings, good, job.jobs)
     return found
 
 
-def _ask(labels: Labels | None, identifiers: Identifiers, source: Source, result: Result) -> None:
+def _ask(who: Who, source: Source, result: Result) -> None:
     """Turn the result into a rejection where the label table has no row for it."""
-    if labels is None or result.reason is not None:
+    if result.reason is not None:
         return
     try:
-        labels.find(identifiers.of(source, result.facts or {}))
+        who.see(source, result.facts or {})
     except RejectedInput as error:
         result.reason, result.message = error.reason, error.message
 

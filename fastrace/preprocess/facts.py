@@ -14,7 +14,7 @@ from fastrace.dicom.header import Header
 from fastrace.dicom.identity import Withheld
 from fastrace.dicom.terms import is_term
 
-IDENTIFIERS = ("patient_id", "study_uid", "accession", "image_uid", "institution", "study_day")
+IDENTIFIERS = ("patient_id", "issuer", "study_uid", "accession", "image_uid", "institution", "study_day")
 # Written by fastrace, or read as one of a few known words: no text of the header.
 OURS = (
     "sex", "voi_source", "spacing_source", "notes", "modality", "sop_class", "image_type", "image_kinds", "presentation_intent",
@@ -54,6 +54,7 @@ def selection_facts(header: Header, voi_source: str) -> dict[str, Any]:
     """Who an image is and what decides whether it belongs."""
     return {
         "patient_id": header.patient_id,
+        "issuer": header.issuer,
         "study_uid": header.study_uid,
         "accession": header.accession,
         "image_uid": header.image_uid,
@@ -69,6 +70,20 @@ def selection_facts(header: Header, voi_source: str) -> dict[str, Any]:
         "photometric": header.photometric,
         "transfer_syntax": header.transfer_syntax,
         "voi_source": voi_source,
+    }
+
+
+def person_facts(header: Header) -> dict[str, Any]:
+    """What an image could be called in a table, and what is compared to see whether one id is one person."""
+    return {
+        "patient_id": header.patient_id,
+        "issuer": header.issuer,
+        "study_uid": header.study_uid,
+        "accession": header.accession,
+        "image_uid": header.image_uid,
+        "sex": header.sex,
+        "age_years": header.age_years,
+        "birth_day": header.birth_day,
     }
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from fastrace import manifest
 from fastrace.cohort.labels import Labels
+from fastrace.cohort.persons import Doubts
 from fastrace.console.tables import harmless
 from fastrace.dataset import SCALE, write_manifest
 from fastrace.dicom.values import attribute
 from fastrace.errors import DatasetError
 from fastrace.files import write_atomic
-from fastrace.preprocess.contested import contested, settled
+from fastrace.preprocess.contested import Contested, contested, settled
 from fastrace.preprocess.datasheet import datasheet
 from fastrace.preprocess.joined import label_columns
 from fastrace.preprocess.label_cells import codes_used, without_unused
@@ -33,24 +35,33 @@ from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.summary import Summary
 
 
-def finish(
-    job: Job, private: Path, salt: bytes, labels: Labels | None, unused: list[str], files: int, resumed: int
-) -> Summary:
-    """Make the index and the sources table of the parts; dataset.json last.
+@dataclass(frozen=True)
+class Ended:
+    """What a run knows at its end beside its parts.
 
-    Parameters
+    Attributes
     ----------
-    job : Job
-    private : Path
-        The private folder.
-    salt : bytes
-    labels : Labels or None
-    unused : list of str
-        Keys of the label table to which no image belonged.
     files : int
         Input files.
     resumed : int
         Images of an earlier, interrupted run.
+    unused : list of str
+        Keys of the label table to which no image belonged.
+    doubts : Doubts
+        How many patients may not be one person.
+    not_in_use : int
+        Files that a DICOMDIR lists as not in use.
+    """
+
+    files: int
+    resumed: int
+    unused: list[str]
+    doubts: Doubts
+    not_in_use: int = 0
+
+
+def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: Ended) -> Summary:
+    """Make the index and the sources table of the parts; dataset.json last.
 
     Raises
     ------
@@ -63,7 +74,7 @@ def finish(
     for part in settled(finished_parts(private), rivals):
         seen.see(part)
     columns = without_unused(columns, _write_tables(job, private, seen, rivals))
-    _write_private(private, labels, unused)
+    _write_private(private, labels, ended.unused)
     offers = seen.joined.offers(labels)
     if not seen.indexed:
         forget_parts(private)  # so that the same folder can be tried with other options
@@ -72,33 +83,36 @@ def finish(
             f"none of {seen.inputs} inputs could be used ({reasons}); the first: {next(iter(seen.examples.values()))}; "
             f"all of them: {private / 'sources.parquet'}{''.join('; ' + line for line in offers)}"
         )
-    recipe, counts = job.recipe.as_json(), seen.counts(files)
-    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns).encode())
+    recipe = job.recipe.as_json()
+    kept = job.join.sex_and_age_from or "header"
+    counts = {**seen.counts(ended.files), "persons": ended.doubts.as_json()}
+    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns, ended.doubts.lines(kept)).encode())
     contact_sheet(job.out, SCALE[job.recipe.dtype], private / "contact_sheet.png")
     write_manifest(job.out, seen.shards, recipe=recipe, labels=columns, counts=counts, salt=salt)
     return Summary(
         data=job.out,
         private=private,
-        files=files,
+        files=ended.files,
         indexed=seen.indexed,
         rejected=counts["rejected"],
         patients=counts["patients"],
-        resumed_images=resumed,
-        rows_without_images=len(unused),
+        resumed_images=ended.resumed,
+        rows_without_images=len(ended.unused),
         examples=seen.examples,
         notes=[
             *(labels.lines(seen.learned.shown) if labels is not None else ()),
             *offers,
+            *_not_in_use(ended.not_in_use),
             *_without_body_part(job, seen.unnamed),
             *lines(counts["notes"]),
         ],
-        of_patients=seen.joined.patients(job.join),
+        of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],
     )
 
 
-def _write_tables(job: Job, private: Path, seen: Overview, rivals: frozenset[str]) -> dict[str, set[int]]:
+def _write_tables(job: Job, private: Path, seen: Overview, rivals: Contested) -> dict[str, set[int]]:
     """The second pass: rows of the index, where there are any, and of the sources table; which recorded values they have."""
     used: dict[str, set[int]] = {name: set() for name, facts in seen.columns.items() if facts["kind"] == "recorded"}
     with ExitStack() as files:
@@ -128,6 +142,10 @@ def _without_body_part(job: Job, unnamed: int) -> list[str]:
         f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: kept, "
         f"since --modality is {job.preset.name}"
     ]
+
+
+def _not_in_use(files: int) -> list[str]:
+    return [f"{files} files left out: Record In-use Flag (0004,1410) of their DICOMDIR is 0000H"] if files else []
 
 
 def _write_private(private: Path, labels: Labels | None, unused: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastrace.dicom import Frames
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_header
-from fastrace.preprocess.facts import selection_facts
+from fastrace.preprocess.facts import person_facts, selection_facts
 from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.task import Result, Settings, Task
 
@@ -18,4 +18,5 @@ def inspect(settings: Settings, task: Task) -> Result:
             check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
         return Result(task.source, 0, 0, error.reason, error.message)
-    return Result(task.source, 0, len(frames), facts=selection_facts(frames.header, frames.voi_source))
+    facts = {**selection_facts(frames.header, frames.voi_source), **person_facts(frames.header)}
+    return Result(task.source, 0, len(frames), facts=facts)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from fastrace.cohort.ages import capped
 from fastrace.cohort.labels import Labels, Row
-from fastrace.cohort.patients import AGREED, Patients, pattern_of
+from fastrace.cohort.patients import AGREED, PatientFile, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Identity
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
-from fastrace.preprocess.contested import MESSAGE, REASON, OtherPixels
+from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS, Rival
 from fastrace.preprocess.label_cells import names_nobody
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
@@ -28,14 +28,15 @@ from fastrace.preprocess.vocabulary import part_cell
 class Identifiers:
     """What an image could be called in a table, by kind of key."""
 
-    def __init__(self, patient_pattern: str | None) -> None:
+    def __init__(self, patient_pattern: str | None, patients: PatientFile | None = None) -> None:
         self.pattern = None if patient_pattern is None else pattern_of(patient_pattern)
+        self.patients = patients or PatientFile()
 
     def of(self, source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
         """Kind -> candidate values, tried in order."""
         name = Path(source.relative).name
         candidates: dict[str, list[str | None]] = {
-            "patient": [self.patient(source, facts)],
+            "patient": [self.patients.called(self.patient(source, facts), facts.get("issuer"))],
             "study": [facts.get("study_uid")],
             "accession": [facts.get("accession")],
             "image": [facts.get("image_uid"), name, Path(name).stem],
@@ -66,42 +67,45 @@ class Identify:
 
     def __init__(self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED) -> None:
         self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
-        self.identifiers = Identifiers(job.join.patient_pattern)
-        self.seen: dict[
-            bytes, bytes
-        ] = {}  # key of an image -> hash of its pixels, 16 bytes each: 0.2 GB for each million
+        self.identifiers = Identifiers(job.join.patient_pattern, patients.of_file)
+        # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
+        self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
-        self.label_owner: dict[str, int] = {}  # for rows about one image: the file that was indexed with it
+        self.whole_paths: frozenset[str] = (
+            frozenset()
+        )  # keys of a table of paths that are the whole path of a file below SRC
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        keys, pixels = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash"))
-        self.seen.update(zip(keys, pixels, strict=True))
+        keys, pixels, patients = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash", "patient_key"))
+        self.seen.update((key, one + whose) for key, one, whose in zip(keys, pixels, patients, strict=True))
         self.used_labels.update(rows["label_key"].dropna())
-        if self._one_file_per_label:
-            self.label_owner.update(zip(kept["label_key"], kept["source"], strict=True))
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"])
-        if self._one_file_per_label:
-            self.label_owner[row["label_key"]] = row["source"]
+        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"] + row["patient_key"])
 
     def unused(self) -> list[str]:
         """Keys of the label table to which no image belonged, sorted."""
         keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
         return [key for key in keys if self._label_hash(key) not in self.used_labels]
 
+    def know(self, sources: Iterable[Source]) -> None:
+        """Take up which paths there are: a row that names one of them in full is about no other file."""
+        if self.labels is not None and self.labels.key == "path":
+            rows = self.labels.rows
+            self.whole_paths = frozenset(path for one in sources if (path := normal_path(one.relative)) in rows)
+
     def row(self, source: Source, result: Result) -> dict[str, Any]:
         """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""
         facts = dict(result.facts or {})
         row: dict[str, Any] = {}
         identifiers = self.identifiers.of(source, facts)
-        facts["patient_id"] = next(iter(identifiers["patient"]), None)
+        facts["patient_id"] = self.identifiers.patient(source, facts)
         of_table = None
         if self.labels is not None:
-            label_key, label = self._label(identifiers)
+            label_key, label = self._label(source, identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
             called = (one for kind, several in identifiers.items() if kind != "absolute" for one in several)
@@ -110,6 +114,8 @@ class Identify:
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
                 known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
+                if name in ("sex", "age_years") and self.job.join.sex_and_age_from == "table":
+                    known = None
                 if name not in self.labels.columns and name != "patient_id" and value is not None and known is None:
                     facts[name] = value
             of_table = label_key if self.labels.key == "patient" else label.get("patient_id")
@@ -119,7 +125,9 @@ class Identify:
         if facts.get("age_years") is not None:
             facts["age_years"] = capped(float(facts["age_years"]))
         row.update(self._bins(row, facts))
-        facts["patient_id"] = self.patients.of(facts["patient_id"], None if of_table is None else str(of_table))
+        facts["patient_id"] = self.patients.of(
+            facts["patient_id"], None if of_table is None else str(of_table), facts.get("issuer")
+        )
         if of_table is not None:
             row["table_patient"] = keyed_hash(self.salt, "table patient", str(of_table))
         patient = keyed_hash(self.salt, "patient", str(facts["patient_id"]))
@@ -128,18 +136,18 @@ class Identify:
         names = (uid,) if uid else ("file", source.relative, facts["pixel_digest"])
         image = keyed_hash(self.salt, "image", *names, str(result.frame))
         pixels = keyed_hash(self.salt, "pixels", facts["pixel_digest"])
+        if self._about_one_image:
+            subject = ("uid", uid) if uid else ("pixels", facts["pixel_digest"], patient)
+            row["claim"] = keyed_hash(self.salt, "claim", *subject)
+        kept = {"image_key": image, "label_key": row.get("label_key"), "claim": row.get("claim")}
         before = self.seen.get(bytes.fromhex(image))
         if before is not None:
-            if before != bytes.fromhex(pixels):
-                raise OtherPixels(REASON, MESSAGE, image)
+            if before[: len(pixels) // 2] != bytes.fromhex(pixels):
+                raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], kept)
+            if uid and before != bytes.fromhex(pixels + patient):
+                raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], kept)
             same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
-            raise OtherPixels("duplicate", f"an image with the same {same} was read before", image)
-        if self._one_file_per_label and self.label_owner.get(row["label_key"], result.source) != result.source:
-            raise RejectedInput(
-                "duplicate",
-                "its row of the label table was used for another file before; distinguish them by path, for example --key "
-                "path=COLUMN",
-            )
+            raise Rival("duplicate", f"an image with the same {same} was read before", kept)
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
         row.update(
@@ -162,10 +170,10 @@ class Identify:
             return None
         return self.labels.offers.of(self.identifiers.of(source, result.facts or {}))
 
-    def _label(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
+    def _label(self, source: Source, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
         assert self.labels is not None
         try:
-            return self.labels.find(identifiers)
+            key, row = self.labels.find(identifiers)
         except RejectedInput as error:
             if error.reason == "no_label" and self.labels.key == "patient" and not identifiers["patient"]:
                 raise RejectedInput(
@@ -174,6 +182,15 @@ class Identify:
                     "--patient-pattern",
                 ) from None
             raise
+        if key in self.whole_paths and key not in (
+            normal_path(source.relative),
+            normal_path(os.path.abspath(source.path)),
+        ):
+            raise RejectedInput(
+                "no_label",
+                "the row of the label table that its name would fit names another file, by its whole path below SRC",
+            )
+        return key, row
 
     def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
         """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
@@ -185,7 +202,7 @@ class Identify:
         return found
 
     @property
-    def _one_file_per_label(self) -> bool:
+    def _about_one_image(self) -> bool:
         return self.labels is not None and self.labels.key in ("image", "path")
 
     def _label_hash(self, label_key: str) -> str:
@@ -195,3 +212,8 @@ class Identify:
 def _institution_key(salt: bytes, name: str | None) -> str | None:
     """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
     return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))
+
+
+def normal_path(path: str) -> str:
+    """A path as `fastrace.cohort.matching.Keys` compares it."""
+    return str(PurePosixPath(path))

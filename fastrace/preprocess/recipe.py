@@ -134,6 +134,8 @@ class Join:
     patient_from : str or None
         Whose id counts where table and header differ: ``table``, ``header``, or a file of two columns that maps ids of the
         headers to patients.
+    sex_and_age_from : "header" | "table" | None
+        Whose sex and age count where they differ; None: the header's, unless they differ in most patients, which is asked.
     patient_pattern : str or None
         Regular expression with one group: the patient, read from the path of a file in place of its header.
     policy : str
@@ -149,6 +151,7 @@ class Join:
     match: tuple[str, ...] = ()
     patient_from: str | None = None
     patient_pattern: str | None = None
+    sex_and_age_from: Literal["header", "table"] | None = None
     policy: Policy = "consistent"
     bins: tuple[Bins, ...] = ()
 

@@ -7,31 +7,30 @@ interrupted run goes on after the last finished shard.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
-from fastrace.cohort.patients import Patients
 from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
 from fastrace.manifest import shard_name
+from fastrace.preprocess import contested
 from fastrace.preprocess.begin import check_place, check_room, claim, inputs, labels_of, make_folders, prepare
-from fastrace.preprocess.finish import finish
+from fastrace.preprocess.finish import Ended, finish
 from fastrace.preprocess.identify import Identify
 from fastrace.preprocess.learned import PART_COLUMNS
 from fastrace.preprocess.notes import joined
 from fastrace.preprocess.parts import Part, finished_parts, write_part
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.resume import check_parts
-from fastrace.preprocess.scan import Source
+from fastrace.preprocess.scan import Listing
 from fastrace.preprocess.store import ShardWriter, disk_errors, locked, no_leftovers, private_folder
 from fastrace.preprocess.summary import Summary
 from fastrace.preprocess.task import Result, Settings, Task, decoders
-from fastrace.preprocess.who import patients_of
+from fastrace.preprocess.who import Known, who_of
 
 _SHARD_BYTES = 256 << 20
 # A part is closed after this many rejected files even if no shard is full, so that a folder of millions of foreign
@@ -57,7 +56,7 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
         check_place(job, private)
         sources = inputs(job)  # before anything is made: a mistyped SRC leaves no folders behind
     with progress or Progress() as shown:
-        patients = patients_of(job, labels, sources, shown)  # asks, if table and headers disagree
+        known = who_of(job, labels, sources, shown)  # asks, if table and headers disagree
         with disk_errors(job.out):
             make_folders(job, private)
         # From here on this run is alone: of two that begin together, the second must not replace the salt of the first.
@@ -68,7 +67,7 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
             check_room(job, len(sources))
             settings = Settings(job.recipe, job.preset, job.max_pixels)
             check_parts(job, private, sources, settings, shown)
-            return _Writer(job, private, salt, labels, patients, sources, settings).run(shown)
+            return _Writer(job, private, salt, labels, known, sources, settings).run(shown)
 
 
 class _Writer:
@@ -80,13 +79,14 @@ class _Writer:
         private: Path,
         salt: bytes,
         labels: Labels | None,
-        patients: Patients,
-        sources: Sequence[Source],
+        known: Known,
+        sources: Listing,
         settings: Settings,
     ) -> None:
         self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
-        self.settings = settings
-        self.identify = Identify(job, salt, labels, patients)
+        self.settings, self.known = settings, known
+        self.identify = Identify(job, salt, labels, known.patients)
+        self.identify.know(sources)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))
@@ -116,8 +116,9 @@ class _Writer:
                 self._close_part(last=True)
             finally:
                 self.shard.discard()
-        unused = self.identify.unused()
-        return finish(self.job, self.private, self.salt, self.labels, unused, len(self.sources), resumed)
+        unused, left_out = self.identify.unused(), self.sources.not_in_use
+        end = Ended(len(self.sources), resumed, unused, self.known.doubts, left_out)
+        return finish(self.job, self.private, self.salt, self.labels, end)
 
     def _resume(self) -> tuple[int, int, bool]:
         """Where to go on: source number, frame, and whether everything was written already."""
@@ -166,7 +167,7 @@ class _Writer:
             self.indexed += 1
         except RejectedInput as error:
             row.update(outcome="rejected", reason=error.reason, message=error.message)
-            row["image_key"] = getattr(error, "image_key", None)
+            row.update(getattr(error, "kept", {}))
             if error.reason == "no_label":
                 row["offer"] = self.identify.offer(source, result)
         row["notes"], row["note_texts"] = joined(result.notes)
@@ -181,7 +182,7 @@ def _rows_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         "path", "source", "frame", "frames", "outcome", "reason", "message", "note_texts", "label_key", "table_patient", "offer",
     )  # fmt: skip
     labels = sorted({name for row in rows for name in row if name.startswith("label:")})
-    columns = list(dict.fromkeys([*first, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
+    columns = list(dict.fromkeys([*first, *contested.PART_COLUMNS, *PART_COLUMNS, *INDEX_COLUMNS, *labels]))
     frame = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if frame[name].isna().all():

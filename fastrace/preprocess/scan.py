@@ -45,6 +45,7 @@ class Listing(Sequence[Source]):
         self._names = bytearray()
         self._ends = array("q", [0])
         self._facts = array("q")  # size, mtime_ns, number of its top
+        self.not_in_use = 0  # files that a DICOMDIR lists as such, and no other source reaches
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -71,7 +72,7 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> List
     """List the input files.
 
     Folders are searched recursively, links followed once, and each file counted once however many sources reach it. A
-    source that is a DICOMDIR is replaced by the files it lists. Sorted by relative path within each source, so that the
+    source that is a DICOMDIR is replaced by the files it lists as in use. Sorted by relative path within each source, so that the
     dataset does not depend on the order in which a file system lists its entries.
 
     Parameters
@@ -85,6 +86,7 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> List
     UsageError
         If a source does not exist.
     """
+    not_used: set[bytes] = set()
     not_images = {os.path.realpath(path) for path in leave_out if path is not None}
     seen: set[bytes] = set()
     found = Listing()
@@ -94,18 +96,25 @@ def scan(sources: Sequence[Path], leave_out: Sequence[Path | None] = ()) -> List
         if source.is_dir():
             top, names = str(source), _walk(str(source), not_images)
         elif is_dicomdir(source):
-            top, names = str(source.parent), (relative for _, relative in referenced(source))
+            listed = list(referenced(source))
+            top, names = str(source.parent), (one.relative for one in listed if one.in_use)
+            not_used.update(_key(os.path.realpath(one.path)) for one in listed if not one.in_use)
         else:
             top, names = str(source.parent), iter([source.name])
         for relative in sorted(names, key=os.fsencode):
             path = _join(top, relative)
             real = os.path.realpath(path)
-            key = xxhash.xxh3_128_digest(os.fsencode(real))  # paths themselves would be the largest thing in memory
+            key = _key(real)
             if key in seen or real in not_images:
                 continue
             seen.add(key)
             found.add(top, relative, *_size_and_time(path))
+    found.not_in_use = len(not_used - seen)
     return found
+
+
+def _key(real: str) -> bytes:
+    return xxhash.xxh3_128_digest(os.fsencode(real))  # paths themselves would be the largest thing in memory
 
 
 def _join(top: str, relative: str) -> str:

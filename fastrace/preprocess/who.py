@@ -1,20 +1,23 @@
-"""Before anything is written: do table and headers name the same patients? A pass over headers alone, where they could differ.
+"""Before anything is written: who are the patients, and is each one person? A pass over headers alone.
 
-They can where the table names a patient beside another key (a path, an image), or is joined by patients with ``--match``. Raster
-files have no header and are not opened.
+It asks where table and headers name different patients (`fastrace.cohort.patients`), where one Patient ID has several issuers,
+and where the table contradicts the headers of most patients (`fastrace.cohort.persons`). Raster files have no header and are not
+opened.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastrace.cohort.labels import Labels
+from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import Naming, Patients, read_patients
+from fastrace.cohort.persons import Doubts, Persons, Said
+from fastrace.cohort.vocabulary import FACTS, plain
 from fastrace.console.progress import Progress
 from fastrace.dataset import keyed_hash
 from fastrace.errors import RejectedInput, UsageError
@@ -24,7 +27,7 @@ from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import private_folder
-from fastrace.preprocess.task import Settings
+from fastrace.preprocess.task import LIMIT_BYTES_PER_SECOND, LIMIT_SECONDS, Settings
 
 _FILES_PER_TASK = 64  # 0.7 ms each: less than the time to hand over a task would not pay; paths must fit into a pipe
 _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
@@ -32,38 +35,123 @@ _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
 
 @dataclass(frozen=True)
 class _Task:
-    """Places in the scan, and paths."""
+    """Places in the scan, paths and sizes."""
 
     files: tuple[tuple[int, str, int], ...]
 
 
-def patients_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress: Progress) -> Patients:
-    """Who the patient of an image is.
+class Who:
+    """Collects how headers and table name and describe the patients; state: what was seen."""
+
+    def __init__(self, job: Job, labels: Labels | None) -> None:
+        self._job, self._labels = job, labels
+        file = job.join.patients_file
+        self._file = None if file is None else read_patients(file)
+        self._identifiers = Identifiers(job.join.patient_pattern, self._file)
+        self._naming, self._persons = Naming(job.join.match), Persons()
+
+    def see(self, source: Source, facts: Mapping[str, Any]) -> None:
+        """Take up an image.
+
+        Raises
+        ------
+        RejectedInput
+            It will be no row of the dataset.
+        """
+        found = self._identifiers.of(source, facts)
+        header = self._identifiers.patient(source, facts)
+        row: Row = {}
+        table = None
+        if self._labels is not None:
+            key, row = self._labels.find(found)
+            in_table = key if self._labels.key == "patient" else row.get("patient_id")
+            table = None if in_table is None else str(in_table)
+        if self._labels is not None and can_differ(self._labels):
+            self._naming.add(header, table, source.path)
+        of_header = self._job.join.patient_pattern is None
+        said = Said(
+            header,
+            facts.get("issuer") if of_header else None,
+            table,
+            facts.get("sex"),
+            facts.get("age_years"),
+            facts.get("birth_day"),
+            _sex(row),
+            _age(row, self._labels),
+        )
+        self._persons.add(said, source.path)
+
+    def patients(self) -> Patients:
+        """Who the patient of an image is."""
+        join = self._job.join
+        if self._file is not None:
+            return Patients("file", of_file=self._file)
+        if self._labels is None or not can_differ(self._labels):
+            return Patients(join.patient_from or "agreed")
+        return Patients.choose(join.patient_from, self._naming)
+
+    def doubts(self) -> Doubts:
+        """How many patients may be several persons, or other ones than the table's."""
+        return self._persons.doubts(self.patients())
+
+    def questions(self) -> list[str]:
+        """What the user has to answer first."""
+        join, labels, keyed = self._job.join, self._labels, _keyed(self._job)
+        asked = []
+        if labels is not None and can_differ(labels) and join.patient_from is None and not self._naming.agrees:
+            asked.append(f"{join.labels}: {self._naming.question(keyed)}")
+        if self._file is None:
+            by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
+            question = self._persons.question(keyed, by_table=by_table)
+            asked += [question] if question else []
+        doubts = self.doubts()
+        if doubts.other_table and join.sex_and_age_from is None:
+            asked.append(
+                f"{join.labels}: {doubts.differences()}: is it the table of this archive? If not, name the right one, or another "
+                "--key; if it is, say whose sex and age count: --sex-and-age-from header or --sex-and-age-from table"
+            )
+        return asked
+
+
+@dataclass(frozen=True)
+class Known:
+    """Who the patient of an image is, and how many may not be one person."""
+
+    patients: Patients
+    doubts: Doubts
+
+
+def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress: Progress) -> Known:
+    """Read the headers and compare them with the table.
 
     Raises
     ------
     UsageError
-        Table and headers disagree, and the user has not said which counts.
+        Something must be answered by the user.
     """
-    join = job.join
-    if join.patients_file is not None:
-        return Patients("file", of_file=read_patients(join.patients_file))
-    if labels is None or not can_differ(labels):
-        return Patients(join.patient_from or "agreed")
-    naming = Naming(join.match)
-    identifiers = Identifiers(join.patient_pattern)
+    who = Who(job, labels)
     for number, facts in headers(job, sources, progress):
-        source = sources[number]
         try:
-            found = identifiers.of(source, facts)
-            key, row = labels.find(found)
+            who.see(sources[number], facts)
         except RejectedInput:
             continue  # it will be no row of the dataset
-        in_table = key if labels.key == "patient" else row.get("patient_id")
-        naming.add(next(iter(found["patient"]), None), None if in_table is None else str(in_table), source.path)
-    if join.patient_from is None and not naming.agrees:
-        raise UsageError(f"{join.labels}: {naming.question(_keyed(job))}")
-    return Patients.choose(join.patient_from, naming)
+    for question in who.questions():
+        raise UsageError(question)
+    return Known(who.patients(), who.doubts())
+
+
+def _sex(row: Row) -> str | None:
+    return None if row.get("sex") is None else str(row["sex"])
+
+
+def _age(row: Row, labels: Labels | None) -> float | None:
+    """Of the row; a table of patients has it where it is kept (``--column``), and is then compared with the nearest study."""
+    named = [name for name, kind in (labels.columns if labels else {}).items() if kind == "numeric"]
+    for name in ("age_years", *(one for one in named if plain(one) in FACTS["age_years"])):
+        found = row.get(name)
+        if isinstance(found, int | float):
+            return float(found)
+    return None
 
 
 def can_differ(labels: Labels) -> bool:
@@ -85,11 +173,12 @@ def headers(job: Job, sources: Sequence[Source], progress: Progress) -> Iterator
     files = [(number, source.path, source.size) for number, source in enumerate(sources) if source.size > 0]
     tasks = (_Task(tuple(files[start : start + _FILES_PER_TASK])) for start in range(0, len(files), _FILES_PER_TASK))
     jobs = max(1, min(job.jobs, -(-len(files) // (4 * _FILES_PER_TASK))))
+    work = Work(partial(_read, settings), _load, _singly, _lost, True, _limit_seconds, _lost)
     progress.begin("headers", len(files), "files")
     done = 0
-    with Processes(Work(partial(_read, settings), _load, lost=_lost), jobs) as executor:
+    with Processes(work, jobs) as executor:
         for answer in executor.results(tasks):
-            yield from answer
+            yield from answer or ()
             done = min(len(files), done + _FILES_PER_TASK)
             progress.reach(done, "")
 
@@ -98,16 +187,28 @@ def _load() -> None:
     import fastrace.dicom  # noqa: F401
 
 
-def _lost(task: _Task) -> list[tuple[int, dict[str, Any]]]:
-    return []  # the same files will end the process that decodes them: they are counted there
+def _lost(task: _Task) -> None:
+    """A file that ends the process, or takes too long, will do so again when it is decoded: it is counted there."""
 
 
-def _read(settings: Settings, task: _Task) -> list[tuple[int, dict[str, Any]]]:
+def _singly(task: _Task, answer: list[tuple[int, dict[str, Any]]] | None) -> list[_Task]:
+    """Files of a task without an answer, one by one: it costs one file."""
+    return [_Task((file,)) for file in task.files] if answer is None and len(task.files) > 1 else []
+
+
+def _limit_seconds(task: _Task) -> float:
+    return LIMIT_SECONDS + sum(size for _, _, size in task.files) / LIMIT_BYTES_PER_SECOND
+
+
+def _read(settings: Settings, task: _Task) -> list[tuple[int, dict[str, Any]]] | None:
+    from fastrace.preprocess.opening import machine_errors
+
     found = []
     for number, path, _ in task.files:
         try:
-            found.append((number, _identifiers(settings, path)))
-        except (RejectedInput, OSError, MemoryError):
+            with machine_errors():
+                found.append((number, _identifiers(settings, path)))
+        except RejectedInput:
             continue  # rejected again, with its reason, when it is decoded
     return found
 
@@ -116,15 +217,11 @@ def _identifiers(settings: Settings, path: str) -> dict[str, Any]:
     from fastrace.dicom import open_frames
     from fastrace.dicom.raster import is_raster
     from fastrace.preprocess.belongs import check_header
+    from fastrace.preprocess.facts import person_facts
 
     with Path(path).open("rb") as file:
         if is_raster(file.read(_RASTER_BYTES)):
             return {}
-    header = open_frames(Path(path), voi="full", max_pixels=settings.max_pixels).header
+    header = open_frames(Path(path), voi="full", max_pixels=settings.max_pixels, selection=True).header
     check_header(settings.preset, settings.recipe, header)
-    return {
-        "patient_id": header.patient_id,
-        "study_uid": header.study_uid,
-        "accession": header.accession,
-        "image_uid": header.image_uid,
-    }
+    return person_facts(header)

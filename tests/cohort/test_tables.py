@@ -83,6 +83,16 @@ def test_views_of_one_patient_are_no_contradiction(tmp_path: Path) -> None:
     assert any("merged" in note for note in labels.notes)
 
 
+def test_rows_of_one_key_are_said_to_repeat_values_only_where_they_do(tmp_path: Path) -> None:
+    rows = "p0,White\np0,Black\np1,White\np1,unknown\np2,White\np2,White\np2,White\n"
+    notes = read_labels(table(tmp_path, f"patient_id,race\n{rows}"), policy="majority").notes
+    assert "labels: 2 rows repeat another row's patient key and values; merged" in notes
+    assert (
+        "labels: 2 rows have the patient key of a row before them and other values: --policy majority says which count"
+        in notes
+    )
+
+
 def test_two_labels_of_one_patient_are_no_label_and_both_are_kept(tmp_path: Path) -> None:
     labels = read_labels(table(tmp_path, "patient_id,race\np1,Black\np1,White\np2,White\n"))
     _, row = labels.find({"patient": ["p1"]})

@@ -1,9 +1,13 @@
-"""One SOP Instance UID in several files: copies are duplicates, rivals are all left out, damaged files are no rivals."""
+"""One SOP Instance UID in several files: copies are duplicates, rivals are all left out, damaged files are no rivals.
+
+Rivals hold other pixels, or name another patient.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +15,7 @@ import pytest
 
 from fastrace.dataset import Dataset
 from fastrace.modality import get_modality
-from fastrace.preprocess.recipe import Job, Recipe
+from fastrace.preprocess.recipe import Job, Join, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.summary import Summary
 from fastrace.verify import verify
@@ -20,9 +24,9 @@ WriteDicom = Callable[..., Path]
 UID = "1.2.3.4.5"
 
 
-def run(sources: tuple[Path, ...], out: Path, **options: int) -> Summary:
+def run(sources: tuple[Path, ...], out: Path, **options: Any) -> Summary:
     preset = get_modality("any")
-    return preprocess(Job(sources, out, Recipe.from_preset(preset, size=(16, 16)), preset, **options))  # type: ignore[arg-type]
+    return preprocess(Job(sources, out, Recipe.from_preset(preset, size=(16, 16)), preset, **options))
 
 
 def outcomes(out: Path) -> dict[str, tuple[str, str | None]]:
@@ -77,3 +81,41 @@ def test_the_same_image_stored_otherwise_is_a_copy(tmp_path: Path, write_dicom: 
     write_dicom(tmp_path / "a.dcm", pixels, SOPInstanceUID=UID)
     write_dicom(tmp_path / "b.dcm", pixels | 0x8000, SOPInstanceUID=UID)
     assert run((tmp_path / "a.dcm", tmp_path / "b.dcm"), tmp_path / "out").rejected == {"duplicate": 1}
+
+
+def two_patients(folder: Path, write_dicom: WriteDicom, names: str) -> tuple[Path, ...]:
+    """One image that was sent again under a corrected Patient ID, and one of somebody else."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 30))
+    for name, patient in zip(names, ("wrong", "right"), strict=True):
+        write_dicom(folder / f"{name}.dcm", pixels, SOPInstanceUID=UID, PatientID=patient)
+    write_dicom(folder / "other.dcm", SOPInstanceUID="9.8.7", PatientID="somebody")
+    return (folder,)
+
+
+@pytest.mark.parametrize(("names", "options"), [("ab", {}), ("ba", {"rows_per_shard": 1, "jobs": 2})])
+def test_one_image_of_two_patients_is_used_for_neither(
+    tmp_path: Path, write_dicom: WriteDicom, names: str, options: dict[str, Any]
+) -> None:
+    sources, out = two_patients(tmp_path / "src", write_dicom, names), tmp_path / "out"
+    summary = run(sources, out, **options)
+    assert outcomes(out) == dict.fromkeys("ab", ("rejected", "duplicate_other_patient")) | {"other": ("indexed", None)}
+    assert "--patient-from FILE" in summary.examples["duplicate_other_patient"]
+    assert verify(out) == []
+    assert run(sources, out, **options).indexed == 1  # also when the parts of the first run are read
+
+
+def test_one_image_of_two_ids_of_one_person_is_a_copy(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    persons = tmp_path / "persons.csv"
+    persons.write_text("id,person\nwrong,1\nright,1\nsomebody,2\n")
+    summary = run(
+        two_patients(tmp_path / "src", write_dicom, "ab"), tmp_path / "out", join=Join(patient_from=str(persons))
+    )
+    assert (summary.indexed, summary.rejected) == (2, {"duplicate": 1})
+
+
+def test_other_pixels_are_said_where_the_patients_differ_too(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 30))
+    for name, patient, one in (("a", "1", pixels), ("b", "2", pixels), ("c", "1", pixels[::-1])):
+        write_dicom(tmp_path / "src" / f"{name}.dcm", one, SOPInstanceUID=UID, PatientID=patient)
+    write_dicom(tmp_path / "src" / "d.dcm", SOPInstanceUID="9.8.7")
+    assert run((tmp_path / "src",), tmp_path / "out").rejected == {"duplicate_other_pixels": 3}

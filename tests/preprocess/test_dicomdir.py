@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.fileset import FileSet
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
 from fastrace.errors import UsageError
 from fastrace.preprocess.scan import scan
@@ -82,3 +84,47 @@ def test_a_reference_out_of_its_folder_is_refused_and_not_repeated(tmp_path: Pat
 def test_the_case_that_leads_out_is_refused(cases: Path) -> None:
     with pytest.raises(UsageError, match="4 of 4"):
         scan([cases / "hostile" / "dicomdir_escape" / "DICOMDIR"])
+
+
+def test_a_record_that_is_not_in_use_leaves_out_its_file_and_all_below_it(tmp_path: Path) -> None:
+    """PS3.3 F.3.2.2; a folder that is a source too finds the file all the same."""
+    for name in ("ONE", "TWO", "THREE"):
+        write(tmp_path / "disc" / name)
+    source = tmp_path / "disc" / "DICOMDIR"
+    make_dicomdir(tmp_path / "disc", source)
+    ds = pydicom.dcmread(source)
+    images = [record for record in ds.DirectoryRecordSequence if record.DirectoryRecordType == "IMAGE"]
+    patients = [record for record in ds.DirectoryRecordSequence if record.DirectoryRecordType == "PATIENT"]
+    assert (len(images), len(patients)) == (3, 3)
+    images[0].RecordInUseFlag = patients[1].RecordInUseFlag = 0
+    ds.save_as(source)
+    found = scan([source])
+    assert (len(found), found.not_in_use) == (1, 2)
+    both = scan([source, tmp_path / "disc"])
+    assert (len([one for one in both if not one.relative.endswith("DICOMDIR")]), both.not_in_use) == (3, 0)
+
+
+def write(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    ds.PatientID, ds.PatientName, ds.StudyDate, ds.StudyTime = path.name, "", "20200101", "1"
+    ds.StudyID, ds.AccessionNumber, ds.StudyDescription, ds.Modality = "1", "", "", "CT"
+    ds.SeriesNumber = ds.InstanceNumber = 1
+    ds.save_as(path, enforce_file_format=True)
+
+
+def make_dicomdir(folder: Path, file: Path) -> None:
+    """One that pydicom writes, with offsets, for files that it copies; the copies are its content."""
+    files = FileSet()
+    for path in sorted(folder.iterdir()):
+        files.add(path)
+    files.write(folder)
+    assert file.is_file()
+    for path in folder.iterdir():
+        if path.is_file() and path != file:
+            path.unlink()

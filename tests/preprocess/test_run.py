@@ -181,17 +181,47 @@ def test_files_of_one_name_in_two_sources_are_two_images(tmp_path: Path) -> None
     assert "the same path below its SRC and the same pixels" in summary.examples["duplicate"]
 
 
-def test_a_row_about_one_image_is_used_for_one_file_only(tmp_path: Path) -> None:
-    """Two folders with an image 1.png each and a table that holds only "1": the second would get the label of another patient."""
-    for number, site in enumerate(("a", "b")):
-        (tmp_path / "in" / site).mkdir(parents=True)
-        noise = np.random.default_rng(number).integers(0, 256, (20, 20), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / "in" / site / "1.png")
+def noise(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 20), dtype=np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("rows_per_shard", [1, 100])
+def test_a_row_that_names_no_folder_and_fits_two_images_labels_neither(tmp_path: Path, rows_per_shard: int) -> None:
+    """Two folders with an image 1.png each and a table that holds only "1": either would get the label of the other patient."""
+    for number, name in enumerate(("a/1.png", "b/1.png", "b/2.png")):
+        noise(tmp_path / "in" / name, number)
     labels = tmp_path / "labels.csv"
-    labels.write_text("image_id,patient_id,group\n1,p,A\n")
+    labels.write_text("image_id,patient_id,group\n1,p,A\n2,q,B\n")
+    options = {"labels": labels, "rows_per_shard": rows_per_shard}
+    summary = preprocess(job(tmp_path / "in", tmp_path / "out", **options))
+    assert (summary.indexed, summary.rejected) == (1, {"ambiguous_label": 2})
+    assert "name the folder in the table" in summary.examples["ambiguous_label"]
+    assert Dataset.open(tmp_path / "out").index["group"].tolist() == ["B"]
+    assert verify(tmp_path / "out") == []
+    before = content(tmp_path / "out")
+    assert preprocess(job(tmp_path / "in", tmp_path / "out", **options)).indexed == 1
+    assert content(tmp_path / "out") == before
+
+
+def test_copies_of_one_image_share_the_row_that_names_it(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 30))
+    for name in ("a/1-1.dcm", "b/1-1.dcm", "c/other.dcm"):
+        write_dicom(tmp_path / "in" / name, pixels, SOPInstanceUID="1.2.840.1")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,group\n1-1.dcm,A\n")
     summary = preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
-    assert (summary.indexed, summary.rejected) == (1, {"duplicate": 1})
-    assert "distinguish them by path" in summary.examples["duplicate"]
+    assert (summary.indexed, summary.rejected) == (1, {"duplicate": 1, "no_label": 1})
+
+
+def test_a_row_that_names_a_file_by_its_whole_path_is_about_that_file(tmp_path: Path) -> None:
+    for number, name in enumerate(("z.png", "a/z.png")):
+        noise(tmp_path / "in" / name, number)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,patient_id,group\nz.png,p,A\n")
+    summary = preprocess(job(tmp_path / "in", tmp_path / "out", labels=labels))
+    assert (summary.indexed, summary.rejected) == (1, {"no_label": 1})
+    assert summary.examples["no_label"].startswith(f"{tmp_path}/in/a/z.png")
 
 
 def test_frames_of_a_multiframe_file_are_rows_of_their_own(tmp_path: Path, write_dicom: WriteDicom) -> None:

@@ -1,0 +1,112 @@
+"""One id, one person? Issuers, birth dates, sexes and ages are compared and counted; nothing of them is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastrace.cohort.patients import PatientFile, Patients, read_patients
+from fastrace.cohort.persons import Persons, Said
+from fastrace.errors import RejectedInput, UsageError
+
+
+def seen(*images: Said) -> Persons:
+    persons = Persons()
+    for number, said in enumerate(images):
+        persons.add(said, f"{number}.dcm")
+    return persons
+
+
+def test_one_id_of_two_issuers_is_asked_and_not_shown() -> None:
+    question = seen(Said("1001", "HOSP_A"), Said("1001", "HOSP_B"), Said("7", "HOSP_A")).question(lambda _: "f00")
+    assert question is not None
+    assert "1 Patient IDs (0010,0020) on 2 files have several issuers" in question
+    assert "f00 (0.dcm, 1.dcm)" in question
+    assert "--patient-from FILE" in question
+    assert "1001" not in question
+    assert "HOSP" not in question
+
+
+@pytest.mark.parametrize("other", [None, "", "hosp a", "Hosp_A "])
+def test_no_issuer_and_another_spelling_are_no_other_issuer(other: str | None) -> None:
+    first = "HOSP A" if other == "hosp a" else "HOSP_A"
+    assert seen(Said("1001", first), Said("1001", other)).question(str) is None
+
+
+def test_issuers_do_not_matter_where_the_table_names_the_patient_of_every_image() -> None:
+    images = (Said("1", "A", "p"), Said("1", "B", "q"))
+    assert seen(*images).question(str, by_table=True) is None
+    assert seen(*images, Said("1", "B")).question(str, by_table=True) is not None
+
+
+def test_a_file_of_three_columns_tells_issuers_apart(tmp_path: Path) -> None:
+    file = tmp_path / "persons.csv"
+    file.write_text("id,issuer,person\n1001,HOSP A,ann\n1001,hosp_b,john\n7,,eve\n")
+    of_file = read_patients(file)
+    patients = Patients("file", of_file=of_file)
+    assert [patients.of("1001", None, "hosp a"), patients.of("1001", None, "HOSP_B"), patients.of("7", None)] == [
+        "ann",
+        "john",
+        "eve",
+    ]
+    with pytest.raises(RejectedInput, match=r"with its Issuer of Patient ID \(0010,0021\)"):
+        patients.of("1001", None, "HOSP_C")
+    # A row "1001" of the label table would be about one of the two, and nobody knows which.
+    assert (of_file.called("1001", "HOSP A"), of_file.called("7", None)) == ("ann", "7")
+
+
+@pytest.mark.parametrize("row", ["a", "a,b,c,d"])
+def test_a_file_of_another_number_of_columns_is_refused(tmp_path: Path, row: str) -> None:
+    (tmp_path / "persons.csv").write_text(f"{row}\n{row}\n")
+    with pytest.raises(UsageError, match=r"expected two .* or three"):
+        read_patients(tmp_path / "persons.csv")
+
+
+def test_headers_of_one_patient_with_other_birth_dates_or_sexes_are_counted() -> None:
+    persons = seen(
+        *(Said("born twice", birth_day=day) for day in (1, 2)),
+        *(Said("both", sex=sex, birth_day=3) for sex in "MF"),
+        *(Said("one", sex=sex, birth_day=4) for sex in ("F", "F", "O", None)),
+        *(Said(name, birth_day=day) for name, day in (("two ids", 5), ("of one", 6))),
+    )
+    assert persons.doubts(Patients()).other_birth_or_sex == 2
+    one = {(name, ""): "same" for name in ("two ids", "of one")}
+    assert persons.doubts(Patients("file", of_file=PatientFile(one))).other_birth_or_sex == 1
+    assert persons.doubts(Patients()).lines() == [
+        "2 Patient IDs have headers with different birth dates or sexes: is each one person?"
+    ]
+
+
+def test_sex_and_age_of_table_and_header_are_compared_by_patient_with_the_nearest_study() -> None:
+    persons = seen(
+        Said("same", sex="F", age=40.0, table_sex="F", table_age=41.9),
+        *(Said("years of studies", sex="M", age=age, table_sex="M", table_age=50.0) for age in (40.0, 51.0, 60.0)),
+        Said("other", sex="F", age=30.0, table_sex="M", table_age=71.0),
+        Said("old", age=97.0, table_age=90.0),
+        Said("not both", sex="F", table_age=3.0),
+        Said("no sex", sex="O", table_sex="M"),
+    )
+    doubts = persons.doubts(Patients())
+    assert (doubts.sex_compared, doubts.sex_differs, doubts.age_compared, doubts.age_differs) == (3, 1, 4, 1)
+    assert doubts.lines("table") == [
+        "sex of 1 of 3 patients, age of 1 of 4 patients (by more than 2 years) differs between header and table: "
+        "the table's is kept"
+    ]
+    assert not doubts.other_table
+
+
+@pytest.mark.parametrize(
+    ("patients", "differ", "stops"), [(9, 9, False), (10, 5, False), (10, 6, True), (99, 50, True)]
+)
+def test_most_of_ten_patients_that_differ_are_a_reason_to_stop(patients: int, differ: int, stops: bool) -> None:
+    images = [Said(f"p-{n}", sex="F", table_sex="M" if n < differ else "F") for n in range(patients)]
+    assert seen(*images).doubts(Patients()).other_table is stops
+
+
+def test_ids_that_differ_in_zeros_or_case_alone_are_hinted_at() -> None:
+    doubts = seen(*(Said(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B"))).doubts(Patients())
+    assert doubts.alike == 4
+    assert doubts.lines()[0].startswith(
+        "4 Patient IDs differ from another one in leading zeros or upper and lower case"
+    )
