@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom import sop_class
 from fastrace.dicom.acquisition import Acquisition, read_acquisition
+from fastrace.dicom.anatomy import coded_part, contradict, names_a_part
 from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
@@ -50,7 +51,10 @@ class Header:
     patient_id, study_uid, accession, image_uid : str or None
         Identifiers. They never leave the custodian's machine.
     modality, view, laterality, sex, body_part : str or None
-        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined.
+        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined, or its term for the
+        code of the Anatomic Region Sequence.
+    body_part_source : str
+        Keyword of the attribute that names the body part.
     age_years : float or None
         At the study, in (0, 130].
     manufacturer, model : str or None
@@ -112,6 +116,7 @@ class Header:
     columns: int = 0
     bits_stored: int = 0
     body_part: str | None = None
+    body_part_source: str = "BodyPartExamined"
     transfer_syntax: str | None = None
     burned_in: bool | None = None
     spacing_mm: tuple[float, float] | None = None
@@ -178,7 +183,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
     image_type = _terms(ds, "ImageType")
     intent, intent_notes = _intent(ds, storage)
-    body_part = _body_part(ds)
+    body_part, part_source, part_notes = _anatomy(ds, frame)
     withheld: tuple[Withheld, ...] = ()
     if body_part is not None and not is_term("body_part", body_part):
         body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
@@ -195,6 +200,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         columns=layout.columns,
         bits_stored=layout.words.bits,
         body_part=body_part,
+        body_part_source=part_source,
         withheld=withheld,
         transfer_syntax=syntax_name,
         frames=layout.frames,
@@ -204,7 +210,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         sop_class=storage,
         view_modifiers=placed.modifiers,
         kinds=image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen)),
-        notes=(*placed.notes, *intent_notes),
+        notes=(*placed.notes, *intent_notes, *part_notes),
     )
 
 
@@ -231,6 +237,25 @@ def _intent(ds: Dataset, storage: str | None) -> tuple[str | None, list[Note]]:
 def _term(ds: Dataset, keyword: str) -> str | None:
     found = text(ds, keyword)
     return found.upper() if found else None
+
+
+def _anatomy(ds: Dataset, frame: int) -> tuple[str | None, str, list[Note]]:
+    """The body part, the attribute that names it, and a note where a code names another.
+
+    Body Part Examined goes first: the presets' terms are its own. The anatomy of a frame goes before it: a series of
+    NECKCHEST has frames of the neck alone.
+    """
+    stated = _body_part(ds)
+    of_frame = macro(ds, frame, "FrameAnatomySequence")
+    coded, keyword = coded_part(of_frame)
+    if coded and not names_a_part(stated):
+        return coded, keyword, []
+    notes = []
+    by_code = coded is not None and of_frame is not ds
+    if contradict(stated, coded):
+        said = f"{attribute('BodyPartExamined')} and the code {coded} of {attribute(keyword)} name different parts"
+        notes.append(Note("contradiction", f"{said}: {'the code' if by_code else 'the first'} was taken"))
+    return (coded, keyword, notes) if by_code else (stated, "BodyPartExamined", notes)
 
 
 def _body_part(ds: Dataset) -> str | None:

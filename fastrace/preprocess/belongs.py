@@ -43,7 +43,7 @@ def check_header(preset: Modality, recipe: Recipe, header: Header) -> None:
             f"Modality (0008,0060) is {shown('Modality', header.modality, QUOTE)}; --modality {preset.name} keeps "
             f"{', '.join(preset.modalities)}",
         )
-    check(header.body_part, attribute("BodyPartExamined"), preset.name, recipe.body_parts)
+    check(header.body_part, attribute(header.body_part_source), preset.name, recipe.body_parts)
     for kind in header.kinds:
         if kind.name not in recipe.image_kinds:
             raise RejectedInput(kind.name, f"{kind.why}; to keep such images too: --image-type {kind.name}")

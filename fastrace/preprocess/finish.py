@@ -119,8 +119,8 @@ def _without_body_part(job: Job, unnamed: int) -> list[str]:
     if not job.recipe.body_parts or not unnamed:
         return []
     return [
-        f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: kept, "
-        f"since --modality is {job.preset.name}"
+        f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part, nor a code of "
+        f"{attribute('AnatomicRegionSequence')}: kept, since --modality is {job.preset.name}"
     ]
 
 

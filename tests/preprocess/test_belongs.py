@@ -240,6 +240,36 @@ def test_other_kinds_of_ct(changed: Callable[..., Path], expected: str | None, a
     assert reason(changed("D3_ct/ok", **attributes), "ct") == expected
 
 
+RADIOGRAPH: dict[str, Any] = {
+    "Modality": "DX", "BodyPartExamined": "CHEST", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1", "ViewPosition": None,
+    "ViewCodeSequence": None, "PatientOrientation": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expected", "attributes"),
+    [
+        (None, {"BodyPartExamined": None}),
+        ("other_body_part", {"BodyPartExamined": None, "AnatomicRegionSequence": code("85562004")}),  # hand
+        ("other_body_part", {"BodyPartExamined": None, "AnatomicRegionSequence": code("T-D9200", "SRT")}),  # knee
+        (None, {"BodyPartExamined": None, "AnatomicRegionSequence": code("816094009")}),  # chest
+    ],
+)  # fmt: skip
+def test_what_a_chest_radiograph_is(
+    changed: Callable[..., Path], expected: str | None, attributes: dict[str, Any]
+) -> None:
+    assert reason(changed(**{**RADIOGRAPH, **attributes}), "cxr") == expected
+
+
+def test_the_message_names_the_attribute_that_says_so(changed: Callable[..., Path]) -> None:
+    preset = get_modality("cxr")
+    path = changed(**{**RADIOGRAPH, "BodyPartExamined": None}, AnatomicRegionSequence=code("85562004"))
+    with pytest.raises(
+        RejectedInput, match=r"^Anatomic Region Sequence \(0008,2218\) is 'HAND'; --modality cxr keeps CHEST"
+    ):
+        check_header(preset, Recipe.from_preset(preset), open_frames(path).header)
+
+
 def test_public_sets_are_not_thrown_away(changed: Callable[..., Path]) -> None:
     """Headers as the public sets have them: derived, exported, without intent, or digitised film."""
     capture = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ConversionType": "WSD", "PresentationIntentType": None}
