@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom import sop_class
 from fastrace.dicom.acquisition import Acquisition, read_acquisition
-from fastrace.dicom.anatomy import coded_part, contradict, names_a_part
+from fastrace.dicom.anatomy import coded_part, contradict, names_a_part, regions
 from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
@@ -39,6 +39,7 @@ _ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
 # 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200.
 _FIRST_YEAR, _LAST_YEAR = 1901, 2300
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
+_RADIOGRAPHS, _BESIDE_TRUNK = ("CR", "DX", "RG"), {"arm", "leg", "breast"}
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -73,14 +74,18 @@ class Header:
         Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
         Image Type values, those that are no known term as ``OTHER``.
+    view_source : str
+        Keyword of the attribute that tells the view, where it is neither View Position nor View Code Sequence.
     view_modifiers : tuple of str
-        Keys of `fastrace.dicom.views.MODIFIERS`, or ``other``.
+        Keys of `fastrace.dicom.views.MODIFIERS`, of `WORDED` there, or ``other``.
     kinds : tuple of Kind
         What the image is beside the usual one of its modality, see `fastrace.dicom.image_kind`.
     notes : tuple of Note
         What contradicts itself.
     burned_in : bool or None
         Burned In Annotation.
+    recognizable : bool
+        Whether Recognizable Visual Features (0028,0302) is YES: somebody may be known by the image itself.
     spacing_mm : (float, float) or None
         Row and column distance per pixel.
     spacing_source : str or None
@@ -124,9 +129,11 @@ class Header:
     frames: int = 1
     pixel_aspect: float = 1.0
     ethnic_group_present: bool = False
+    recognizable: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
     sop_class: str | None = None
+    view_source: str = ""
     view_modifiers: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -167,6 +174,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
         spacing_source=source,
+        recognizable=_term(ds, "RecognizableVisualFeatures") == "YES",
         ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
         acquisition=read_acquisition(ds, frame),
         institution=text(ds, "InstitutionName"),
@@ -179,11 +187,12 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
 def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -> Header:
     """What decides whether an image belongs, and to whom; the other fields stay empty. A third of the time of `read_header`."""
     modality = listed("Modality", _term(ds, "Modality"))
-    placed = read_positioning(ds, frame)
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
     image_type = _terms(ds, "ImageType")
     intent, intent_notes = _intent(ds, storage)
     body_part, part_source, part_notes = _anatomy(ds, frame)
+    trunk = modality in _RADIOGRAPHS and not regions(body_part) & _BESIDE_TRUNK
+    placed = read_positioning(ds, frame, trunk=trunk)
     withheld: tuple[Withheld, ...] = ()
     if body_part is not None and not is_term("body_part", body_part):
         body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
@@ -208,8 +217,11 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         image_type=known_terms(image_type),
         presentation_intent=intent,
         sop_class=storage,
+        view_source=placed.source,
         view_modifiers=placed.modifiers,
-        kinds=image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen)),
+        kinds=image_kinds(
+            ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen, body_part)
+        ),
         notes=(*placed.notes, *intent_notes, *part_notes),
     )
 
