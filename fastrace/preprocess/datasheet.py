@@ -57,6 +57,9 @@ Texts of headers are in the index only where they are words of the standard or w
 
 {ethnic_group} images carry Ethnic Group (0010,2160) or its successors in their header. It was not read.
 
+{burned_in} images say that text is burned into their pixels (Burned In Annotation (0028,0301) is YES), which may name somebody;
+{recognizable} that somebody may be recognised in them (Recognizable Visual Features (0028,0302) is YES).
+
 ## Labels
 
 {labels}
@@ -100,6 +103,8 @@ def datasheet(recipe: Mapping[str, Any], counts: Mapping[str, Any], columns: Map
         acquisition="\n".join(acquisition),
         withheld="\n".join(withheld) or "| none | 0 | |",
         ethnic_group=counts["ethnic_group"],
+        burned_in=counts["burned_in"],
+        recognizable=counts["recognizable"],
         indexed=counts["indexed"],
         patients=counts["patients"],
         height=height,
