@@ -24,10 +24,10 @@ from fastrace.dicom.image_type import known_terms
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
-from fastrace.dicom.select import macro
+from fastrace.dicom.select import FRAME_TYPES, functional_groups, macro
 from fastrace.dicom.spacing import pixel_aspect
 from fastrace.dicom.terms import is_term
-from fastrace.dicom.values import attribute, number, numbers, text, texts, value
+from fastrace.dicom.values import attribute, items, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
@@ -73,7 +73,7 @@ class Header:
     sop_class : str or None
         Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
-        Image Type values, those that are no known term as ``OTHER``.
+        Image Type values, of an enhanced object Frame Type (0008,9007), those that are no known term as ``OTHER``.
     view_source : str
         Keyword of the attribute that tells the view, where it is neither View Position nor View Code Sequence.
     view_modifiers : tuple of str
@@ -156,7 +156,8 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     syntax_name : str
         The transfer syntax in words.
     frame : int
-        0-based; functional groups of enhanced objects may differ between frames.
+        0-based; functional groups of enhanced objects may differ between frames. `fastrace.dicom.select.EVERY_FRAME`: what
+        holds for all of them.
     """
     header = read_selection(ds, layout, syntax_name, frame)
     spacing, source = _spacing(ds, header.modality, frame)
@@ -188,7 +189,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
     """What decides whether an image belongs, and to whom; the other fields stay empty. A third of the time of `read_header`."""
     modality = listed("Modality", _term(ds, "Modality"))
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
-    image_type = _terms(ds, "ImageType")
+    image_type, computed, type_source = _image_type(ds, frame)
     intent, intent_notes = _intent(ds, storage)
     body_part, part_source, part_notes = _anatomy(ds, frame)
     trunk = modality in _RADIOGRAPHS and not regions(body_part) & _BESIDE_TRUNK
@@ -220,7 +221,17 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         view_source=placed.source,
         view_modifiers=placed.modifiers,
         kinds=image_kinds(
-            ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen, body_part)
+            ds,
+            Facts(
+                modality,
+                storage,
+                (*image_type, *computed),
+                layout.frames,
+                placed.modifiers,
+                placed.specimen,
+                body_part,
+                type_source,
+            ),
         ),
         notes=(*placed.notes, *intent_notes, *part_notes),
     )
@@ -277,6 +288,16 @@ def _body_part(ds: Dataset) -> str | None:
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(term.upper()[:16] for term in texts(ds, keyword))
+
+
+def _image_type(ds: Dataset, frame: int) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Frame Type (0008,9007) where the frame has one, else Image Type; how its volume was computed, if it was; the keyword."""
+    for group in functional_groups(ds, frame):
+        for sequence in FRAME_TYPES:
+            for item in items(group, sequence)[:1]:
+                computed = _terms(item, "VolumeBasedCalculationTechnique")
+                return _terms(item, "FrameType") or _terms(ds, "ImageType"), computed, "FrameType"
+    return _terms(ds, "ImageType"), (), "ImageType"
 
 
 def _positive(ds: Dataset, keyword: str) -> float | None:

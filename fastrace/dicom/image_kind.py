@@ -92,6 +92,7 @@ class Facts(NamedTuple):
     modifiers: Sequence[str]
     specimen: bool
     body_part: str | None = None
+    type_source: str = "ImageType"
 
 
 def image_kinds(ds: Dataset, facts: Facts) -> tuple[Kind, ...]:
@@ -235,7 +236,7 @@ def _plain(said: str | None) -> str:
 
 def _image_type(facts: Facts, terms: Iterable[str]) -> str:
     told = next((term for term in facts.image_type if term in set(terms)), "")
-    return f"{attribute('ImageType')} contains {told}" if told else ""
+    return f"{attribute(facts.type_source)} contains {told}" if told else ""
 
 
 def _sop_class(facts: Facts) -> str:

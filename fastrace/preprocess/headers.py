@@ -1,4 +1,7 @@
-"""One input file -> what its header says, and whether it would be kept. Loads no torch, decodes nothing, writes nothing."""
+"""One input file -> what its header says, and whether it would be kept. Loads no torch, decodes nothing, writes nothing.
+
+Frames of an enhanced object may differ: each of them is judged, as in the run, and those that are alike share a result.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,27 @@ from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.task import Result, Settings, Task
 
 
-def inspect(settings: Settings, task: Task) -> Result:
-    """Read the header of the first frame. Never raises for what is wrong with the file."""
+def inspect(settings: Settings, task: Task) -> list[Result]:
+    """Read the header. Never raises for what is wrong with the file."""
     try:
         with machine_errors():
             frames: Frames = opened(settings, task, selection=True)
             check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
-        return Result(task.source, 0, 0, error.reason, error.message)
-    return Result(task.source, 0, len(frames), facts=selection_facts(frames.header, frames.voi_source))
+        return [Result(task.source, 0, 0, error.reason, error.message)]
+    if frames.look is None:
+        return [Result(task.source, 0, len(frames), facts=selection_facts(frames.header, frames.voi_source))]
+    found: dict[object, Result] = {}
+    for number in range(len(frames)):
+        result = Result(task.source, number, 1)
+        try:
+            with machine_errors():
+                header, voi_source = frames.look(number)
+                check_header(settings.preset, settings.recipe, header)
+                result.facts = selection_facts(header, voi_source)
+        except RejectedInput as error:
+            result.reason, result.message = error.reason, error.message
+        alike = found.setdefault(result.reason or tuple((result.facts or {}).items()), result)
+        if alike is not result:
+            alike.frames += 1
+    return list(found.values())
