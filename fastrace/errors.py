@@ -32,6 +32,7 @@ REASONS: dict[str, str] = {
     "other_view": "not a view that the preset keeps",
     "other_intent": "not of the presentation intent that is kept (FOR PROCESSING is not what a reader sees)",
     "dose_report": "a picture of a table of doses",
+    "quality_control": "of a phantom or of nothing, to test the device",
     "localizer": "a scout of a scan",
     "screen_capture": "a picture of a screen or a document",
     "specimen": "tissue that was taken out",

@@ -44,7 +44,14 @@ from fastrace.dicom.pixels import (
     native_frame,
     read_layout,
 )
-from fastrace.dicom.select import VoiChoice, select_display
+from fastrace.dicom.select import (
+    EVERY_FRAME,
+    OF_DISPLAY,
+    OF_SELECTION,
+    VoiChoice,
+    differ,
+    select_display,
+)
 from fastrace.dicom.source import Bytes, PixelElement, read_dataset
 from fastrace.dicom.values import attribute, text
 from fastrace.dicom.voi import VoiOption, parse_vois
@@ -98,16 +105,21 @@ class Frames:
     Parameters
     ----------
     header : Header
-        Of the first frame.
+        Of the first frame; where frames differ, of the object: what holds for all of them.
     read : callable
         Reads the frame of an index; raises `RejectedInput` for that frame.
     voi_source : str
         Where the display of the first frame comes from.
+    look : callable or None
+        Where frames differ in kind, body part or display (enhanced objects): the header and the VOI source of the frame of an
+        index, without its pixels and without what decides nothing (`fastrace.dicom.header.read_selection`); raises
+        `RejectedInput` for that frame. None where they are alike.
     """
 
     header: Header
     read: Callable[[int], Frame]
     voi_source: str
+    look: Callable[[int], tuple[Header, str]] | None = None
 
     def __len__(self) -> int:
         return self.header.frames
@@ -237,14 +249,18 @@ def _open_dicom(
             layout = read_layout(ds, syntax, max_pixels)
             layout = replace(layout, notes=(*layout.notes, *_encoding_notes(syntax, element)))
             check_frame_count(layout.frames)
-            header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name)
+            windows_differ = differ(ds, OF_DISPLAY)
+            frames_differ = windows_differ or differ(ds, OF_SELECTION)
+            judged = EVERY_FRAME if frames_differ else 0
+            header = (read_selection if selection else read_header)(ds, layout, UID(syntax).name, judged)
             fragments = locate_frames(ds, source, element, layout)
-            voi_source = "none"
-            try:  # a window that cannot be used is known before anything is decoded
-                voi_source = select_display(ds, 0, layout.words, choice)[0].voi_source
-            except RejectedInput as error:
-                if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
-                    raise
+            # A window that cannot be used is known before anything is decoded; one of a frame costs that frame.
+            voi_source = "none" if windows_differ else _voi_source(ds, 0, layout, choice)
+
+    def look(index: int) -> tuple[Header, str]:
+        with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
+            warnings.simplefilter("ignore")
+            return read_selection(ds, layout, UID(syntax).name, index), _voi_source(ds, index, layout, choice)
 
     def read(index: int) -> Frame:
         with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
@@ -252,9 +268,21 @@ def _open_dicom(
             if fragments is not None:
                 stream = sum(length for _, length in fragments[index])
                 check_frame(layout.syntax, layout.rows, layout.columns, stream, max_pixels, layout.samples)
-            return _read_dicom_frame(ds, source, element, layout, fragments, choice, header, index, reduce_to)
+            of_frame = header
+            if index or frames_differ:
+                of_frame = read_header(ds, layout, UID(syntax).name, index)
+            return _read_dicom_frame(ds, source, element, layout, fragments, choice, of_frame, index, reduce_to)
 
-    return Frames(header, read, voi_source)
+    return Frames(header, read, voi_source, look if frames_differ else None)
+
+
+def _voi_source(ds: FileDataset, index: int, layout: Layout, choice: VoiChoice) -> str:
+    try:
+        return select_display(ds, index, layout.words, choice)[0].voi_source
+    except RejectedInput as error:
+        if error.reason != "not_hu":  # said of frames that belong to the preset: others have a better reason
+            raise
+    return "none"
 
 
 def _read_dicom_frame(
@@ -283,8 +311,6 @@ def _read_dicom_frame(
     unused = unused_bits_note(pixels, words, ds)
     if unused:
         notes.append(unused)
-    if index:
-        header = read_header(ds, layout, header.transfer_syntax or "", index)
     return _finished(pixels, display, header, index, [*header.notes, *notes])
 
 

@@ -18,16 +18,17 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom import sop_class
 from fastrace.dicom.acquisition import Acquisition, read_acquisition
+from fastrace.dicom.anatomy import coded_part, contradict, names_a_part, regions
 from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
-from fastrace.dicom.select import macro
+from fastrace.dicom.select import FRAME_TYPES, functional_groups, macro
 from fastrace.dicom.spacing import pixel_aspect
 from fastrace.dicom.terms import is_term
-from fastrace.dicom.values import attribute, identifier, number, numbers, text, texts, value
+from fastrace.dicom.values import attribute, identifier, items, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
 
 SpacingSource = Literal["imager/magnification", "imager (at the detector)", "pixel_spacing"]
@@ -41,6 +42,7 @@ _FIRST_YEAR, _LAST_YEAR = 1901, 2300
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
 _LARGEST_MAGNIFICATION = 10.0
 _SPACING_MM = (0.001, 20.0)  # film scanners 0.03, PET 4: outside it is in another unit, or no distance
+_RADIOGRAPHS, _BESIDE_TRUNK = ("CR", "DX", "RG"), {"arm", "leg", "breast"}
 _MOST_BODY_PARTS = 8  # values read of an attribute that should have one
 
 
@@ -53,7 +55,10 @@ class Header:
     patient_id, study_uid, accession, image_uid : str or None
         Identifiers. They never leave the custodian's machine.
     modality, view, laterality, sex, body_part : str or None
-        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined.
+        Modality; one of `fastrace.dicom.views.VIEWS`, or ``other``; L, R or B; M, F or O; Body Part Examined, or its term for the
+        code of the Anatomic Region Sequence.
+    body_part_source : str
+        Keyword of the attribute that names the body part.
     age_years : float or None
         At the study, whole years as the Age String has them, 0 to 130.
     manufacturer, model : str or None
@@ -71,15 +76,19 @@ class Header:
     sop_class : str or None
         Keyword of the SOP Class UID, or ``private``.
     image_type : tuple of str
-        Image Type values, those that are no known term as ``OTHER``.
+        Image Type values, of an enhanced object Frame Type (0008,9007), those that are no known term as ``OTHER``.
+    view_source : str
+        Keyword of the attribute that tells the view, where it is neither View Position nor View Code Sequence.
     view_modifiers : tuple of str
-        Keys of `fastrace.dicom.views.MODIFIERS`, or ``other``.
+        Keys of `fastrace.dicom.views.MODIFIERS`, of `WORDED` there, or ``other``.
     kinds : tuple of Kind
         What the image is beside the usual one of its modality, see `fastrace.dicom.image_kind`.
     notes : tuple of Note
         What contradicts itself.
     burned_in : bool or None
         Burned In Annotation.
+    recognizable : bool
+        Whether Recognizable Visual Features (0028,0302) is YES: somebody may be known by the image itself.
     spacing_mm : (float, float) or None
         Row and column distance per pixel.
     spacing_source : str or None
@@ -119,6 +128,7 @@ class Header:
     columns: int = 0
     bits_stored: int = 0
     body_part: str | None = None
+    body_part_source: str = "BodyPartExamined"
     transfer_syntax: str | None = None
     burned_in: bool | None = None
     spacing_mm: tuple[float, float] | None = None
@@ -126,9 +136,11 @@ class Header:
     frames: int = 1
     pixel_aspect: float = 1.0
     ethnic_group_present: bool = False
+    recognizable: bool = False
     image_type: tuple[str, ...] = ()
     presentation_intent: str | None = None
     sop_class: str | None = None
+    view_source: str = ""
     view_modifiers: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -153,7 +165,8 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
     syntax_name : str
         The transfer syntax in words.
     frame : int
-        0-based; functional groups of enhanced objects may differ between frames.
+        0-based; functional groups of enhanced objects may differ between frames. `fastrace.dicom.select.EVERY_FRAME`: what
+        holds for all of them.
     """
     header = read_selection(ds, layout, syntax_name, frame)
     spacing, source = _spacing(ds, header.modality, frame)
@@ -168,6 +181,7 @@ def read_header(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0) -
         burned_in={"YES": True, "NO": False}.get(burned_in or ""),
         spacing_mm=spacing,
         spacing_source=source,
+        recognizable=_term(ds, "RecognizableVisualFeatures") == "YES",
         ethnic_group_present=any(value(ds, tag) is not None for tag in _ETHNIC_GROUP),
         acquisition=read_acquisition(ds, frame),
         institution=text(ds, "InstitutionName"),
@@ -183,11 +197,12 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
     A third of the time of `read_header`.
     """
     modality = listed("Modality", _term(ds, "Modality"))
-    placed = read_positioning(ds, frame)
     storage = sop_class.name_of(text(ds, "SOPClassUID"))
-    image_type = _terms(ds, "ImageType")
+    image_type, computed, type_source = _image_type(ds, frame)
     intent, intent_notes = _intent(ds, storage)
-    body_part = _body_part(ds)
+    body_part, part_source, part_notes = _anatomy(ds, frame)
+    trunk = modality in _RADIOGRAPHS and not regions(body_part) & _BESIDE_TRUNK
+    placed = read_positioning(ds, frame, trunk=trunk)
     sex = _term(ds, "PatientSex")
     withheld: tuple[Withheld, ...] = ()
     if body_part is not None and not is_term("body_part", body_part):
@@ -209,6 +224,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         columns=layout.columns,
         bits_stored=layout.words.bits,
         body_part=body_part,
+        body_part_source=part_source,
         withheld=withheld,
         transfer_syntax=syntax_name,
         frames=layout.frames,
@@ -216,9 +232,22 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         image_type=known_terms(image_type),
         presentation_intent=intent,
         sop_class=storage,
+        view_source=placed.source,
         view_modifiers=placed.modifiers,
-        kinds=image_kinds(ds, Facts(modality, storage, image_type, layout.frames, placed.modifiers, placed.specimen)),
-        notes=(*placed.notes, *intent_notes),
+        kinds=image_kinds(
+            ds,
+            Facts(
+                modality,
+                storage,
+                (*image_type, *computed),
+                layout.frames,
+                placed.modifiers,
+                placed.specimen,
+                body_part,
+                type_source,
+            ),
+        ),
+        notes=(*placed.notes, *intent_notes, *part_notes),
     )
 
 
@@ -247,6 +276,25 @@ def _term(ds: Dataset, keyword: str) -> str | None:
     return found.upper() if found else None
 
 
+def _anatomy(ds: Dataset, frame: int) -> tuple[str | None, str, list[Note]]:
+    """The body part, the attribute that names it, and a note where a code names another.
+
+    Body Part Examined goes first: the presets' terms are its own. The anatomy of a frame goes before it: a series of
+    NECKCHEST has frames of the neck alone.
+    """
+    stated = _body_part(ds)
+    of_frame = macro(ds, frame, "FrameAnatomySequence")
+    coded, keyword = coded_part(of_frame)
+    if coded and not names_a_part(stated):
+        return coded, keyword, []
+    notes = []
+    by_code = coded is not None and of_frame is not ds
+    if contradict(stated, coded):
+        said = f"{attribute('BodyPartExamined')} and the code {coded} of {attribute(keyword)} name different parts"
+        notes.append(Note("contradiction", f"{said}: {'the code' if by_code else 'the first'} was taken"))
+    return (coded, keyword, notes) if by_code else (stated, "BodyPartExamined", notes)
+
+
 def _body_part(ds: Dataset) -> str | None:
     """All values in one text: the attribute has one, and where a file has more, their order must not decide."""
     return " ".join(filter(None, islice(texts(ds, "BodyPartExamined"), _MOST_BODY_PARTS))).upper() or None
@@ -254,6 +302,16 @@ def _body_part(ds: Dataset) -> str | None:
 
 def _terms(ds: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(term.upper()[:16] for term in texts(ds, keyword))
+
+
+def _image_type(ds: Dataset, frame: int) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Frame Type (0008,9007) where the frame has one, else Image Type; how its volume was computed, if it was; the keyword."""
+    for group in functional_groups(ds, frame):
+        for sequence in FRAME_TYPES:
+            for item in items(group, sequence)[:1]:
+                computed = _terms(item, "VolumeBasedCalculationTechnique")
+                return _terms(item, "FrameType") or _terms(ds, "ImageType"), computed, "FrameType"
+    return _terms(ds, "ImageType"), (), "ImageType"
 
 
 def _positive(ds: Dataset, keyword: str) -> float | None:

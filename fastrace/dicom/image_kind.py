@@ -21,8 +21,8 @@ from fastrace.dicom.views import folded
 # In the order in which they are told: an image of several kinds is counted by the first. Each is a key of `REASONS`, which says
 # what it means.
 IMAGE_KINDS = (
-    "dose_report", "localizer", "screen_capture", "specimen", "biopsy", "tomosynthesis", "synthetic", "contrast", "derived",
-    "spot_or_magnification", "partial_view", "implant",
+    "dose_report", "quality_control", "localizer", "screen_capture", "specimen", "biopsy", "tomosynthesis", "synthetic",
+    "contrast", "derived", "spot_or_magnification", "partial_view", "implant",
 )  # fmt: skip
 
 # Contact views have factors up to 1.2, by thickness and geometry; magnification stands begin at 1.4.
@@ -30,17 +30,28 @@ _MAGNIFIED = 1.3
 
 _DERIVED = frozenset({
     "MIP", "MINIP", "MPR", "CMPR", "CSA MPR", "CSAPARALLEL", "VRT", "SSD", "REFORMATTED", "RESAMPLED", "PROJECTION IMAGE",
+    "MAX_IP", "MIN_IP", "CURVED_MPR", "VOLUME_RENDER", "SURFACE_RENDER",  # Volume Based Calculation Technique (0008,9207)
     "MAXIMUM", "MINIMUM", "MEAN", "AVERAGE", "ADDITION", "SUBTRACTION", "SUBTRACTED", "MASK", "PERFUSION", "FUSED",
 })  # fmt: skip
 _LOCALIZERS = frozenset({"LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 _CAPTURES = frozenset({"SCREEN SAVE", "SCREEN_SAVE", "SCREENSHOT", "SCREEN SHOT", "SCREEN CAPTURE"})
 _TOMOSYNTHESIS = frozenset({"TOMOSYNTHESIS", "TOMO", "TOMO_PROJ"})  # TOMO_2D is the exposure beside them
 _BIOPSY = ("STEREO", "PREFIRE", "POSTFIRE", "POSTBIOPSY", "POSTMARKER", "TOMO_SCOUT", "BIOPSY")
-_CONTRAST = frozenset({"PRE_CONTRAST", "POST_CONTRAST", "LOW_ENERGY", "HIGH_ENERGY"})
+_CONTRAST = frozenset({"PRE_CONTRAST", "POST_CONTRAST", "LOW_ENERGY", "HIGH_ENERGY", "RECOMBINED"})
+
+_NO_AGENT = ("", "NO", "N", "NONE", "NA", "N A", "NULL", "UNKNOWN", "NOT APPLICABLE", "WITHOUT")
 
 _SAYS_DOSE = re.compile(r"\b(DOSE (REPORT|INFO|SHEET|SUMMARY|RECORD)|PATIENT PROTOCOL)\b")
 _SAYS_SYNTHETIC = re.compile(
-    r"\b(C VIEW|CVIEW|S VIEW|SVIEW|V PREVIEW|VPREVIEW|SYNTHETIC|SYNTHESI[SZ]ED|GENERATED 2D|INTELLIGENT 2D|INSIGHT 2D)\b"
+    r"\b(C VIEW|CVIEW|S VIEW|SVIEW|V PREVIEW|VPREVIEW|SYNTHETIC\w*|SYNTHESI[SZ]ED\w*|GENERATED 2D|INTELLIGENT 2D|INSIGHT 2D)\b"
+)
+_SAYS_TOMOSYNTHESIS = re.compile(  # not the word alone: it names every image of a visit that has some
+    r"\b(TOMO|TOMOSYNTHESIS|TOMOSYNTHESE|TOMOSINTESI|DBT|BTO)( \w+)? (RECON\w*|SLICES?|SLABS?|PLANES?|PROJECTIONS?|VOLUME)\b"
+)
+_SAYS_CONTRAST = re.compile(r"\b(CEM|CESM|CEDM|RECOMBINED|CONTRAST ENHANCED)\b")
+_SAYS_QUALITY = re.compile(
+    r"(?<!\bWITH )(?<!\bW )\b"  # a phantom lies below the patient where bone density is measured
+    r"(PHANTOMS?|FANTOME|FANTOM|FLAT ?FIELD|QUALITY (CONTROL|ASSURANCE)|(ACR|DAILY|WEEKLY|MONTHLY) Q[AC]|QC)\b"
 )
 _SAYS_BIOPSY = re.compile(
     r"\b(STEREO|STEREOTACTIC|STEREOTAXIE|STEREOTAXY|BIOPSY|BIOPSIE|BIOPSIA|PREFIRE|POSTFIRE|NEEDLE)\b"
@@ -50,6 +61,18 @@ _SAYS_SPECIMEN = re.compile(r"\b(SPECIMEN|SPECIMENS|PRAPARAT|PRAEPARAT|PREPARAAT
 _SAYS_SPOT = re.compile(r"\b(SPOT|MAG|MAGN|MAGNIFIED|MAGNIFICATION|VERGROSSERUNG|AGRANDI|AGRANDISSEMENT)\b")
 _SAYS_IMPLANT = re.compile(r"\b(EKLUND|IMPLANT DISPLACED|IMPLANT VIEWS?)\b")
 _SAYS_DERIVED = re.compile(r"\b(ROI MASK|MASK IMAGES?|CROPPED)\b")
+
+
+# Modifier of a view -> the kind that it makes of an image.
+OF_MODIFIER = {
+    "spot_compression": "spot_or_magnification",
+    "magnification": "spot_or_magnification",
+    "implant_displaced": "implant",
+    "implant": "implant",
+    "partial": "partial_view",
+    "specimen": "specimen",
+    "stereo": "biopsy",
+}
 
 
 class Kind(NamedTuple):
@@ -68,6 +91,8 @@ class Facts(NamedTuple):
     frames: int
     modifiers: Sequence[str]
     specimen: bool
+    body_part: str | None = None
+    type_source: str = "ImageType"
 
 
 def image_kinds(ds: Dataset, facts: Facts) -> tuple[Kind, ...]:
@@ -91,6 +116,12 @@ def _of_any_object(ds: Dataset, facts: Facts, described: str) -> Iterable[Kind]:
         yield Kind("dose_report", _image_type(facts, [term for term in facts.image_type if term.startswith("DOSE")]))
     elif _SAYS_DOSE.search(described):
         yield Kind("dose_report", _description("a dose report"))
+    if (text(ds, "QualityControlImage") or "").upper() == "YES":
+        yield Kind("quality_control", f"{attribute('QualityControlImage')} is YES")
+    elif "PHANTOM" in _plain(facts.body_part).split():
+        yield Kind("quality_control", "the body part is PHANTOM")
+    elif _SAYS_QUALITY.search(described):
+        yield Kind("quality_control", _description("a phantom or quality control"))
     if types & _LOCALIZERS and slices:
         yield Kind("localizer", _image_type(facts, _LOCALIZERS))
     elif slices and "AXIAL" not in types and set(described.split()) & _LOCALIZERS:
@@ -128,22 +159,37 @@ def _of_a_breast(ds: Dataset, facts: Facts, described: str, family: str | None) 
         yield Kind("tomosynthesis", _image_type(facts, _TOMOSYNTHESIS))
     elif facts.frames > 1:
         yield Kind("tomosynthesis", f"{attribute('NumberOfFrames')} is {facts.frames}")
-    if types & _CONTRAST:
-        yield Kind("contrast", _image_type(facts, _CONTRAST))
+    elif _SAYS_TOMOSYNTHESIS.search(described):
+        yield Kind("tomosynthesis", _description("slices or projections of tomosynthesis"))
+    yield from _of_contrast(ds, facts, described)
     yield from _of_a_needle(ds, facts, described)
     yield from _of_a_part(ds, facts, described)
-    if "implant_displaced" in facts.modifiers:
-        yield Kind("implant", _modifier("implant displaced"))
+    told = [name for name in ("implant_displaced", "implant") if name in facts.modifiers]
+    if told:
+        yield Kind("implant", _modifier(told[0].replace("_", " ")))
     elif (text(ds, "BreastImplantPresent") or "").upper() == "YES":
         yield Kind("implant", f"{attribute('BreastImplantPresent')} is YES")
     elif _SAYS_IMPLANT.search(described):
         yield Kind("implant", _description("an implant"))
 
 
+def _of_contrast(ds: Dataset, facts: Facts, described: str) -> Iterable[Kind]:
+    if _CONTRAST & set(facts.image_type):
+        yield Kind("contrast", _image_type(facts, _CONTRAST))
+    elif _plain(text(ds, "ContrastBolusAgent")) not in _NO_AGENT:
+        yield Kind("contrast", f"{attribute('ContrastBolusAgent')} is there")
+    elif items(ds, "ContrastBolusAgentSequence"):
+        yield Kind("contrast", f"{attribute('ContrastBolusAgentSequence')} is there")
+    elif _SAYS_CONTRAST.search(described):
+        yield Kind("contrast", _description("contrast-enhanced mammography"))
+
+
 def _of_a_needle(ds: Dataset, facts: Facts, described: str) -> Iterable[Kind]:
     stereo = [term for term in facts.image_type if term.startswith(_BIOPSY)]
     if stereo:
         yield Kind("biopsy", _image_type(facts, stereo))
+    elif "stereo" in facts.modifiers:
+        yield Kind("biopsy", _modifier("stereo"))
     elif items(ds, "BiopsyTargetSequence"):
         yield Kind("biopsy", f"{attribute('BiopsyTargetSequence')} is there")
     elif _SAYS_BIOPSY.search(described) and not _SAYS_AFTER.search(described):
@@ -175,6 +221,8 @@ def _of_a_part(ds: Dataset, facts: Facts, described: str) -> Iterable[Kind]:
         yield Kind("spot_or_magnification", _description("a spot or magnification view"))
     if (text(ds, "PartialView") or "").upper() == "YES" or (value(ds, "PartialViewCodeSequence")):
         yield Kind("partial_view", f"{attribute('PartialView')} is YES")
+    elif "partial" in facts.modifiers:
+        yield Kind("partial_view", _modifier("partial"))
 
 
 def _described(ds: Dataset) -> str:
@@ -188,7 +236,7 @@ def _plain(said: str | None) -> str:
 
 def _image_type(facts: Facts, terms: Iterable[str]) -> str:
     told = next((term for term in facts.image_type if term in set(terms)), "")
-    return f"{attribute('ImageType')} contains {told}" if told else ""
+    return f"{attribute(facts.type_source)} contains {told}" if told else ""
 
 
 def _sop_class(facts: Facts) -> str:

@@ -1,9 +1,13 @@
 """View, modifiers and side of one image, from every attribute that states them, and a note where two of them disagree.
 
 Order of the view: View Position (0018,5101), View Code Sequence (0054,0220), and a Patient Orientation (0020,0020) that is
-one view term, as the public exports of digitised mammograms write it. Order of the side: Image Laterality (0020,0062),
-Frame Laterality (0020,9072), Laterality (0020,0060), the modifier of the Anatomic Region Sequence (0008,2218), the words of
-the view. Patient Orientation tells directions, not the side of a breast: the same pair is met with both.
+one view term, as the public exports of digitised mammograms write it. Where none of them states one and the image is a
+radiograph of the trunk or the head, the directions of Patient Orientation tell frontal from lateral (PS3.3 C.7.6.1.1.1), and
+after them Series Description (0008,103E) and Protocol Name (0018,1030), where they name one view as a word.
+
+Order of the side: Image Laterality (0020,0062), Frame Laterality (0020,9072), Laterality (0020,0060), the modifier of the
+Anatomic Region Sequence (0008,2218), the words of the view. Of a breast, Patient Orientation tells directions, not the side: the
+same pair is met with both.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from fastrace.dicom.notes import Note
 from fastrace.dicom.select import macro
-from fastrace.dicom.values import attribute, items, text
+from fastrace.dicom.values import attribute, items, text, texts
 from fastrace.dicom.views import (
     BREAST,
     MODIFIER_OF_CODE,
@@ -23,6 +27,8 @@ from fastrace.dicom.views import (
     VIEW_OF_CODE,
     View,
     folded,
+    read_description,
+    read_orientation,
     read_side,
     read_words,
 )
@@ -44,6 +50,8 @@ class Positioning(NamedTuple):
     specimen : bool
         Whether the view is that of a specimen.
     notes : tuple of Note
+    source : str
+        Keyword of the attribute that states the view, where it is not one of the two that are made for it.
     """
 
     view: str | None
@@ -51,10 +59,21 @@ class Positioning(NamedTuple):
     modifiers: tuple[str, ...]
     specimen: bool
     notes: tuple[Note, ...]
+    source: str = ""
 
 
-def read_positioning(ds: Dataset, frame: int) -> Positioning:
-    """Read them; never raises."""
+def read_positioning(ds: Dataset, frame: int, *, trunk: bool = False) -> Positioning:
+    """Read them; never raises.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The file's data set.
+    frame : int
+        0-based.
+    trunk : bool
+        Whether it is a radiograph of trunk or head, as far as is known: then other attributes may tell its view.
+    """
     stated = text(ds, "ViewPosition")
     words = read_words(stated)
     coded, modifiers, specimen = _codes(ds)
@@ -66,6 +85,9 @@ def read_positioning(ds: Dataset, frame: int) -> Positioning:
         oriented = read_words(text(ds, "PatientOrientation"))
         words = oriented if oriented.view in BREAST else View()
         view = words.view
+    view_source = ""
+    if view is None and trunk:
+        view, view_source, notes = _told(ds)
     side, source = _side(ds, frame)
     if side in ("L", "R") and words.side in ("L", "R") and side != words.side:
         notes.append(_contradiction(source, side, "ViewPosition", words.side, side))
@@ -75,7 +97,26 @@ def read_positioning(ds: Dataset, frame: int) -> Positioning:
         tuple(sorted({*words.modifiers, *modifiers})),
         specimen or "SPECIMEN" in folded(stated),
         tuple(notes),
+        view_source,
     )
+
+
+def _told(ds: Dataset) -> tuple[str | None, str, list[Note]]:
+    """The view of a radiograph of trunk or head whose own attributes state none, and the attribute that tells it."""
+    oriented = read_orientation(*[*texts(ds, "PatientOrientation"), "", ""][:2])
+    described = read_description(
+        " ".join(filter(None, (text(ds, name) for name in ("SeriesDescription", "ProtocolName"))))
+    )
+    if oriented is None:
+        return described, "SeriesDescription" if described else "", []
+    if described is not None and (oriented == "LATERAL") != (described in ("LATERAL", "LL", "RL")):
+        return (
+            oriented,
+            "PatientOrientation",
+            [_contradiction("PatientOrientation", oriented, "SeriesDescription", described, oriented)],
+        )
+    general = described in ("AP", "PA") and oriented == "FRONTAL"
+    return (described, "SeriesDescription", []) if general else (oriented, "PatientOrientation", [])
 
 
 def _codes(ds: Dataset) -> tuple[str | None, set[str], bool]:

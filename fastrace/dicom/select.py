@@ -44,11 +44,33 @@ class VoiChoice:
     preset_window: tuple[float, float] | None = None
 
 
+EVERY_FRAME = -1
+"""In place of a frame's number: what holds for all of them."""
+FRAME_TYPES = (
+    "CTImageFrameTypeSequence",
+    "MRImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XRay3DFrameTypeSequence",
+)
+OF_SELECTION = (*FRAME_TYPES, "FrameAnatomySequence")
+OF_DISPLAY = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
+
+
+def functional_groups(ds: Dataset, frame: int) -> list[Dataset]:
+    """The groups of macros that hold for a frame, its own before those that all share; none in a plain object."""
+    per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
+    return per_frame[frame : frame + 1] + items(ds, "SharedFunctionalGroupsSequence")[:1]
+
+
 def macro(ds: Dataset, frame: int, sequence: str) -> Dataset:
     """Return the item of a functional group macro that holds for a frame, the data set itself where there is none."""
-    per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
-    groups = per_frame[frame : frame + 1] + items(ds, "SharedFunctionalGroupsSequence")[:1]
-    return next((found[0] for group in groups if (found := items(group, sequence))), ds)
+    return next((found[0] for group in functional_groups(ds, frame) if (found := items(group, sequence))), ds)
+
+
+def differ(ds: Dataset, sequences: tuple[str, ...]) -> bool:
+    """Whether frames have one of these macros of their own."""
+    groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    return any(items(group, sequence) for group in groups for sequence in sequences)
 
 
 def select_display(ds: Dataset, frame: int, words: Words, choice: VoiChoice) -> tuple[Display, tuple[Note, ...]]:

@@ -94,6 +94,13 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
         "IntravascularOpticalCoherenceTomographyImageStorageForProcessing",
     ),
 }
+# Values of Modality that a kind can have; of kinds that are not here Modality is believed (digitised film, spot films).
+MODALITIES = {
+    "mr": ("MR",),
+    "nuclear": ("NM", "PT"),
+    "ultrasound": ("US", "IVUS", "BDUS"),
+    "light": ("XC", "ES", "GM", "SM", "DMS", "OP", "OPT", "OAM", "IVOCT", "OCT"),
+}
 _KIND_OF = {keyword: kind for kind, keywords in SOP_CLASSES.items() for keyword in keywords}
 
 

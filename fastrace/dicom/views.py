@@ -61,6 +61,8 @@ MODIFIERS = {
     "axillary_tissue": ("442580003", "R-40AB2"),
 }
 MODIFIER_OF_CODE = {code: name for name, codes in MODIFIERS.items() for code in codes}
+# What words say beside a view and no code of CID 4015 does.
+WORDED = ("implant", "partial", "rolled", "specimen", "stereo")
 SPECIMEN_CODES = ("127457009", "G-8310", "119376003", "G-8300")
 
 BREAST = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCCL", "XCCM", "XCC")
@@ -93,9 +95,15 @@ _WRITTEN = {
 }
 _WORDS = {
     **{view: view for view in VIEWS},
-    "LAT": "LATERAL", "XTABLE": "LATERAL", "CROSSTABLE": "LATERAL", "SWIMMER": "SWIMMERS", "OBL": "OBLIQUE", "DENS": "ODONTOID",
+    "LAT": "LATERAL", "SEITLICH": "LATERAL", "SEITL": "LATERAL", "PROFIL": "LATERAL", "LLAT": "LL", "RLAT": "RL",
+    "XTABLE": "LATERAL", "CROSSTABLE": "LATERAL", "SWIMMER": "SWIMMERS", "OBL": "OBLIQUE", "DENS": "ODONTOID",
     "DECUB": "DECUBITUS", "TAN": "TANGENTIAL", "APICAL": "LORDOTIC",
 }  # fmt: skip
+# Whole words of a description that can mean nothing else.
+_DESCRIBING = (
+    "LAT", "LATERAL", "SEITLICH", "PROFIL", "AP", "PA", "FRONTAL", "DECUBITUS", "DECUB", "LORDOTIC", "OBLIQUE", "OBL", "LAO",
+    "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID",
+)  # fmt: skip
 _SIDES = {
     "L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R", "B": "B", "BI": "B", "BOTH": "B", "BILATERAL": "B",
 }  # fmt: skip
@@ -106,6 +114,26 @@ _MODIFYING = {
     "RM": "rolled_medial", "RI": "rolled_inferior", "RS": "rolled_superior", "TAN": "tangential", "NP": "nipple_in_profile",
     "AC": "anterior_compression", "IMF": "infra_mammary_fold",
 }  # fmt: skip
+# What several words say together, in this order; what is found is taken out. LAT would be a view, and an implant may be absent.
+_PHRASES = tuple(
+    (re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])"), modifier)
+    for words, modifier in (
+        (r"(?:NO|WITHOUT|W[ /]?O|SANS|OHNE|SIN|SEM|SENZA)[\W_]+IMP\w*", None),
+        (
+            r"IMP(?:L|LANTS?)?[\W_]*(?:DISPLACED|DISPL|DISP|ID)|(?:DISPLACED|DISPL|DISP)[\W_]*IMP(?:L|LANTS?)?",
+            "implant_displaced",
+        ),
+        (r"(?:W|WITH)?[\W_]*IMP(?:L|LANTS?|LANTE)?", "implant"),
+        *(
+            (rf"{way}\w*[\W_]*ROLL(?:ED)?|ROLL(?:ED)?[\W_]*{way}\w*", f"rolled_{name}")
+            for way, name in (("LAT", "lateral"), ("MED", "medial"), ("INF", "inferior"), ("SUP", "superior"))
+        ),
+        (r"ROLL(?:ED)?", "rolled"),
+        (r"PARTIAL", "partial"),
+        (r"STEREO\w*", "stereo"),
+        (r"SPECIMENS?", "specimen"),
+    )
+)
 # One word of mammography: side, prefixes, view, suffix, as the ACR writes them, and the D (right) and E or I (left) that
 # consoles in Portuguese and Spanish put behind.
 _GLUED = re.compile(
@@ -125,7 +153,7 @@ class View(NamedTuple):
     side : str or None
         L, R or B.
     modifiers : tuple of str
-        Keys of `MODIFIERS`, sorted.
+        Keys of `MODIFIERS`, and `WORDED`; sorted.
     """
 
     view: str | None = None
@@ -138,6 +166,15 @@ def read_words(text: str | None) -> View:
     plain = folded(text)
     if not plain.strip():
         return View()
+    said = set()
+    for phrase, modifier in _PHRASES:
+        plain, count = phrase.subn(" ", plain)
+        said |= {modifier} if count and modifier else set()
+    found = _of_words(plain)
+    return found._replace(modifiers=tuple(sorted({*found.modifiers, *said})))
+
+
+def _of_words(plain: str) -> View:
     letters = re.sub(r"[\W_]+", "", plain)
     for written, view in _WRITTEN.items():
         if written in letters:
@@ -179,6 +216,26 @@ def _one(views: set[str]) -> str:
     if views >= {"AP", "PA"} and len(views) == 2:
         return "FRONTAL"
     return next((view for view in VIEWS if view in views), OTHER)
+
+
+def read_description(text: str | None) -> str | None:
+    """The view of a radiograph that a description names beyond doubt, else None: "CHEST PA AND LATERAL" names a pair."""
+    views = {_WORDS[word] for word in re.findall(r"[^\W_]+", folded(text)) if word in _DESCRIBING}
+    if not views or ("LATERAL" in views and views & {"AP", "PA", "FRONTAL"} and "DECUBITUS" not in views):
+        return None
+    return _one(views)
+
+
+def read_orientation(row: str, column: str) -> str | None:
+    """FRONTAL or LATERAL, by the directions of Patient Orientation (0020,0020; PS3.3 C.7.6.1.1.1), else None.
+
+    Where one of them is the length of the body, left or right is the width of a frontal view, front or back that of a
+    lateral one.
+    """
+    directions = {row, column}
+    if len(directions & {"F", "H"}) != 1:
+        return None
+    return "FRONTAL" if directions & {"L", "R"} else "LATERAL" if directions & {"A", "P"} else None
 
 
 def _glued(word: str) -> View | None:

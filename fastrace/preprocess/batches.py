@@ -31,7 +31,7 @@ def _load() -> None:
 def _read(settings: Settings, batch: tuple[Task, ...]) -> list[Result]:
     from fastrace.preprocess.headers import inspect
 
-    return [inspect(settings, task) for task in batch]
+    return [result for task in batch for result in inspect(settings, task)]
 
 
 def _lost(batch: tuple[Task, ...]) -> list[Result]:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastrace.dicom import Header
+from fastrace.dicom import Header, sop_class
+from fastrace.dicom.image_kind import OF_MODIFIER
 from fastrace.dicom.values import attribute
-from fastrace.dicom.views import BREAST, OTHER, read_words
+from fastrace.dicom.views import BREAST, OTHER, View, read_words
 from fastrace.dicom.vocabulary import QUOTE, shown
 from fastrace.errors import RejectedInput
 from fastrace.modality import Modality
@@ -25,7 +26,6 @@ from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.selection import INTENTS
 
 _SAME_VIEW = frozenset({"nipple_in_profile"})
-_OWN_KIND = frozenset({"spot_compression", "magnification", "implant_displaced"})
 
 
 def check_header(preset: Modality, recipe: Recipe, header: Header) -> None:
@@ -43,7 +43,15 @@ def check_header(preset: Modality, recipe: Recipe, header: Header) -> None:
             f"Modality (0008,0060) is {shown('Modality', header.modality, QUOTE)}; --modality {preset.name} keeps "
             f"{', '.join(preset.modalities)}",
         )
-    check(header.body_part, attribute("BodyPartExamined"), preset.name, recipe.body_parts)
+    family = sop_class.kind_of(header.sop_class)
+    possible = sop_class.MODALITIES.get(family or "")
+    if preset.modalities and possible and not set(possible) & set(preset.modalities):
+        raise RejectedInput(
+            "other_modality",
+            f"{attribute('SOPClassUID')} is {header.sop_class}, whatever Modality (0008,0060) says; --modality {preset.name} "
+            f"keeps {', '.join(preset.modalities)}",
+        )
+    check(header.body_part, attribute(header.body_part_source), preset.name, recipe.body_parts)
     for kind in header.kinds:
         if kind.name not in recipe.image_kinds:
             raise RejectedInput(kind.name, f"{kind.why}; to keep such images too: --image-type {kind.name}")
@@ -54,14 +62,7 @@ def check_header(preset: Modality, recipe: Recipe, header: Header) -> None:
             f"{attribute('PresentationIntentType')} is {header.presentation_intent}, kept are {', '.join(recipe.intents)}; to "
             f"keep it too: {_options('--intent', names)}",
         )
-    _check_view(recipe, header.view, f"{attribute('ViewPosition')} or {attribute('ViewCodeSequence')}")
-    modified = sorted(set(header.view_modifiers) - _SAME_VIEW - _OWN_KIND)
-    if recipe.views and modified and header.view in BREAST:
-        raise RejectedInput(
-            "other_view",
-            f"the view is {header.view} with modifier {modified[0]}, kept are plain {', '.join(recipe.views)}; to keep every "
-            "view: --view any",
-        )
+    _check_view(recipe, View(header.view, modifiers=header.view_modifiers), _view_source(header))
 
 
 def check_facts(preset: Modality, recipe: Recipe, facts: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ def check_facts(preset: Modality, recipe: Recipe, facts: Mapping[str, Any]) -> N
     Raises
     ------
     RejectedInput
-        ``other_modality``, ``other_body_part``, ``other_view``.
+        ``other_modality``, ``other_body_part``, ``other_view``, or a kind of `OF_MODIFIER`.
     """
     value = facts.get("modality")
     if preset.modalities and value and value not in preset.modalities:
@@ -79,12 +80,39 @@ def check_facts(preset: Modality, recipe: Recipe, facts: Mapping[str, Any]) -> N
             f"modality is {shown('Modality', value, QUOTE)} in the label table; --modality {preset.name} keeps "
             f"{', '.join(preset.modalities)}",
         )
-    _check_view(recipe, read_words(facts.get("view")).view, "the view in the label table")
+    words, source = read_words(facts.get("view")), "the view in the label table"
+    for modifier in words.modifiers if words.view in BREAST else ():
+        kind = OF_MODIFIER.get(modifier)
+        if kind is not None and kind not in recipe.image_kinds:
+            raise RejectedInput(
+                kind, f"{source} says {modifier.replace('_', ' ')}; to keep such images too: --image-type {kind}"
+            )
+    _check_view(recipe, words, source)
     check(facts.get("body_part"), "Body part in the label table", preset.name, recipe.body_parts)
 
 
-def _check_view(recipe: Recipe, view: str | None, source: str) -> None:
-    if not recipe.views or view is None or view in recipe.views:
+def _view_source(header: Header) -> str:
+    if header.view_source == "SeriesDescription":
+        return f"{attribute('SeriesDescription')} or {attribute('ProtocolName')}"
+    return (
+        attribute(header.view_source)
+        if header.view_source
+        else f"{attribute('ViewPosition')} or {attribute('ViewCodeSequence')}"
+    )
+
+
+def _check_view(recipe: Recipe, words: View, source: str) -> None:
+    view = words.view
+    if not recipe.views or view is None:
+        return
+    modified = sorted(set(words.modifiers) - _SAME_VIEW - OF_MODIFIER.keys())
+    if view in recipe.views and modified and view in BREAST:
+        raise RejectedInput(
+            "other_view",
+            f"the view is {view} with modifier {modified[0]}, kept are plain {', '.join(recipe.views)}; to keep every "
+            "view: --view any",
+        )
+    if view in recipe.views:
         return
     if view == OTHER:
         raise RejectedInput(

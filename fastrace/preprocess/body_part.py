@@ -16,18 +16,17 @@ from collections.abc import Collection, Sequence
 from fastrace.errors import RejectedInput, UsageError
 from fastrace.modality import Modality
 
-# Placeholders, written where a value was required and none was known: treated as absent.
-_SILENT = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NULL", "NA", "NAN"})
-
 
 def names_a_part(value: str | None) -> bool:
     """Whether a value names a body part at all."""
-    return _plain(value) not in _SILENT
+    from fastrace.dicom.anatomy import names_a_part as named  # not at import: it loads pydicom
+
+    return named(value)
 
 
 def belongs(value: str | None, kept: Collection[str]) -> bool:
     """Whether an image with this value is kept: no part named, no terms to keep to, or one of the terms in it."""
-    return not kept or _plain(value) in _SILENT or any(_found(term, value or "") for term in kept)
+    return not kept or not names_a_part(value) or any(_found(term, value or "") for term in kept)
 
 
 def _found(term: str, value: str) -> bool:

@@ -62,6 +62,9 @@ label table only where they repeat no name, number or date of their image's head
 
 {ethnic_group} images carry Ethnic Group (0010,2160) or its successors in their header. It was not read.
 
+{burned_in} images say that text is burned into their pixels (Burned In Annotation (0028,0301) is YES), which may name somebody;
+{recognizable} that somebody may be recognised in them (Recognizable Visual Features (0028,0302) is YES).
+
 ## Labels
 
 {labels}
@@ -111,6 +114,8 @@ def datasheet(
         or "Nothing in headers and table says that a patient is not one person.",
         withheld="\n".join(withheld) or "| none | 0 | |",
         ethnic_group=counts["ethnic_group"],
+        burned_in=counts["burned_in"],
+        recognizable=counts["recognizable"],
         indexed=counts["indexed"],
         patients=counts["patients"],
         height=height,

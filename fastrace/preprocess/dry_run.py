@@ -70,7 +70,8 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
 
     Notes
     -----
-    What only pixels show is not found: damaged frames, constant images, duplicates. Frames of a file are taken to be alike.
+    What only pixels show is not found: damaged frames, constant images, duplicates. Frames of a plain
+    object are taken to be alike; those of an enhanced one are judged one by one.
     The time is that of a sample of files spread over the scan, decoded alone, divided by the number of jobs; it misses slow
     storage.
     """
@@ -94,7 +95,8 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
                 found.examples.setdefault(result.reason, f"{source.path}: {result.message}")
             else:
                 found.images += result.frames
-                good.append(Task(result.source, source.path, source.size))
+                if not good or good[-1].source != result.source:
+                    good.append(Task(result.source, source.path, source.size))
                 for name, counter in counters.items():
                     counter[_shown(name, (result.facts or {}).get(name))] += result.frames
             progress.reach(result.source + 1, f"{found.images} images")

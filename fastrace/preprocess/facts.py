@@ -42,6 +42,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "row_spacing_mm": row_mm,
         "column_spacing_mm": column_mm,
         "spacing_source": header.spacing_source,
+        "recognizable": header.recognizable,
         "ethnic_group": header.ethnic_group_present,
         **asdict(header.acquisition),
     }

@@ -104,6 +104,8 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
             *offers,
             *_not_in_use(ended.not_in_use),
             *_without_body_part(job, seen.unnamed),
+            *_without_view(job, seen.without_view),
+            *_showing_somebody(seen),
             *lines(counts["notes"]),
         ],
         of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
@@ -139,13 +141,38 @@ def _without_body_part(job: Job, unnamed: int) -> list[str]:
     if not job.recipe.body_parts or not unnamed:
         return []
     return [
-        f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part: kept, "
-        f"since --modality is {job.preset.name}"
+        f"{unnamed} image{'s' * (unnamed > 1)} whose {attribute('BodyPartExamined')} is absent or names no part, nor a code of "
+        f"{attribute('AnatomicRegionSequence')}: kept, since --modality is {job.preset.name}"
     ]
 
 
 def _not_in_use(files: int) -> list[str]:
     return [f"{files} files left out: Record In-use Flag (0004,1410) of their DICOMDIR is 0000H"] if files else []
+
+
+def _without_view(job: Job, unnamed: int) -> list[str]:
+    """How many images were kept though nothing tells their view."""
+    if not job.recipe.views or not unnamed:
+        return []
+    return [
+        f"{unnamed} image{'s state' if unnamed > 1 else ' states'} no view: kept, since --modality is {job.preset.name}"
+    ]
+
+
+def _showing_somebody(seen: Overview) -> list[str]:
+    """How many images say of themselves that they may show who somebody is: kept, and for the custodian to look at."""
+    found = []
+    if seen.burned_in:
+        found.append(
+            f"{seen.burned_in} image{'s say' if seen.burned_in > 1 else ' says'} that text is burned in "
+            f"({attribute('BurnedInAnnotation')} YES): the text may name somebody; look at the contact sheet"
+        )
+    if seen.recognizable:
+        found.append(
+            f"{seen.recognizable} image{'s say' if seen.recognizable > 1 else ' says'} that somebody may be recognised "
+            f"({attribute('RecognizableVisualFeatures')} YES)"
+        )
+    return found
 
 
 def _write_private(private: Path, labels: Labels | None, unused: Iterable[str]) -> None:

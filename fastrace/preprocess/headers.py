@@ -1,8 +1,14 @@
-"""One input file -> what its header says, and whether it would be kept. Loads no torch, decodes nothing, writes nothing."""
+"""One input file -> what its header says, and whether it would be kept. Loads no torch, decodes nothing, writes nothing.
+
+Frames of an enhanced object may differ: each of them is judged, as in the run, and those that are alike share a result.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastrace.dicom import Frames
+from fastrace.dicom.header import Header
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_header
 from fastrace.preprocess.facts import person_facts, selection_facts
@@ -10,13 +16,31 @@ from fastrace.preprocess.opening import machine_errors, opened
 from fastrace.preprocess.task import Result, Settings, Task
 
 
-def inspect(settings: Settings, task: Task) -> Result:
-    """Read the header of the first frame. Never raises for what is wrong with the file."""
+def inspect(settings: Settings, task: Task) -> list[Result]:
+    """Read the header. Never raises for what is wrong with the file."""
     try:
         with machine_errors():
             frames: Frames = opened(settings, task, selection=True)
             check_header(settings.preset, settings.recipe, frames.header)
     except RejectedInput as error:
-        return Result(task.source, 0, 0, error.reason, error.message)
-    facts = {**selection_facts(frames.header, frames.voi_source), **person_facts(frames.header)}
-    return Result(task.source, 0, len(frames), facts=facts)
+        return [Result(task.source, 0, 0, error.reason, error.message)]
+    if frames.look is None:
+        return [Result(task.source, 0, len(frames), facts=_facts(frames.header, frames.voi_source))]
+    found: dict[object, Result] = {}
+    for number in range(len(frames)):
+        result = Result(task.source, number, 1)
+        try:
+            with machine_errors():
+                header, voi_source = frames.look(number)
+                check_header(settings.preset, settings.recipe, header)
+                result.facts = _facts(header, voi_source)
+        except RejectedInput as error:
+            result.reason, result.message = error.reason, error.message
+        alike = found.setdefault(result.reason or tuple((result.facts or {}).items()), result)
+        if alike is not result:
+            alike.frames += 1
+    return list(found.values())
+
+
+def _facts(header: Header, voi_source: str) -> dict[str, Any]:
+    return {**selection_facts(header, voi_source), **person_facts(header)}

@@ -160,6 +160,7 @@ class Identify:
             institution_key=_institution_key(self.salt, facts.get("institution")),
             study_day=facts.get("study_day"),
             ethnic_group=facts.get("ethnic_group"),
+            recognizable=facts.get("recognizable"),
             withheld=part_cell(self.salt, facts.get("withheld", ())),
         )
         return row

@@ -15,7 +15,7 @@ from fastrace.dataset import ACQUISITION_NUMBERS, ACQUISITION_TEXTS
 from fastrace.preprocess.study_days import StudyDays
 from fastrace.preprocess.vocabulary import Vocabulary
 
-PART_COLUMNS = ("study_day", "withheld", "ethnic_group")  # of a part, beside the columns of the index
+PART_COLUMNS = ("study_day", "withheld", "ethnic_group", "recognizable")  # of a part, beside the columns of the index
 _ACQUISITION = ("manufacturer", "model", *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS)
 
 

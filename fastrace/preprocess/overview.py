@@ -27,7 +27,7 @@ class Overview:
     def __init__(self, salt: bytes, columns: dict[str, dict[str, Any]], labels: Labels | None = None) -> None:
         self.columns = columns
         self.shards: list[dict[str, Any]] = []
-        self.inputs = self.indexed = self.unnamed = 0
+        self.inputs = self.indexed = self.unnamed = self.without_view = self.burned_in = self.recognizable = 0
         self.rejected: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.examples: dict[str, str] = {}  # of each reason the first, in the order of the scan
@@ -48,6 +48,9 @@ class Overview:
         self.notes.update(counted(kept["notes"]))
         found = kept["body_part"].fillna("").value_counts()  # before the vocabulary leaves any value out
         self.unnamed += sum(int(count) for value, count in found.items() if not names_a_part(str(value)))
+        self.without_view += int(kept["view"].isna().sum())
+        self.burned_in += int(kept["burned_in"].eq(True).sum())
+        self.recognizable += int(kept["recognizable"].eq(True).sum())
         self.joined.see(rows)
         self.learned.see(rows)
         self.index_types.see(index_rows(kept, self.columns))
@@ -62,6 +65,8 @@ class Overview:
             "patients": len(self.joined.images),
             "rejected": dict(sorted(self.rejected.items())),
             "notes": dict(sorted(self.notes.items())),
+            "burned_in": self.burned_in,
+            "recognizable": self.recognizable,
             **self.learned.counts(),
         }
 

@@ -57,6 +57,9 @@ def _read(settings: Settings, task: Task) -> list[Result]:
         result = Result(task.source, number, total)
         try:
             with machine_errors():
+                if frames.look is not None:
+                    with nobody_in_messages(lambda: frames.header.identity):
+                        check_header(settings.preset, settings.recipe, frames.look(number)[0])
                 frame = frames.frame(number)
                 result.facts = facts_of(frame)
                 result.pixels, seen = _resize(settings.recipe, frame, result.facts)

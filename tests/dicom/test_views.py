@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrace.dicom.views import BREAST, MODIFIERS, OTHER, VIEWS, read_side, read_words
+from fastrace.dicom.views import (
+    BREAST,
+    MODIFIERS,
+    OTHER,
+    VIEWS,
+    WORDED,
+    read_description,
+    read_orientation,
+    read_side,
+    read_words,
+)
 
 SIDES = {"L": ("L", "LEFT", "Lt", "l."), "R": ("R", "RIGHT", "rt", "r"), None: ("",)}
 POSES = (
@@ -41,6 +51,20 @@ POSES = (
         ("LSMLO", "MLO", "L", ("spot_compression",)),
         ("LCCID", "CC", "L", ("implant_displaced",)),
         ("R CC SPOT MAG", "CC", "R", ("magnification", "spot_compression")),
+        ("MLO IMPLANT DISPLACED", "MLO", None, ("implant_displaced",)),
+        ("CC ID", "CC", None, ("implant_displaced",)),
+        ("L CC EKLUND", "CC", "L", ("implant_displaced",)),
+        ("CC IMPL DISP", "CC", None, ("implant_displaced",)),
+        ("Craniocaudal implant displaced", "CC", None, ("implant_displaced",)),
+        ("CC IMPLANT", "CC", None, ("implant",)),
+        ("MLO w/ implant", "MLO", None, ("implant",)),
+        ("CC w/o implant", "CC", None, ()),
+        ("R CC ROLLED MED", "CC", "R", ("rolled_medial",)),
+        ("L CC LAT ROLLED", "CC", "L", ("rolled_lateral",)),  # a way to roll, not a lateral view
+        ("CC ROLLED", "CC", None, ("rolled",)),
+        ("CC STEREO", "CC", None, ("stereo",)),
+        ("CC PARTIAL", "CC", None, ("partial",)),
+        ("SPECIMEN CC", "CC", None, ("specimen",)),
         ("Left medio-lateral oblique", "MLO", "L", ()),
         ("Cranio-Caudal", "CC", None, ()),
         ("CC MLO", OTHER, None, ()),
@@ -86,10 +110,51 @@ def test_how_the_patient_stood_changes_no_view(view: str, poses: list[str], rand
     assert read_words(" ".join(words)).view == view
 
 
+@pytest.mark.parametrize(
+    ("said", "view"),
+    [
+        ("CHEST LATERAL", "LATERAL"),
+        ("Thorax seitlich", "LATERAL"),
+        ("CHEST PA", "PA"),
+        ("Chest AP portable", "AP"),
+        ("CHEST AP/PA", "FRONTAL"),
+        ("LAT DECUB AP", "DECUBITUS"),
+        ("CHEST PA AND LATERAL", None),  # a pair
+        ("CHEST 2 VIEWS PA LAT", None),
+        ("BILATERAL", None),
+        ("PATCHEST LATER", None),
+        ("CHEST", None),
+        (None, None),
+    ],
+)
+def test_a_description_tells_a_view_only_beyond_doubt(said: str | None, view: str | None) -> None:
+    assert read_description(said) == view
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "view"),
+    [
+        ("L", "F", "FRONTAL"),
+        ("R", "F", "FRONTAL"),
+        ("P", "F", "LATERAL"),
+        ("A", "F", "LATERAL"),
+        ("F", "L", "FRONTAL"),  # turned by a quarter
+        ("H", "A", "LATERAL"),
+        ("L", "P", None),  # across the body
+        ("AL", "F", None),  # oblique
+        ("", "F", None),
+        ("F", "H", None),
+        ("", "", None),
+    ],
+)
+def test_directions_tell_frontal_from_lateral(row: str, column: str, view: str | None) -> None:
+    assert read_orientation(row, column) == view
+
+
 @given(st.text(max_size=40))
 def test_no_text_but_the_vocabulary_comes_out(text: str) -> None:
     found = read_words(text)
     assert found.view in (*VIEWS, OTHER, None)
     assert found.side in ("L", "R", "B", None)
-    assert set(found.modifiers) <= set(MODIFIERS)
+    assert set(found.modifiers) <= {*MODIFIERS, *WORDED}
     assert read_side(text) in ("L", "R", "B", None)

@@ -24,7 +24,7 @@ from fastrace.dicom.sop_class import SOP_CLASSES, is_image, name_of
 from fastrace.errors import REASONS, RejectedInput, UsageError
 from fastrace.modality import MODALITIES, get_modality
 from fastrace.phantom import PhantomSpec, make
-from fastrace.preprocess.belongs import check_header
+from fastrace.preprocess.belongs import check_facts, check_header
 from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Recipe, job_for
 from fastrace.preprocess.run import preprocess
@@ -195,6 +195,13 @@ def test_an_option_that_names_nothing_is_refused(options: dict[str, Any], messag
         ("implant", {"ViewCodeSequence": code("399162004", ViewModifierCodeSequence=code("399209000"))}),
         ("implant", {"ViewPosition": "LCCID"}),
         (None, {"BreastImplantPresent": "NO"}),
+        ("implant", {"ViewPosition": "MLO IMPLANT DISPLACED"}),
+        ("implant", {"ViewPosition": "CC IMPLANT"}),
+        ("implant", {"ViewPosition": "MLO w/ implant"}),
+        ("other_view", {"ViewPosition": "R CC ROLLED MED"}),
+        ("biopsy", {"ViewPosition": "CC STEREO"}),
+        ("partial_view", {"ViewPosition": "CC PARTIAL"}),
+        ("specimen", {"ViewPosition": "SPECIMEN CC"}),
         ("partial_view", {"PartialView": "YES"}),
         (None, {"PartialView": "NO"}),
         ("specimen", {"ViewPosition": None, "ViewCodeSequence": code("127457009")}),
@@ -209,6 +216,15 @@ def test_an_option_that_names_nothing_is_refused(options: dict[str, Any], messag
         ("tomosynthesis", {"ImageType": ["DERIVED", "PRIMARY", "TOMO_PROJ", "RIGHT"]}),
         (None, {"ImageType": ["DERIVED", "PRIMARY", "TOMO_2D", "LEFT", "", "", "", "", "150000"]}),  # the exposure beside it
         (None, {"SeriesDescription": "Screening with tomosynthesis"}),  # names every image of the visit
+        ("tomosynthesis", {"SeriesDescription": "L CC Tomosynthesis Reconstruction"}),
+        ("tomosynthesis", {"SeriesDescription": "L MLO DBT slice 32"}),
+        ("synthetic", {"SeriesDescription": "L CC Synthetic2D"}),
+        ("contrast", {"ContrastBolusAgent": "Iohexol"}),
+        (None, {"ContrastBolusAgent": "NONE"}),
+        ("contrast", {"SeriesDescription": "L CC CEM Recombined"}),
+        ("contrast", {"SeriesDescription": "CESM low"}),
+        ("quality_control", {"QualityControlImage": "YES"}),
+        ("quality_control", {"SeriesDescription": "ACR PHANTOM"}),
         ("contrast", {"ImageType": ["DERIVED", "PRIMARY", "POST_CONTRAST", "SUBTRACTION"]}),
         (None, {"ImageType": ["ORIGINAL", "PRIMARY", "", "", "", "", "", "", "150000"]}),
         ("other_intent", {"PresentationIntentType": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}),
@@ -238,6 +254,98 @@ def test_other_ways_to_say_it(changed: Callable[..., Path], expected: str | None
 )
 def test_other_kinds_of_ct(changed: Callable[..., Path], expected: str | None, attributes: dict[str, Any]) -> None:
     assert reason(changed("D3_ct/ok", **attributes), "ct") == expected
+
+
+RADIOGRAPH: dict[str, Any] = {
+    "Modality": "DX", "BodyPartExamined": "CHEST", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1", "ViewPosition": None,
+    "ViewCodeSequence": None, "PatientOrientation": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expected", "attributes"),
+    [
+        (None, {"BodyPartExamined": None}),
+        ("other_body_part", {"BodyPartExamined": None, "AnatomicRegionSequence": code("85562004")}),  # hand
+        ("other_body_part", {"BodyPartExamined": None, "AnatomicRegionSequence": code("T-D9200", "SRT")}),  # knee
+        (None, {"BodyPartExamined": None, "AnatomicRegionSequence": code("816094009")}),  # chest
+        ("other_view", {"PatientOrientation": ["P", "F"]}),
+        ("other_view", {"PatientOrientation": ["A", "F"]}),
+        (None, {"PatientOrientation": ["L", "F"]}),
+        (None, {"PatientOrientation": ["P", "F"], "ViewPosition": "PA"}),  # what states the view goes first
+        ("other_view", {"SeriesDescription": "CHEST LATERAL"}),
+        ("other_view", {"ProtocolName": "Chest lat"}),
+        (None, {"SeriesDescription": "CHEST PA AND LATERAL"}),
+        (None, {"SeriesDescription": "CHEST"}),
+        ("quality_control", {"QualityControlImage": "YES"}),
+        ("quality_control", {"SeriesDescription": "ACR PHANTOM QC"}),
+        ("quality_control", {"ProtocolName": "Flat Field"}),
+        ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.4"}),  # VL Photographic
+        ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}),  # Ultrasound
+    ],
+)  # fmt: skip
+def test_what_a_chest_radiograph_is(
+    changed: Callable[..., Path], expected: str | None, attributes: dict[str, Any]
+) -> None:
+    assert reason(changed(**{**RADIOGRAPH, **attributes}), "cxr") == expected
+
+
+def test_a_view_that_is_told_by_another_attribute_says_so(changed: Callable[..., Path]) -> None:
+    header = open_frames(
+        changed(**{**RADIOGRAPH, "PatientOrientation": ["L", "F"]}, SeriesDescription="CHEST AP")
+    ).header
+    assert (header.view, header.view_source, header.notes) == ("AP", "SeriesDescription", ())
+    header = open_frames(
+        changed(**{**RADIOGRAPH, "PatientOrientation": ["P", "F"]}, SeriesDescription="CHEST AP")
+    ).header
+    assert (header.view, header.view_source) == ("LATERAL", "PatientOrientation")
+    assert [note.kind for note in header.notes] == ["contradiction"]
+    hand = {**RADIOGRAPH, "BodyPartExamined": "HAND", "PatientOrientation": ["L", "F"]}
+    assert open_frames(changed(**hand)).header.view is None  # directions are those of the body, not of a limb
+    preset = get_modality("cxr")
+    path = changed(**{**RADIOGRAPH, "PatientOrientation": ["P", "F"]})
+    with pytest.raises(
+        RejectedInput, match=r"^Patient Orientation \(0020,0020\) says LATERAL, kept are AP, PA, FRONTAL"
+    ):
+        check_header(preset, Recipe.from_preset(preset), open_frames(path).header)
+
+
+@pytest.mark.parametrize(
+    ("expected", "view"),
+    [("implant", "MLO IMPLANT DISPLACED"), ("biopsy", "CC STEREO"), ("other_view", "CC ROLLED"), (None, "R CC")],
+)
+def test_a_view_of_the_label_table_is_read_with_its_modifiers(expected: str | None, view: str) -> None:
+    preset, found = get_modality("mammo"), None
+    try:
+        check_facts(preset, Recipe.from_preset(preset), {"view": view})
+    except RejectedInput as error:
+        found = error.reason
+    assert found == expected
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_quality_control_is_left_out_by_every_preset_and_can_be_kept(
+    changed: Callable[..., Path], modality: str
+) -> None:
+    preset = get_modality(modality)
+    found = {
+        "QualityControlImage": "YES",
+        "BodyPartExamined": None,
+        "SOPClassUID": "1.2.3.4",
+        "PresentationIntentType": None,
+    }
+    path = changed(**found, Modality=(preset.modalities or ("DX",))[0], ViewPosition=(preset.views or ("AP",))[0])
+    assert reason(path, modality) == "quality_control"
+    assert reason(path, modality, image_types=("quality-control",)) is None
+
+
+def test_the_message_names_the_attribute_that_says_so(changed: Callable[..., Path]) -> None:
+    preset = get_modality("cxr")
+    path = changed(**{**RADIOGRAPH, "BodyPartExamined": None}, AnatomicRegionSequence=code("85562004"))
+    with pytest.raises(
+        RejectedInput, match=r"^Anatomic Region Sequence \(0008,2218\) is 'HAND'; --modality cxr keeps CHEST"
+    ):
+        check_header(preset, Recipe.from_preset(preset), open_frames(path).header)
 
 
 def test_public_sets_are_not_thrown_away(changed: Callable[..., Path]) -> None:

@@ -114,7 +114,8 @@ def test_another_body_part_is_rejected_and_what_names_none_is_counted(archive: P
         "--body-part any for every part"
     )
     assert summary.notes == [
-        "3 images whose Body Part Examined (0018,0015) is absent or names no part: kept, since --modality is hand"
+        "3 images whose Body Part Examined (0018,0015) is absent or names no part, nor a code of Anatomic Region Sequence "
+        "(0008,2218): kept, since --modality is hand"
     ]
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.meta["recipe"]["body_parts"] == ["HAND"]

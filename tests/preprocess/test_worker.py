@@ -62,7 +62,7 @@ def test_a_file_that_does_not_fit_into_memory_is_rejected(
 
 def test_an_inspection_reads_the_header_of_a_file(tmp_path: Path, write_dicom: Callable[..., Path]) -> None:
     file = write_dicom(tmp_path / "a", np.random.default_rng(0).integers(0, 4096, (5, 8, 8)))
-    result = inspect(SETTINGS, task(file))
+    [result] = inspect(SETTINGS, task(file))
     assert (result.frames, result.pixels, result.reason) == (5, None, None)
     whole = read(file)
     assert len(whole) == 5
