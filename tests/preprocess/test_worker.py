@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrace.dicom import Frames
+from fastrace.dicom import Frames, open_frames
 from fastrace.modality import get_modality
 from fastrace.preprocess import opening, worker
+from fastrace.preprocess.facts import person_facts
 from fastrace.preprocess.headers import inspect
 from fastrace.preprocess.recipe import Recipe
 from fastrace.preprocess.task import Result, Settings, Task
@@ -66,8 +67,12 @@ def test_an_inspection_reads_the_header_of_a_file(tmp_path: Path, write_dicom: C
     assert (result.frames, result.pixels, result.reason) == (5, None, None)
     whole = read(file)
     assert len(whole) == 5
-    facts = whole[0].facts or {}
-    assert result.facts == {name: facts[name] for name in result.facts or {}}
+    found, facts = result.facts or {}, whole[0].facts or {}
+    both = found.keys() & facts.keys()
+    assert {name: found[name] for name in both} == {name: facts[name] for name in both}
+    # What only asks whether one id is one person leaves with no image.
+    assert found.keys() - facts.keys() == {"birth_day"}
+    assert person_facts(open_frames(file).header).items() <= found.items()
 
 
 def test_workers_that_cannot_start_are_not_blamed_on_the_files(tmp_path: Path) -> None:
