@@ -16,14 +16,27 @@ from pathlib import PurePosixPath
 from fastrace.errors import RejectedInput, UsageError
 
 _SUFFIX = re.compile(r"(?:\.(?:dcm|dicom|dic|ima|png|jpe?g|jp2|j2k|tiff?|bmp|gif|nii|gz))+$", re.IGNORECASE)
-_EXPONENT = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d{1,2}")
+# I000001.001 of PACS exports; not IM.001, where these digits alone tell files apart, and no UID.
+_NUMBERED_SUFFIX = re.compile(r"(?<=\d)\.\d{3}$")
+_NUMBERED = "numbered"  # tried after "extension", of files alone: C12.003 may be patient 3 of centre 12
+_EXPONENT = re.compile(r"(\d+(?:[.,]\d+)?)[eE]\+?\d{1,2}")
+_OF_SPREADSHEETS = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,}")
 
 
 def _exponent(text: str) -> str:
-    if not _EXPONENT.fullmatch(text):
+    """1.0001E4 is 10001; 1.23E+12 may have been any of many ids, and stays what it is."""
+    given = _EXPONENT.fullmatch(text)
+    if given is None:
         return text
-    number = Decimal(text.replace(",", "."))
-    return str(int(number)) if number == int(number) else text
+    number, digits = Decimal(text.replace(",", ".")), len(re.sub(r"\D", "", given[1]).lstrip("0"))
+    whole = number == int(number) and digits >= len(str(int(number)))
+    return str(int(number)) if whole else text
+
+
+def lost_digits(cell: str) -> bool:
+    """Whether a spreadsheet wrote an id as a number of fewer digits, so that it may be that of several persons: 1.23E+12."""
+    cell = cell.strip()
+    return _OF_SPREADSHEETS.fullmatch(cell) is not None and _exponent(cell) == cell
 
 
 # Name -> (what is ignored, in words; the function). In the order in which they are applied.
@@ -110,6 +123,12 @@ class Keys:
 
     def candidates(self, identifiers: Mapping[str, Sequence[str]], names: tuple[str, ...] = ()) -> list[str]:
         """All keys that an image could mean."""
+        found = self._candidates(identifiers, names)
+        if not found and self.kind in ("path", "image") and "extension" in names:
+            return self._candidates(identifiers, (*names, _NUMBERED))
+        return found
+
+    def _candidates(self, identifiers: Mapping[str, Sequence[str]], names: tuple[str, ...]) -> list[str]:
         table = self._table(names)
         values = [_normal(self.kind, value, names) for value in identifiers.get(self.kind, ())]
         for value in values:
@@ -155,7 +174,10 @@ class Keys:
 
 
 def _normal(kind: str, value: str, names: tuple[str, ...]) -> str:
-    text = canonical(value, names) if names else value
+    text = value
+    if _NUMBERED in names and re.search(r"[^\d./\\]", PurePosixPath(value).name):  # a UID is digits and points
+        text = _NUMBERED_SUFFIX.sub("", text)
+    text = canonical(text, names) if names else text
     return str(PurePosixPath(text)) if kind == "path" else text
 
 

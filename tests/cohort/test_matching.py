@@ -32,7 +32,7 @@ WRITTEN = {
         ("zeros", "123", "000123"), ("zeros", "P_12", "P_00012"), ("zeros", "0", "000"), ("decimals", "10001.0", "10001"),
         ("decimals", "10001,00", "10001"), ("case", "ab1", "AB1"), ("spaces", "ab  3", "ab3"), ("spaces", "a\u00a0b", "ab"),
         ("extension", "view1.jpg", "view1.png"), ("extension", "a.nii.gz", "a"), ("folder", "x/y/im0.dcm", "im0.dcm"),
-        ("slashes", "a\\b\\c", "a/b/c"), ("exponent", "1.0001E4", "10001"), ("exponent", "1,5E+2", "150"),
+        ("slashes", "a\\b\\c", "a/b/c"), ("exponent", "1.0001E4", "10001"), ("exponent", "1,50E+2", "150"),
     ],
 )  # fmt: skip
 def test_a_transformation_ignores_what_it_names(name: str, table: str, header: str) -> None:
@@ -46,6 +46,34 @@ def test_a_transformation_ignores_what_it_names(name: str, table: str, header: s
 )
 def test_different_ids_stay_different_whatever_is_ignored(one: str, other: str) -> None:
     assert canonical(one, tuple(TRANSFORMATIONS)) != canonical(other, tuple(TRANSFORMATIONS))
+
+
+@pytest.mark.parametrize("table", ["1.23E+12", "1,23e+12", "1E+05", "1.5E+2"])
+def test_an_id_that_lost_digits_is_that_of_nobody(table: str) -> None:
+    """A spreadsheet writes 1230000000000 and 1230000000001 alike."""
+    number = str(int(float(table.replace(",", "."))))
+    images = [{"patient": [one]} for one in (number, str(int(number) + 1))]
+    keys = Keys("patient", [table], ("exponent",))
+    assert [keys.find(image) for image in images] == [None, None]
+    assert {Offers(Keys("patient", [table]), {}).of(image) for image in images} == {None}
+    assert keys.find({"patient": [table]}) == table  # a header that says the same text
+
+
+def test_numbers_behind_the_name_of_a_file_are_an_extension() -> None:
+    keys = Keys("path", ["a/I000001.dcm", "a/I000002.dcm"])
+    image = {"path": ["a/I000002.001"], "absolute": ["/data/a/I000002.001"]}
+    assert Offers(keys, {}).of(image) == "--match extension"
+    assert Keys("path", keys.keys, ("extension",)).find(image) == "a/I000002.dcm"
+    named = Keys("path", ["a/I000002.001.png", "a/I000002.002.png"], ("extension",))
+    assert named.find(image) == "a/I000002.001.png"  # where the number tells files apart, it does
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "image"),
+    [("image", "1.2.840.113", "1.2.840.113.004"), ("image", "IM.001", "IM.002"), ("patient", "C12.003", "C12.004")],
+)
+def test_numbers_that_name_are_no_extension(kind: str, table: str, image: str) -> None:
+    assert Keys(kind, [table], ("extension",)).find({kind: [image]}) is None
 
 
 @given(IDS, st.sets(st.sampled_from(sorted(TRANSFORMATIONS))))
