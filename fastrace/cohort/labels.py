@@ -23,7 +23,8 @@ from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.label_columns import Columns, read_columns
 from fastrace.cohort.matching import Keys, Offers
 from fastrace.cohort.policy import POLICIES, Policy
-from fastrace.cohort.said import Said, Shown
+from fastrace.cohort.row_patients import row_patients
+from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.vocabulary import FACTS, KEPT, PATIENT_FACTS, STUDY_FACTS, clean, plain
 from fastrace.dataset import INDEX_COLUMNS
@@ -46,7 +47,7 @@ class Labels:
         Key value -> {column: value}; values are str, float or None.
     conflicts : dict
         Key value -> why it is unusable.
-    said : tuple of str or Said
+    said : tuple of str, Said or Remedy
         One line each for the terminal: what was chosen, columns left out, rows merged; `lines` has them in words.
     match : tuple of str
         What is ignored when keys are compared (`fastrace.cohort.matching.TRANSFORMATIONS`).
@@ -70,7 +71,7 @@ class Labels:
     columns: Mapping[str, str]
     rows: Mapping[str, Row]
     conflicts: Mapping[str, str]
-    said: tuple[str | Said, ...] = ()
+    said: tuple[str | Said | Remedy, ...] = ()
     match: tuple[str, ...] = ()
     others: Mapping[tuple[str, str], frozenset[str]] | None = None
     values: Mapping[str, tuple[str, ...]] | None = None
@@ -85,9 +86,15 @@ class Labels:
         """The lines, where nothing is known of the images yet."""
         return self.lines(is_known)
 
-    def lines(self, shown: Shown) -> tuple[str, ...]:
-        """One line each for the terminal; a value of the table is in them only if ``shown`` says so, or if it is a known term."""
-        return tuple(note.line(shown) if isinstance(note, Said) else note for note in self.said)
+    def lines(self, shown: Shown, *, made: bool = False) -> tuple[str, ...]:
+        """One line each for the terminal; a value of the table is in them only if ``shown`` says so, or if it is a known term.
+
+        ``made``: the dataset has images, so that an option that is named needs another ``--out``.
+        """
+        return tuple(
+            note.line(shown) if isinstance(note, Said) else note.line(made=made) if isinstance(note, Remedy) else note
+            for note in self.said
+        )
 
     def find(self, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
         """The row that belongs to an image.
@@ -186,7 +193,7 @@ def read_labels(
     found = ids[keys.column]
     if keys.kind == "path":
         found = [cell and str(PurePosixPath(cell)) for cell in found]
-    patient, doubtful = _patients(keys, ids)
+    patient, doubtful = row_patients(keys, ids, match)
     cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
     owners = patient if keys.patient is not None else found
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
@@ -200,7 +207,7 @@ def read_labels(
     if keys.kind not in ("study", "patient") and keys.study is not None:
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
-    notes: list[str | Said] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out), *doubtful, *shown.notes]
+    notes: list[str | Said | Remedy] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out), *doubtful, *shown.notes]
     notes += _merged(merged, cells, keys.kind, policy)
     if conflicts:
         notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
@@ -210,20 +217,6 @@ def read_labels(
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
         shown.terms, _ids(found, ids),
     )  # fmt: skip
-
-
-def _patients(keys: KeyColumns, ids: Mapping[str, list[str | None]]) -> tuple[list[str | None], list[str]]:
-    """The patient that each row names, and a note on ids that are more likely gaps."""
-    if keys.patient is None:
-        return [None] * len(ids[keys.column]), []
-    named = ids[keys.patient]
-    if keys.kind == "patient":
-        return named, []
-    # A key "NA" matches only an image that says so. Here it would make one person of all the rows that have no patient.
-    gaps = [cell for cell in named if cell is not None and clean(cell) is None]
-    said = ", ".join(map(repr, sorted(set(gaps))))
-    note = f"labels: {len(gaps)} rows have no patient in column {keys.patient!r} but {said}: read as none"
-    return [cell if cell is None or clean(cell) is not None else None for cell in named], [note] if gaps else []
 
 
 def _ids(keys: Sequence[str | None], ids: Mapping[str, Sequence[str | None]]) -> dict[str, frozenset[str]]:
@@ -242,20 +235,20 @@ def _notes(
     kept: Sequence[str],
     facts: Mapping[str, str],
     left_out: Mapping[str, str],
-) -> list[str]:
+) -> list[str | Remedy]:
     of_index = ", ".join(f"{fact} from {name!r}" for fact, name in facts.items())
-    notes = [
+    notes: list[str | Remedy] = [
         f"labels: {len(rows)} {keys.kind} keys from column {keys.column!r}; label columns: {', '.join(kept) or 'none'}"
         + (f"; for the index: {of_index}" if of_index else "")
     ]
     if keys.others:
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
-        notes.append(f"labels: other columns that could be the key (choose with --key): {listed}")
+        notes.append(Remedy(f"labels: other columns that could be the key: {listed}: choose with --key"))
     used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
-    notes += left_out.values()
+    notes += map(Remedy, left_out.values())
     ignored = [name for name in table.columns if name not in used and name not in left_out]
     if ignored:
-        notes.append(f"labels: columns not kept (add with --column NAME): {', '.join(ignored)}")
+        notes.append(Remedy(f"labels: columns not kept: {', '.join(ignored)}: add with --column NAME"))
     return notes
 
 

@@ -97,7 +97,7 @@ class Doubts:
     sex_compared, sex_differs, age_compared, age_differs : int
         Patients whose header and row of the label table both say it, and those where they differ.
     alike : int
-        Patients whose name differs from another one's in leading zeros or case alone.
+        Patients whose name differs from another one's in leading zeros, `.0` or case alone.
     """
 
     other_birth_or_sex: int = 0
@@ -134,8 +134,8 @@ class Doubts:
             said.append(f"{self.differences()}: the {kept}'s is kept")
         if self.alike:
             said.append(
-                f"{self.alike} Patient IDs differ from another one in leading zeros or upper and lower case alone, and are "
-                "patients of their own: if two are one person, --patient-from FILE"
+                f"{self.alike} Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone, and are "
+                "patients of their own: if two are one person, --patient-from FILE with another --out"
             )
         return said
 
@@ -221,6 +221,6 @@ class Persons:
 def _alike(names: Sequence[str]) -> int:
     by_form: dict[str, int] = {}
     for name in names:
-        form = canonical(name, ("case", "zeros"))
+        form = canonical(name, ("decimals", "case", "zeros"))
         by_form[form] = by_form.get(form, 0) + 1
     return sum(count for count in by_form.values() if count > 1)

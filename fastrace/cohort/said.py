@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from fastrace.cohort.known_terms import is_known
 
+ELSEWHERE = ", with another --out, since rows of a dataset never change"
+"""What an option about the label table needs once a dataset has an image."""
+
 Shown = Callable[[str, str], bool]
 """Whether a value of a column may be shown."""
 _MOST = 12
@@ -50,3 +53,14 @@ class Said:
         return f"labels: column {self.column!r}: {self.before}: {', '.join([*visible[:_MOST], *more])}" + ", ..." * (
             len(visible) > _MOST
         )
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A line that ends with an option to add; in a dataset that has images it needs another ``--out``."""
+
+    text: str
+
+    def line(self, *, made: bool) -> str:
+        """In words."""
+        return self.text + (ELSEWHERE if made else "")

@@ -100,7 +100,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
         rows_without_images=len(ended.unused),
         examples=seen.examples,
         notes=[
-            *(labels.lines(seen.learned.shown) if labels is not None else ()),
+            *(labels.lines(seen.learned.shown, made=True) if labels is not None else ()),
             *offers,
             *_not_in_use(ended.not_in_use),
             *_without_body_part(job, seen.unnamed),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
-from fastrace.cohort.matching import sentences
+from fastrace.cohort.matching import lost_digits, sentences
+from fastrace.cohort.said import Remedy
 from fastrace.preprocess.recipe import Job, Join
 
 
@@ -52,16 +53,7 @@ class Joined:
 
     def offers(self, labels: Labels | None) -> list[str]:
         """What would join the images that have no row, with how many would then have one."""
-        if labels is None or not self._missing:
-            return []
-        said = sentences(dict(self._offers), self._joined, self._joined + self._missing)
-        lines = [f"labels: {line}" for line in said]
-        if not said and labels.key == "patient":
-            lines.append(
-                "labels: if the paths of the images name the patient, say where: --patient-pattern, for example "
-                "'train/(patient\\d+)/'"
-            )
-        return lines
+        return offer_lines(labels, self._offers, self._joined, self._missing, made=bool(self.images))
 
     def patients(self, join: Join) -> list[str]:
         """Images of a patient, and patients of an id of the table: what shows that a person was split, or two were merged."""
@@ -76,6 +68,37 @@ class Joined:
                     f"{join.patient_from or 'not given'}"
                 )
         return lines
+
+
+def offer_lines(
+    labels: Labels | None, offers: Mapping[str, int], joined: int, missing: int, *, made: bool = False
+) -> list[str]:
+    """What would join the ``missing`` images, with how many would then have a row.
+
+    Parameters
+    ----------
+    labels : Labels or None
+    offers : mapping
+        What `fastrace.cohort.matching.Offers.of` said -> images.
+    joined, missing : int
+        Images that have a row, and that have none.
+    made : bool
+        The dataset has images, so that options need another ``--out``.
+    """
+    if labels is None or not missing:
+        return []
+    said = sentences(offers, joined, joined + missing)
+    if not said and any(map(lost_digits, labels.rows)):
+        return [
+            f"labels: column {labels.column!r} holds numbers that lost digits in a spreadsheet (such as 1.23E+12), by which no row "
+            "can be joined; export it again as text"
+        ]
+    if not said and labels.key == "patient":
+        said = [
+            "if the paths of the images name the patient, say where: add --patient-pattern REGEX, for example "
+            "'train/(patient\\d+)/'"
+        ]
+    return [Remedy(f"labels: {line}").line(made=made) for line in said]
 
 
 def _spread(counts: Collection[int]) -> str:

@@ -105,8 +105,8 @@ def test_most_of_ten_patients_that_differ_are_a_reason_to_stop(patients: int, di
 
 
 def test_ids_that_differ_in_zeros_or_case_alone_are_hinted_at() -> None:
-    doubts = seen(*(Said(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B"))).doubts(Patients())
-    assert doubts.alike == 4
+    doubts = seen(*(Said(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B", "7", "7.0"))).doubts(Patients())
+    assert doubts.alike == 6
     assert doubts.lines()[0].startswith(
-        "4 Patient IDs differ from another one in leading zeros or upper and lower case"
+        "6 Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone"
     )

@@ -134,7 +134,11 @@ def test_l2_ids_that_became_floats_are_offered(cases: Path) -> None:
 def test_l3_another_case_is_offered_for_those_that_do_not_match(cases: Path, tmp_path: Path) -> None:
     summary = run(cases / "tables/L3_case", tmp_path / "out")
     assert (summary.indexed, summary.rejected) == (1, {"no_label": 2})
-    assert "labels: 3 of 3 images would match if upper and lower case were ignored: add --match case" in summary.notes
+    offer = "labels: 3 of 3 images would match if upper and lower case were ignored: add --match case, with another --out"
+    assert any(note.startswith(offer) for note in summary.notes)
+    with pytest.raises(DatasetError, match="another --out"):
+        run(cases / "tables/L3_case", tmp_path / "out", match=["case"])
+    assert run(cases / "tables/L3_case", tmp_path / "again", match=["case"]).indexed == 3
     assert len(joined(cases / "tables/L3_case", match=("case",))[1]) == 3
 
 
@@ -194,7 +198,7 @@ def test_l9_the_other_path_column_is_offered(cases: Path) -> None:
     labels, rows, _ = joined(cases / "tables/L9_paths", key="path=anon_dicom_path")
     assert len(rows) == 3
     assert (
-        "labels: other columns that could be the key (choose with --key): path=png_path, patient=empi_anon"
+        "labels: other columns that could be the key: path=png_path, patient=empi_anon: choose with --key"
         in labels.notes
     )
 
