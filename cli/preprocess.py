@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastrace.cli.common import Size, Voi, workspace
+from fastrace.errors import UsageError
 from fastrace.modality import MODALITIES
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Read headers: what would be kept, left out and why; write nothing.",
+    help="Read headers: what would be kept, left out, asked and why; write nothing.",
 )
 @click.option("--strict", is_flag=True, help="Exit with code 3 if any input was rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -156,7 +157,7 @@ def preprocess(
     if dry_run:
         found = inspect_archive(job_for(sources, out, modality, **options), progress)
         click.echo(json.dumps(vars(found)) if as_json else _dry_run_text(found))
-        return 0
+        return UsageError.exit_code if found.questions else 0
     summary = api.preprocess(sources, out, modality=modality, progress=progress, **options)
     click.echo(json.dumps(_plain(summary)) if as_json else _summary_text(summary))
     return 3 if strict and summary.rejected else 0
@@ -193,15 +194,16 @@ def _summary_text(summary: Summary) -> str:
 
 
 def _dry_run_text(found: DryRun) -> str:
-    lines = [f"{found.files} files, {found.images} images that would be read"]
+    lines = [f"the run would stop and ask: {question}" for question in found.questions]
+    after = ", once that is answered" if found.questions else ""
+    lines.append(f"{found.files} files, {found.images} images that would be read{after}")
     for name, counts in found.by.items():
         lines.append(f"  {name:20}" + ", ".join(f"{value} {count}" for value, count in counts.items()))
     if found.rejected:
         lines.append(f"{sum(found.rejected.values())} that would be left out")
     for reason, count in found.rejected.items():
         lines.append(f"  {count:>7} {reason}, for example {found.examples[reason]}")
-    lines += found.of_patients
-    lines += [f"the run would stop and ask: {question}" for question in found.questions]
+    lines += [*found.notes, *found.of_patients]
     table = "every image asked for in the label table" if found.joined else "no label table asked"
     lines.append(
         f"expected: {_size(found.bytes)}, about {_duration(found.seconds)} (from {found.timed} files that were decoded; of "

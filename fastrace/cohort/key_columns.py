@@ -51,12 +51,9 @@ def choose_keys(file: Path, columns: Sequence[str], given: Sequence[str]) -> Key
         if kind in stated:
             raise UsageError(f"--key {text}: {kind} is column {stated[kind]!r} already; name one column for each kind")
         stated[kind] = column
+    words = [(column, plain(column)) for column in columns]
     known = [
-        (kind, column)
-        for kind, plains in KEYS.items()
-        for name in plains
-        for column in columns
-        if plain(column) == name
+        (kind, column) for kind, plains in KEYS.items() for name in plains for column, word in words if word == name
     ]
     if not (stated or known):
         raise UsageError(

@@ -26,6 +26,7 @@ from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
+from fastrace.cohort.unlisted import Spare
 from fastrace.cohort.vocabulary import FACTS, KEPT, PATIENT_FACTS, STUDY_FACTS, clean, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
@@ -65,6 +66,8 @@ class Labels:
         Label column -> its values that name nobody: known terms, and what the category map makes.
     ids : mapping
         Key value -> all ids in its rows.
+    spare : Spare or None
+        Columns used for nothing, where no column names the patients.
     """
 
     key: str
@@ -80,6 +83,7 @@ class Labels:
     column: str = ""
     terms: Mapping[str, frozenset[str]] | None = None
     ids: Mapping[str, frozenset[str]] | None = None
+    spare: Spare | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -207,15 +211,24 @@ def read_labels(
     if keys.kind not in ("study", "patient") and keys.study is not None:
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
-    notes: list[str | Said | Remedy] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out), *doubtful, *shown.notes]
+    notes: list[str | Said | Remedy] = [
+        *read.notes,
+        *_notes(table, keys, rows, kept, facts, left_out),
+        *doubtful,
+        *shown.notes,
+    ]
     notes += _merged(merged, cells, keys.kind, policy)
+    spare = None
+    if keys.patient is None:
+        used = {*keys.named, *kept, *facts.values()}
+        spare = Spare.of(found, {name: table[name] for name in table.columns if name not in used})
     if conflicts:
         notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
     return Labels(
         keys.kind, shown.kinds, rows, conflicts, tuple(notes), tuple(match),
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
-        shown.terms, _ids(found, ids),
+        shown.terms, _ids(found, ids), spare if spare is not None and spare.codes else None,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from fastrace.cohort.non_answers import stratum
+from fastrace.cohort.patient_words import PATIENT_WORDS
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -13,7 +14,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "image": ("imageid", "image", "imageuid", "sopinstanceuid", "dicomid"),
     "accession": ("accession", "accessionnumber", "accanon"),
     "study": ("studyuid", "studyinstanceuid", "studyid", "study"),
-    "patient": ("patientid", "patient", "subjectid", "subject", "empianon", "empi", "mrn", "pid", "deidpatientid"),
+    "patient": (
+        "patientid", "patient", "subjectid", "subject", "empianon", "empi", "mrn", "pid", "deidpatientid",
+        *PATIENT_WORDS,
+    ),
 }  # fmt: skip
 
 # Columns that describe the image or patient in the index itself.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -13,6 +14,7 @@ from fastrace.errors import RejectedInput
 from fastrace.preprocess.batches import batches, readers
 from fastrace.preprocess.begin import inputs, labels_of
 from fastrace.preprocess.facts import OURS
+from fastrace.preprocess.joined import offer_lines
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result, Settings, Task
@@ -50,6 +52,8 @@ class DryRun:
         What the run would ask before it begins.
     of_patients : list of str
         What gives reason to ask whether each patient is one person.
+    notes : list of str
+        What the run would say of the label table, and which options would join images that have no row.
     """
 
     files: int
@@ -63,6 +67,7 @@ class DryRun:
     joined: bool = False
     questions: list[str] = field(default_factory=list)
     of_patients: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
@@ -70,26 +75,27 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
 
     Notes
     -----
-    What only pixels show is not found: damaged frames, constant images, duplicates. Frames of a plain
-    object are taken to be alike; those of an enhanced one are judged one by one.
+    What only pixels show is not found: damaged frames, constant images, duplicates; nor that a row fits several images.
+    Frames of a plain object are taken to be alike; those of an enhanced one are judged one by one.
     The time is that of a sample of files spread over the scan, decoded alone, divided by the number of jobs; it misses slow
     storage.
     """
     progress = progress or Progress()
     labels = labels_of(job)
-    who = Who(job, labels)
     sources = inputs(job)
+    who = Who(job, labels, sources)
     settings = Settings(job.recipe, job.preset, job.max_pixels)
     found = DryRun(len(sources), 0, {name: {} for name in _COUNTED}, joined=labels is not None)
     counters: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
     rejected: Counter[str] = Counter()
+    asked = _Asked(who)
     good: list[Task] = []
     tasks = [Task(number, source.path, source.size) for number, source in enumerate(sources)]
     with progress, readers(settings, job.jobs) as executor:
         progress.begin("read headers", len(sources), "files")
         for result in chain.from_iterable(executor.results(batches(tasks))):
             source = sources[result.source]
-            _ask(who, source, result)
+            asked.about(source, result)
             if result.reason is not None:
                 rejected[result.reason] += max(1, result.frames)
                 found.examples.setdefault(result.reason, f"{source.path}: {result.message}")
@@ -100,23 +106,56 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
                 for name, counter in counters.items():
                     counter[_shown(name, (result.facts or {}).get(name))] += result.frames
             progress.reach(result.source + 1, f"{found.images} images")
+    for message, frames in asked.without_patient():
+        rejected["no_patient"] += frames
+        found.images -= frames
+        found.examples.setdefault("no_patient", message)
     height, width = job.recipe.size
     found.by = {name: dict(counter.most_common()) for name, counter in counters.items()}
     found.rejected = dict(rejected.most_common())
     found.bytes = found.images * height * width * (2 if job.recipe.dtype == "uint16" else 1)
     found.questions, found.of_patients = who.questions(), who.doubts().lines(job.join.sex_and_age_from or "header")
+    if labels is not None:
+        joined = found.images + rejected["no_patient"]
+        found.notes = [*labels.notes, *offer_lines(labels, asked.offers, joined, rejected["no_label"])]
     _time(found, settings, good, job.jobs)
     return found
 
 
-def _ask(who: Who, source: Source, result: Result) -> None:
-    """Turn the result into a rejection where the label table has no row for it."""
-    if result.reason is not None:
-        return
-    try:
-        who.see(source, result.facts or {})
-    except RejectedInput as error:
-        result.reason, result.message = error.reason, error.message
+class _Asked:
+    """Asks the label table about images; state: what would join those without a row, and how many images a patient has."""
+
+    def __init__(self, who: Who) -> None:
+        self.who = who
+        self.offers: Counter[str] = Counter()
+        self._images: Counter[tuple[str | None, str | None, str | None]] = Counter()  # header, table, issuer -> frames
+        self._example: dict[tuple[str | None, str | None, str | None], str] = {}
+
+    def about(self, source: Source, result: Result) -> None:
+        """Turn the result into a rejection where the label table has no row for it."""
+        if result.reason is not None:
+            return
+        facts = result.facts or {}
+        try:
+            said = self.who.see(source, facts)
+        except RejectedInput as error:
+            result.reason, result.message = error.reason, error.message
+            offer = self.who.offer(source, facts) if error.reason == "no_label" else None
+            if offer is not None:
+                self.offers[offer] += max(1, result.frames)
+        else:
+            ids = said.header or None, said.table or None, said.issuer
+            self._images[ids] += result.frames
+            self._example.setdefault(ids, source.path)
+
+    def without_patient(self) -> Iterator[tuple[str, int]]:
+        """Path and message of the first, and images, for each way to have no patient; known when all headers are read."""
+        patients = self.who.patients()
+        for ids, frames in self._images.items():
+            try:
+                patients.of(*ids)
+            except RejectedInput as error:
+                yield f"{self._example[ids]}: {error.message}", frames
 
 
 def _time(found: DryRun, settings: Settings, good: list[Task], jobs: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fastrace.cohort.ages import capped
-from fastrace.cohort.labels import Labels, Row
+from fastrace.cohort.labels import Labels
 from fastrace.cohort.patients import AGREED, PatientFile, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Identity
@@ -19,6 +19,7 @@ from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS, Rival
 from fastrace.preprocess.label_cells import names_nobody
+from fastrace.preprocess.label_rows import LabelRows
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
@@ -71,9 +72,7 @@ class Identify:
         # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
-        self.whole_paths: frozenset[str] = (
-            frozenset()
-        )  # keys of a table of paths that are the whole path of a file below SRC
+        self.label_rows = None if labels is None else LabelRows(labels)
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
@@ -93,9 +92,7 @@ class Identify:
 
     def know(self, sources: Iterable[Source]) -> None:
         """Take up which paths there are: a row that names one of them in full is about no other file."""
-        if self.labels is not None and self.labels.key == "path":
-            rows = self.labels.rows
-            self.whole_paths = frozenset(path for one in sources if (path := normal_path(one.relative)) in rows)
+        self.label_rows = None if self.labels is None else LabelRows(self.labels, sources)
 
     def row(self, source: Source, result: Result) -> dict[str, Any]:
         """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""
@@ -104,8 +101,8 @@ class Identify:
         identifiers = self.identifiers.of(source, facts)
         facts["patient_id"] = self.identifiers.patient(source, facts)
         of_table = None
-        if self.labels is not None:
-            label_key, label = self._label(source, identifiers)
+        if self.labels is not None and self.label_rows is not None:
+            label_key, label = self.label_rows.find(source, identifiers)
             row["label_key"] = self._label_hash(label_key)
             self.used_labels.add(row["label_key"])
             called = (one for kind, several in identifiers.items() if kind != "absolute" for one in several)
@@ -171,28 +168,6 @@ class Identify:
             return None
         return self.labels.offers.of(self.identifiers.of(source, result.facts or {}))
 
-    def _label(self, source: Source, identifiers: Mapping[str, Sequence[str]]) -> tuple[str, Row]:
-        assert self.labels is not None
-        try:
-            key, row = self.labels.find(identifiers)
-        except RejectedInput as error:
-            if error.reason == "no_label" and self.labels.key == "patient" and not identifiers["patient"]:
-                raise RejectedInput(
-                    "no_label",
-                    "no Patient ID (0010,0020), by which the label table is joined; name another key with --key, or "
-                    "--patient-pattern",
-                ) from None
-            raise
-        if key in self.whole_paths and key not in (
-            normal_path(source.relative),
-            normal_path(os.path.abspath(source.path)),
-        ):
-            raise RejectedInput(
-                "no_label",
-                "the row of the label table that its name would fit names another file, by its whole path below SRC",
-            )
-        return key, row
-
     def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
         """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
         names = {} if self.labels is None else self.labels.facts or {}
@@ -213,8 +188,3 @@ class Identify:
 def _institution_key(salt: bytes, name: str | None) -> str | None:
     """Institution Name (0008,0080) is typed: case and spaces do not make another institution."""
     return None if name is None else keyed_hash(salt, "institution", " ".join(name.casefold().split()))
-
-
-def normal_path(path: str) -> str:
-    """A path as `fastrace.cohort.matching.Keys` compares it."""
-    return str(PurePosixPath(path))

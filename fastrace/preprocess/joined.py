@@ -90,8 +90,8 @@ def offer_lines(
     said = sentences(offers, joined, joined + missing)
     if not said and any(map(lost_digits, labels.rows)):
         return [
-            f"labels: column {labels.column!r} holds numbers that lost digits in a spreadsheet (such as 1.23E+12), by which no row "
-            "can be joined; export it again as text"
+            f"labels: column {labels.column!r} holds numbers that lost digits in a spreadsheet (such as 1.23E+12), by which "
+            "no row can be joined; export it again as text"
         ]
     if not said and labels.key == "patient":
         said = [

@@ -1,8 +1,8 @@
 """Before anything is written: who are the patients, and is each one person? A pass over headers alone.
 
 It asks where table and headers name different patients (`fastrace.cohort.patients`), where one Patient ID has several issuers,
-and where the table contradicts the headers of most patients (`fastrace.cohort.persons`). Raster files have no header and are not
-opened.
+where the table contradicts the headers of most patients (`fastrace.cohort.persons`), and where a column that is not known to
+name patients looks as if it did (`fastrace.cohort.unlisted`). Raster files have no header: eight bytes of them are read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import Naming, Patients, read_patients
 from fastrace.cohort.persons import Doubts, Persons, Said
+from fastrace.cohort.unlisted import Unlisted
 from fastrace.cohort.vocabulary import FACTS, plain
 from fastrace.console.progress import Progress
 from fastrace.dataset import keyed_hash
@@ -24,6 +25,7 @@ from fastrace.errors import RejectedInput, UsageError
 from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Work
 from fastrace.preprocess.identify import Identifiers
+from fastrace.preprocess.label_rows import LabelRows
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import private_folder
@@ -43,15 +45,19 @@ class _Task:
 class Who:
     """Collects how headers and table name and describe the patients; state: what was seen."""
 
-    def __init__(self, job: Job, labels: Labels | None) -> None:
+    def __init__(self, job: Job, labels: Labels | None, sources: Sequence[Source] = ()) -> None:
         self._job, self._labels = job, labels
+        self._rows = None if labels is None else LabelRows(labels, sources)
         file = job.join.patients_file
         self._file = None if file is None else read_patients(file)
         self._identifiers = Identifiers(job.join.patient_pattern, self._file)
         self._naming, self._persons = Naming(job.join.match), Persons()
+        answered = job.join.patient_from is not None or job.join.patient_pattern is not None
+        spare = None if labels is None or answered else labels.spare
+        self._unlisted = None if spare is None else Unlisted(spare)
 
-    def see(self, source: Source, facts: Mapping[str, Any]) -> None:
-        """Take up an image.
+    def see(self, source: Source, facts: Mapping[str, Any]) -> Said:
+        """Take up an image; returns what is known of its person.
 
         Raises
         ------
@@ -62,8 +68,10 @@ class Who:
         header = self._identifiers.patient(source, facts)
         row: Row = {}
         table = None
-        if self._labels is not None:
-            key, row = self._labels.find(found)
+        if self._labels is not None and self._rows is not None:
+            key, row = self._rows.find(source, found)
+            if self._unlisted is not None:
+                self._unlisted.add(header, key, _by_name(self._labels, row, facts))
             in_table = key if self._labels.key == "patient" else row.get("patient_id")
             table = None if in_table is None else str(in_table)
         if self._labels is not None and can_differ(self._labels):
@@ -80,6 +88,11 @@ class Who:
             _age(row, self._labels),
         )
         self._persons.add(said, source.path)
+        return said
+
+    def offer(self, source: Source, facts: Mapping[str, Any]) -> str | None:
+        """Options that would join an image that has no row."""
+        return None if self._labels is None else self._labels.offers.of(self._identifiers.of(source, facts))
 
     def patients(self) -> Patients:
         """Who the patient of an image is."""
@@ -100,6 +113,9 @@ class Who:
         asked = []
         if labels is not None and can_differ(labels) and join.patient_from is None and not self._naming.agrees:
             asked.append(f"{join.labels}: {self._naming.question(keyed)}")
+        if labels is not None and self._unlisted is not None:
+            question = self._unlisted.question(f"{labels.key}={labels.column}", keyed)
+            asked += [f"{join.labels}: {question}"] if question else []
         if self._file is None:
             by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
             question = self._persons.question(keyed, by_table=by_table)
@@ -129,7 +145,7 @@ def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress:
     UsageError
         Something must be answered by the user.
     """
-    who = Who(job, labels)
+    who = Who(job, labels, sources)
     for number, facts in headers(job, sources, progress):
         try:
             who.see(sources[number], facts)
@@ -138,6 +154,17 @@ def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress:
     for question in who.questions():
         raise UsageError(question)
     return Known(who.patients(), who.doubts())
+
+
+def _by_name(labels: Labels, row: Row, facts: Mapping[str, Any]) -> dict[str, str | None]:
+    """What groups people, by column: label columns of words, and the sex of the header, else of the table."""
+    words = [name for name, kind in labels.columns.items() if kind == "categorical"]
+    sex = facts.get("sex")
+    return {**{name: _text(row.get(name)) for name in words}, "sex": sex if sex is not None else _sex(row)}
+
+
+def _text(cell: object) -> str | None:
+    return None if cell is None else str(cell)
 
 
 def _sex(row: Row) -> str | None:

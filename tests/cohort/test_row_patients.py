@@ -67,7 +67,9 @@ def test_patients_that_lost_digits_are_nobody_and_counted(tmp_path: Path) -> Non
     labels = read(tmp_path, "1.23E+12", "1.23E+12", "1.23E+12", "7", races="AABB", policy="majority")
     assert patients(labels) == [None, None, None, "7"]
     assert [row["race"] for row in labels.rows.values()] == ["A", "A", "B", "B"]
-    assert any("column 'patient_id': 3 cells are numbers in scientific notation that lost digits" in n for n in labels.notes)
+    assert any(
+        "column 'patient_id': 3 cells are numbers in scientific notation that lost digits" in n for n in labels.notes
+    )
 
 
 def test_a_line_about_a_table_of_patients_names_no_option_that_would_not_help(tmp_path: Path) -> None:

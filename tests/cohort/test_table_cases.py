@@ -134,7 +134,9 @@ def test_l2_ids_that_became_floats_are_offered(cases: Path) -> None:
 def test_l3_another_case_is_offered_for_those_that_do_not_match(cases: Path, tmp_path: Path) -> None:
     summary = run(cases / "tables/L3_case", tmp_path / "out")
     assert (summary.indexed, summary.rejected) == (1, {"no_label": 2})
-    offer = "labels: 3 of 3 images would match if upper and lower case were ignored: add --match case, with another --out"
+    offer = (
+        "labels: 3 of 3 images would match if upper and lower case were ignored: add --match case, with another --out"
+    )
     assert any(note.startswith(offer) for note in summary.notes)
     with pytest.raises(DatasetError, match="another --out"):
         run(cases / "tables/L3_case", tmp_path / "out", match=["case"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastrace.cli.main import main
 from fastrace.dataset import Dataset
 from fastrace.errors import UsageError
 from fastrace.modality import get_modality
@@ -95,3 +98,94 @@ def test_ids_are_compared_whole(tmp_path: Path, write_dicom: WriteDicom) -> None
     for n in (1, 2):
         write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=f"{common}000{n}")
     assert preprocess(job(tmp_path)).patients == 2
+
+
+def persons_under_fresh_ids(tmp_path: Path, write_dicom: WriteDicom, column: str) -> Path:
+    """Three images each of twelve persons; every header has an id of its own, and a column of the table knows the person."""
+    rows = []
+    for n in range(36):
+        write_dicom(tmp_path / "src" / f"{n:02}.dcm", PatientID=f"fresh-{n}", StudyInstanceUID=f"1.2.3.{n}")
+        rows.append(f"{n:02}.dcm,person {n // 3},{'AB'[n // 3 % 2]}")
+    return table(tmp_path / "labels.csv", f"path,{column},race", *rows)
+
+
+@pytest.mark.parametrize("column", ["participant_id", "Kennung der Person"])
+def test_persons_are_not_split_whatever_the_column_of_patients_is_called(
+    tmp_path: Path, write_dicom: WriteDicom, column: str
+) -> None:
+    labels = persons_under_fresh_ids(tmp_path, write_dicom, column)
+    with pytest.raises(UsageError, match=r"36.*--patient-from header") as caught:
+        preprocess(job(tmp_path, labels=labels))
+    assert not (tmp_path / "out").exists()
+    assert not re.search(r"fresh|person \d", str(caught.value))
+    assert len(dry_run(job(tmp_path, labels=labels)).questions) == 1
+    key = () if column == "participant_id" else ("path=path", f"patient={column}")
+    if key:  # the remedy, as it is written there
+        assert "--key path=path --key 'patient=Kennung der Person' --patient-from table" in str(caught.value)
+    assert preprocess(job(tmp_path, labels=labels, key=key, patient_from="table")).patients == 12
+    by_header = preprocess(replace(job(tmp_path, labels=labels, patient_from="header"), out=tmp_path / "by header"))
+    assert by_header.patients == 36
+
+
+def test_a_dry_run_says_of_the_table_what_the_run_says(
+    tmp_path: Path, write_dicom: WriteDicom, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("P1", "P2", "P3"):
+        write_dicom(tmp_path / "src" / f"{name}.dcm", PatientID=name)
+    labels = table(tmp_path / "labels.csv", "patient_id,race,note", "P1,A,x", "p2,Unknown,y", "p3,B,z", "p3,A,z")
+    found = dry_run(job(tmp_path, labels=labels))
+    assert (found.images, found.rejected) == (1, {"no_label": 2})
+    summary = preprocess(job(tmp_path, labels=labels))
+    assert summary.rejected == found.rejected
+    assert [re.sub(", with another --out.*", "", note) for note in summary.notes] == found.notes
+    assert found.notes[-1] == "labels: 3 of 3 images would match if upper and lower case were ignored: add --match case"
+    assert any("columns not kept: note" in note for note in found.notes)
+    words = [
+        "preprocess",
+        str(tmp_path / "src"),
+        "--modality",
+        "any",
+        "--labels",
+        str(labels),
+        "--dry-run",
+        "--jobs",
+        "1",
+    ]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert not stop.value.code
+    printed = capsys.readouterr().out
+    assert all(note in printed for note in found.notes)
+
+
+def test_a_dry_run_ends_as_the_run_where_something_has_to_be_answered(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = cases / "tables" / "L8_cbis"
+    words = ["preprocess", str(folder / "src"), "--out", str(tmp_path / "out"), "--modality", "any", "--jobs", "1"]
+    words += ["--labels", str(folder / "labels.csv"), "--dry-run"]
+    for more, code in (((), 2), (("--patient-from", "table"), 0)):
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *more])
+        assert int(stop.value.code or 0) == code
+        printed = capsys.readouterr().out
+        assert printed.startswith("the run would stop and ask: ") is (code == 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_images_that_have_no_patient(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    for n, name in enumerate(("P1", "")):
+        write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=name)
+    found = dry_run(job(tmp_path))
+    assert (found.images, found.rejected) == (1, {"no_patient": 1}) == (1, preprocess(job(tmp_path)).rejected)
+
+
+def test_tables_in_the_archive_are_no_inputs(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    write_dicom(tmp_path / "src" / "a.dcm", PatientID="P1")
+    labels = table(tmp_path / "src" / "labels.csv", "patient_id,race", "P1,white")
+    categories = table(tmp_path / "src" / "map.txt", "white = W")
+    persons = table(tmp_path / "src" / "persons.csv", "id,person", "P1,P1")
+    given = job(tmp_path, labels=labels, categories=categories, patient_from=str(persons))
+    for sources in (given.sources, (Path(f"{tmp_path}/src/../src"),)):
+        summary = preprocess(replace(given, sources=sources, out=tmp_path / f"out {len(str(sources))}"))
+        assert (summary.files, summary.rejected) == (1, {})
