@@ -53,7 +53,11 @@ def choose_keys(file: Path, columns: Sequence[str], given: Sequence[str]) -> Key
         stated[kind] = column
     words = [(column, plain(column)) for column in columns]
     known = [
-        (kind, column) for kind, plains in KEYS.items() for name in plains for column, word in words if word == name
+        (kind, column)
+        for kind, plains in KEYS.items()
+        for name in dict.fromkeys(plains)
+        for column, word in words
+        if word == name
     ]
     if not (stated or known):
         raise UsageError(

@@ -256,12 +256,12 @@ def _notes(
     ]
     if keys.others:
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
-        notes.append(Remedy(f"labels: other columns that could be the key: {listed}: choose with --key"))
+        notes.append(Remedy(f"labels: other columns that could be the key: {listed}; choose with --key"))
     used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
     notes += map(Remedy, left_out.values())
     ignored = [name for name in table.columns if name not in used and name not in left_out]
     if ignored:
-        notes.append(Remedy(f"labels: columns not kept: {', '.join(ignored)}: add with --column NAME"))
+        notes.append(Remedy(f"labels: columns not kept: {', '.join(ignored)}; add with --column NAME"))
     return notes
 
 

@@ -8,7 +8,7 @@ or age until the user says which of them is right. Everything else is counted, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 
 from fastrace.cohort.ages import OLDEST_YEARS
@@ -199,11 +199,14 @@ class Persons:
     def doubts(self, patients: Patients) -> Doubts:
         """Counts over the patients that `patients` names."""
         persons: dict[str, _Person] = {}
+        of_headers: set[str] = set()  # spellings of the others are said of the table (`fastrace.cohort.row_patients`)
         for (header, issuer, table), person in self._by_ids.items():
             try:
                 name = patients.of(header, table, issuer)
             except RejectedInput:
                 continue  # its images are no rows of the dataset
+            if header is not None:
+                of_headers.add(name)
             persons.setdefault(name, _Person()).join(person)
         sexes = [one.same_sex for one in persons.values() if one.same_sex is not None]
         years = [one.years for one in persons.values() if one.years is not None]
@@ -214,11 +217,11 @@ class Persons:
             sex_differs=sexes.count(False),
             age_compared=len(years),
             age_differs=sum(one > YEARS_APART for one in years),
-            alike=_alike(list(persons)),
+            alike=_alike(of_headers),
         )
 
 
-def _alike(names: Sequence[str]) -> int:
+def _alike(names: Collection[str]) -> int:
     by_form: dict[str, int] = {}
     for name in names:
         form = canonical(name, ("decimals", "case", "zeros"))

@@ -53,9 +53,7 @@ def row_patients(
     joined = [cell and first.setdefault(canonical(cell, names), cell) for cell in found]
     if other := len(set(found)) - len(set(joined)):
         options = " ".join(f"--match {name}" for name in names)
-        said.append(
-            f"labels: {other} ids of column {keys.patient!r} are read as another spelling of one before them: {options}"
-        )
+        said.append(f"labels: column {keys.patient!r}: {other} read as another spelling of an id before: {options}")
     return joined, [*said, *_hint(keys, joined, names)]
 
 

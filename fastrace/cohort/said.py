@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from fastrace.cohort.known_terms import is_known
 
-ELSEWHERE = ", with another --out, since rows of a dataset never change"
-"""What an option about the label table needs once a dataset has an image."""
+ELSEWHERE = ", with another --out"
+"""What an option about the label table needs once a dataset has an image: its rows never change."""
 
 Shown = Callable[[str, str], bool]
 """Whether a value of a column may be shown."""

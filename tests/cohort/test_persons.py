@@ -104,6 +104,10 @@ def test_most_of_ten_patients_that_differ_are_a_reason_to_stop(patients: int, di
     assert seen(*images).doubts(Patients()).other_table is stops
 
 
+def test_spellings_that_the_table_alone_has_are_no_matter_of_the_headers() -> None:
+    assert seen(Said(None, table="P1"), Said(None, table="p1")).doubts(Patients()).alike == 0
+
+
 def test_ids_that_differ_in_zeros_or_case_alone_are_hinted_at() -> None:
     doubts = seen(*(Said(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B", "7", "7.0"))).doubts(Patients())
     assert doubts.alike == 6

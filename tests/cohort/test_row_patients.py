@@ -39,9 +39,7 @@ def test_spellings_of_one_patient_are_said_and_the_remedy_joins_them(
     assert line.endswith(f"are patients of their own: if two are one person, add --match {name}")
     joined = read(tmp_path, *ids, match=(name,))
     assert patients(joined) == [ids[0], ids[0], ids[2], ids[2]]
-    assert f"labels: 2 ids of column 'patient_id' are read as another spelling of one before them: --match {name}" in (
-        joined.notes
-    )
+    assert f"labels: column 'patient_id': 2 read as another spelling of an id before: --match {name}" in joined.notes
     assert not any("differ from another one" in one for one in joined.notes)
 
 

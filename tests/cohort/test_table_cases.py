@@ -200,7 +200,7 @@ def test_l9_the_other_path_column_is_offered(cases: Path) -> None:
     labels, rows, _ = joined(cases / "tables/L9_paths", key="path=anon_dicom_path")
     assert len(rows) == 3
     assert (
-        "labels: other columns that could be the key: path=png_path, patient=empi_anon: choose with --key"
+        "labels: other columns that could be the key: path=png_path, patient=empi_anon; choose with --key"
         in labels.notes
     )
 

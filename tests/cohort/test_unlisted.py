@@ -113,7 +113,8 @@ def test_an_id_that_all_share_is_no_patient() -> None:
 )  # fmt: skip
 def test_usual_names_of_patients_are_known(name: str) -> None:
     assert choose_keys(Path("t.csv"), ["path", name, "race"], ()).patient == name
-    assert choose_keys(Path("t.csv"), [name, "patient_id"], ()).patient == "patient_id"
+    both = choose_keys(Path("t.csv"), [name, "patient_id"], ())
+    assert (both.patient, both.others) == ("patient_id", (("patient", name),))
 
 
 @pytest.mark.parametrize(

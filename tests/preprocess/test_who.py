@@ -13,7 +13,7 @@ import pytest
 
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
-from fastrace.errors import UsageError
+from fastrace.errors import DatasetError, UsageError
 from fastrace.modality import get_modality
 from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Job, Join, Recipe
@@ -189,3 +189,20 @@ def test_tables_in_the_archive_are_no_inputs(tmp_path: Path, write_dicom: WriteD
     for sources in (given.sources, (Path(f"{tmp_path}/src/../src"),)):
         summary = preprocess(replace(given, sources=sources, out=tmp_path / f"out {len(str(sources))}"))
         assert (summary.files, summary.rejected) == (1, {})
+
+
+def test_ids_that_lost_digits_join_nobody_and_the_error_says_so(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    """Three persons once shared one row, with the label of two of them."""
+    for n in range(3):
+        write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=f"123000000000{n}")
+    labels = table(tmp_path / "labels.csv", "patient_id,race", "1.23E+12,A", "1.23E+12,A", "1.23E+12,B")
+    for match in ((), ("exponent",)):
+        given = job(tmp_path, labels=labels, match=match, policy="majority")
+        with pytest.raises(
+            DatasetError, match=r"no_label 3.*lost digits in a spreadsheet .*export it again as text"
+        ) as caught:
+            preprocess(given)
+        assert "--patient-pattern" not in str(caught.value)
+        found = dry_run(given)
+        assert (found.images, found.rejected) == (0, {"no_label": 3})
+        assert any("3 cells are numbers in scientific notation that lost digits" in note for note in found.notes)
