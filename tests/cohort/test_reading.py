@@ -231,6 +231,46 @@ def test_the_spelling_that_is_kept_depends_on_counts_alone(cells: list, codes: b
     assert all(kept.get(one, one) == one for one in kept.values())
 
 
+def race(tmp_path: Path, cells: str, **options: object) -> tuple[list, tuple[str, ...]]:
+    """The values of a column of race whose cells are written in a row, and the lines about them."""
+    rows = "".join(f"p{number};{cell}\n" for number, cell in enumerate(cells.split(";")))
+    (tmp_path / "labels.csv").write_text("PatientID;race\n" + rows)
+    labels = read_labels(tmp_path / "labels.csv", **options)
+    return [row["race"] for row in labels.rows.values()], labels.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        ("01;1;02;2;02;1", "1;1;2;2;2;1"),
+        ("1;1.0;1,0;001", "1;1;1;1"),
+        ("01;02;02", "01;02;02"),
+        ("01;1;03", "1;1;3"),
+        ("0;00;10", "0;0;10"),
+        ("01;1;A", "01;1;A"),
+    ],
+)
+def test_codes_that_are_one_number_are_one_value(tmp_path: Path, cells: str, values: str) -> None:
+    """Where all of a column are numbers; a value written in one way keeps it, and ids keep theirs always."""
+    assert race(tmp_path, cells)[0] == values.split(";")
+
+
+def test_numbers_among_words_are_named(tmp_path: Path) -> None:
+    """'99' was an answer beside White without a word."""
+    values, notes = race(tmp_path, "White;Black;White;Asian;99;9")
+    assert values[-2:] == ["99", "9"]
+    line = "numbers among words (if they are codes for no answer, map them with --categories FILE): '9' 1, '99' 1"
+    assert f"labels: column 'race': {line}" in notes
+    for cells in ("1;2;9", "1;2;2;A", "White;Black"):
+        assert not any("among words" in note for note in race(tmp_path, cells)[1])
+
+
+def test_rows_without_an_answer_are_counted(tmp_path: Path) -> None:
+    _, notes = race(tmp_path, "White;;?;Unknown;99 Unknown;Declined;7 - Refused")
+    assert "labels: column 'race': 4 rows read as unknown: '99 Unknown' 1, 'Unknown' 1, missing 2" in notes
+    assert "labels: column 'race': 2 rows read as declined: '7 - Refused' 1, 'Declined' 1" in notes
+
+
 @given(
     st.dictionaries(
         st.text("abc", min_size=1), st.lists(st.sampled_from(["A", "B", "unknown", "declined"]), min_size=1)
