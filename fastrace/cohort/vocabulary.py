@@ -27,9 +27,9 @@ FACTS: dict[str, tuple[str, ...]] = {
     "official_split": ("split",),
 }
 
-# What a row can state about an image depends on what it describes: a patient has one sex but many views.
-PATIENT_FACTS = ("sex", "official_split")
-STUDY_FACTS = (*PATIENT_FACTS, "age_years")
+# What a row can state about an image depends on what it describes: a patient has one sex but many views. An age is that of a
+# study, but most tables of hospitals have one for each patient, and it is said that all studies then have it.
+PERSON_FACTS = ("sex", "age_years", "official_split")
 
 # Label columns kept without being named: attributes and covariates of the study. Everything else needs --column, so
 # that no identifier, date or free text of a hospital's table gets into the dataset.

@@ -332,5 +332,7 @@ def test_columns_that_describe_the_image_are_named(tmp_path: Path) -> None:
     """'label columns: none' was printed though sex and age were used."""
     pd.DataFrame({"image": ["a"], "gender": ["1"], "age": ["44"]}).to_csv(tmp_path / "labels.csv", index=False)
     notes = read_labels(tmp_path / "labels.csv").notes
-    assert notes[0].endswith("label columns: none; for the index: sex from 'gender', age_years from 'age'")
+    assert notes[0].endswith(
+        "label columns: none; for the index, where the header has none: sex from 'gender', age_years from 'age'"
+    )
     assert any("read as O, another sex than F or M: '1'" in note for note in notes)
