@@ -25,7 +25,7 @@ from fastrace.cohort.matching import Keys, Offers
 from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.said import Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
-from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean, plain
+from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -164,8 +164,12 @@ def read_labels(
     """
     if policy not in POLICIES:
         raise UsageError(f"--policy {policy}: unknown; choose from {', '.join(POLICIES)}")
-    read = read_table(file)
+    typed = {one for text in ((key,) if isinstance(key, str) else key or ()) for one in (text, text.partition("=")[2])}
+    typed |= {*columns, *(one.column for one in bins)}
+    read = read_table(file, lambda name: name in typed or names_rows(name))
     table = read.cells
+    if table.empty:
+        raise UsageError(f"{file}: the table has no rows, only the names of its columns")
     names = {plain(name): name for name in reversed(table.columns)}
     keys = choose_keys(file, list(table.columns), (key,) if isinstance(key, str) else key or ())
     about = tuple(FACTS) if keys.kind in ("image", "path") else PERSON_FACTS

@@ -55,6 +55,11 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def names_rows(column: str) -> bool:
+    """Whether a column is known to name images, studies or patients."""
+    return any(plain(column) in names for names in KEYS.values())
+
+
 def clean(cell: str) -> str | None:
     """A cell without outer and repeated white space; None where it stands for a missing value."""
     return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())

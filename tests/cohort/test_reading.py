@@ -7,6 +7,7 @@ import datetime
 import gzip
 import io
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from workbooks import number, text, workbook
 
 from fastrace.cohort.answers import same_values
 from fastrace.cohort.bins import parse_bins
@@ -59,7 +61,10 @@ def test_a_text_table_comes_back(
 ) -> None:
     rows = [["id", "race, or so", 'a "b"; c'], *map(list, body)]
     file = tmp_path_factory.mktemp("table") / "labels.csv"
-    file.write_bytes(written(rows, separator, ends, quoting).encode(ENCODINGS[encoding]))
+    raw = written(rows, separator, ends, quoting).encode(ENCODINGS[encoding])
+    # "ß€" in Windows-1252 is one letter in UTF-8: nobody can tell.
+    assume(encoding != "cp1252" or not re.search(rb"[\xdf\xe9\xf1]\x80", raw))
+    file.write_bytes(raw)
     kept = [list(row) for row in body if any(cell.strip() for cell in row)]
     assert read_table(file).cells.to_numpy().tolist() == kept
 
@@ -102,34 +107,7 @@ def test_a_packed_table_and_excels_first_line_are_read(tmp_path: Path) -> None:
 
 
 def excel(path: Path, cells: list[list[str]]) -> Path:
-    """A workbook of one sheet, written as ECMA-376 has it; a cell is its XML."""
-    body = "".join(f"<row>{''.join(row)}</row>" for row in cells)
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="xml" ContentType="application/xml"/>'
-        f'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" Type="{relations}/officeDocument" '
-        'Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>'
-        '<sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
-        f'Type="{relations}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
-    }
-    with zipfile.ZipFile(path, "w") as file:
-        for name, text in parts.items():
-            file.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + text)
-    return path
-
-
-def text(value: str) -> str:
-    return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
-
-
-def number(value: str) -> str:
-    return f"<c><v>{value}</v></c>"
+    return workbook(path, {"S": cells})
 
 
 def test_ids_of_an_excel_table_are_text_again(tmp_path: Path) -> None:
