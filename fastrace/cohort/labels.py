@@ -64,6 +64,8 @@ class Labels:
         Label column -> its values that name nobody: known terms, and what the category map makes.
     ids : mapping
         Key value -> all ids in its rows.
+    not_kept : tuple of str
+        Columns that are in no way used.
     """
 
     key: str
@@ -79,6 +81,7 @@ class Labels:
     column: str = ""
     terms: Mapping[str, frozenset[str]] | None = None
     ids: Mapping[str, frozenset[str]] | None = None
+    not_kept: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -222,7 +225,7 @@ def read_labels(
         keys.kind, shown.kinds, rows, conflicts, tuple(notes), tuple(match),
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
-        shown.terms, _ids(found, ids),
+        shown.terms, _ids(found, ids), tuple(_unused(table, keys, kept, facts)),
     )  # fmt: skip
 
 
@@ -271,12 +274,16 @@ def _notes(
     if keys.others:
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
         notes.append(f"labels: other columns that could be the key (choose with --key): {listed}")
-    used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
     notes += left_out.values()
-    ignored = [name for name in table.columns if name not in used and name not in left_out]
+    ignored = [name for name in _unused(table, keys, kept, facts) if name not in left_out]
     if ignored:
         notes.append(f"labels: columns not kept (add with --column NAME): {', '.join(ignored)}")
     return notes
+
+
+def _unused(table: pd.DataFrame, keys: KeyColumns, kept: Sequence[str], facts: Mapping[str, str]) -> list[str]:
+    used = {*keys.named, *kept, *facts.values()}  # ids have a line of their own, and are no attributes
+    return [name for name in table.columns if name not in used]
 
 
 def _in_index(fact: str, name: str, over_headers: bool) -> str:

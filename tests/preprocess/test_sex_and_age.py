@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastrace import api
+from fastrace.cli.preprocess import _summary_text
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
 from fastrace.preprocess.summary import Summary
@@ -53,3 +54,18 @@ def test_with_table_the_index_has_the_tables_sex_and_age_and_an_audit_its_classe
     assert summary.of_patients[-1].endswith("the table's is kept")
     cohort = labelled(Dataset.open(archive / "out"), "sex")
     assert (cohort.classes, cohort.labels.tolist().count(1)) == (("F", "M"), 4)
+
+
+def test_a_table_of_which_no_attribute_is_kept_ends_with_a_warning(archive: Path) -> None:
+    """'label columns: none' stood far above, and the audit then had nothing to ask."""
+    (archive / "labels.csv").write_text("PatientID,male,ward\n" + "".join(f"P{n},{n % 2},x\n" for n in range(8)))
+    summary, _ = run(archive)
+    line = "no column of the label table is kept as an attribute, so that none of it can be audited"
+    line += ": add --column NAME (male, ward)"
+    assert summary.warnings == [line]
+    assert _summary_text(summary).splitlines()[-1] == f"warning: {line}"
+    for columns in (["male"], []):
+        text = "PatientID,male,sex\n" if not columns else "PatientID,male,ward\n"
+        (archive / "labels.csv").write_text(text + "".join(f"P{n},{n % 2},F\n" for n in range(8)))
+        options = {"labels": archive / "labels.csv", "modality": "any", "size": (16, 16), "jobs": 1, "columns": columns}
+        assert api.preprocess(archive / "src", archive / f"out{len(columns)}", **options).warnings == []
