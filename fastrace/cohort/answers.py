@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, stratum
+from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, mixes, stratum
 from fastrace.cohort.said import Said
 from fastrace.errors import UsageError
 
@@ -111,13 +111,17 @@ def _notes(
             said.append((kind, f"missing {counts[None]}"))
             rows += counts[None]
         if said:
-            notes.append(Said(name, f"{rows} rows read as {kind}", tuple(said)))
+            notes.append(Said(name, f"{rows} row{'s' * (rows != 1)} read as {kind}", tuple(said)))
     answers = [cell for cell in sorted(kept) if values[cell] not in NO_ANSWER]
     numbers = [cell for cell in answers if re.fullmatch(r"-?\d+(?:[.,]0*)?", cell)]
     rows = sum(counts[cell] for cell in numbers)
     if numbers and not mapping and 2 * rows < sum(counts[cell] for cell in answers):
         before = "numbers among words (if they are codes for no answer, map them with --categories FILE)"
         notes.append(Said(name, before, tuple((cell, f"{cell!r} {counts[cell]}") for cell in numbers)))
+    mixed = [(cell, f"{cell!r} {counts[cell]}") for cell in answers if mixes(cell)]
+    if mixed and not mapping:
+        before = "kept as an answer though it may be none (if it is, map it with --categories FILE)"
+        notes.append(Said(name, before, tuple(mixed)))
     merged = [
         (values[cell], f"{cell!r} as {values[cell]!r}")
         for cell in sorted(kept)

@@ -96,6 +96,12 @@ def stratum(cell: str) -> str | None:
     return _stratum(cell[:256])
 
 
+def mixes(cell: str) -> bool:
+    """Whether a cell says "other" beside no answer, as in "Other/Unknown"."""
+    rest = re.sub(r"\b(?:other|others|oth|andere|sonstige|autre|otro|otra|outro|altro)\b", " ", cell.casefold())
+    return rest != cell.casefold() and re.search(r"[^\W\d_]", rest) is not None and stratum(rest) is not None
+
+
 @lru_cache(4096)
 def _stratum(cell: str) -> str | None:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", cell)  # NullFlavor writes AskedButUnknown

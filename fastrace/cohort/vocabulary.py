@@ -47,7 +47,15 @@ CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
 MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
 
 
-_SEXES = {"m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "w": "F"}
+_FEMALE = (
+    "f", "female", "woman", "w", "weiblich", "frau", "feminin", "féminin", "femme", "femenino", "mujer", "feminino", "mulher",
+    "femminile", "femmina", "donna", "vrouw", "vrouwelijk", "kvinna", "kvinde", "kvinne",
+)  # fmt: skip
+_MALE = (
+    "m", "male", "man", "männlich", "maennlich", "mann", "masculin", "homme", "masculino", "hombre", "varón", "homem", "maschile",
+    "maschio", "uomo", "mannelijk", "mand",
+)  # fmt: skip
+_SEXES = dict.fromkeys(_FEMALE, "F") | dict.fromkeys(_MALE, "M")
 
 
 def plain(name: str) -> str:

@@ -247,6 +247,15 @@ def test_rows_without_an_answer_are_counted(tmp_path: Path) -> None:
     _, notes = race(tmp_path, "White;;?;Unknown;99 Unknown;Declined;7 - Refused")
     assert "labels: column 'race': 4 rows read as unknown: '99 Unknown' 1, 'Unknown' 1, missing 2" in notes
     assert "labels: column 'race': 2 rows read as declined: '7 - Refused' 1, 'Declined' 1" in notes
+    assert "labels: column 'race': 1 row read as unknown: missing 1" in race(tmp_path, "White;;Black")[1]
+
+
+def test_an_answer_and_none_in_one_value_stays_one_and_is_named(tmp_path: Path) -> None:
+    values, _ = race(tmp_path, "White;Other/Unknown;Other;Unknown or other")
+    assert values == ["White", "Other/Unknown", "Other", "Unknown or other"]
+    said = read_labels(tmp_path / "labels.csv").lines(lambda column, value: True)
+    line = "kept as an answer though it may be none (if it is, map it with --categories FILE)"
+    assert f"labels: column 'race': {line}: 'Other/Unknown' 1, 'Unknown or other' 1" in said
 
 
 @given(
@@ -314,3 +323,19 @@ def test_columns_that_describe_the_image_are_named(tmp_path: Path) -> None:
         "label columns: none; for the index, where the header has none: sex from 'gender', age_years from 'age'"
     )
     assert any("read as O, another sex than F or M: '1'" in note for note in notes)
+
+
+def test_sexes_are_read_in_the_words_of_other_languages(tmp_path: Path) -> None:
+    """'weiblich' was O, another sex."""
+    words = {
+        "weiblich": "F",
+        "Männlich": "M",
+        "femme": "F",
+        "Homme": "M",
+        "mujer": "F",
+        "masculino": "M",
+        "divers": "O",
+        "kvinna": "F",
+    }
+    pd.DataFrame({"image": list(words), "sex": list(words)}).to_csv(tmp_path / "labels.csv", index=False)
+    assert {key: row["sex"] for key, row in read_labels(tmp_path / "labels.csv").rows.items()} == words
