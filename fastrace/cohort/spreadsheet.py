@@ -13,7 +13,7 @@ from typing import Any
 
 from python_calamine import CalamineError, CalamineWorkbook
 
-from fastrace.cohort.header_line import Recognised, header_line, names_of
+from fastrace.cohort.header_line import MOST_LINES, Recognised, header_line, names_of
 from fastrace.errors import UsageError
 
 MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # zip: xlsx, xlsb, ods; compound file: xls
@@ -42,12 +42,12 @@ def read_sheet(
     filled = {name: cells for name, cells in sheets.items() if any(_text(cell) for row in cells for cell in row)}
     if not filled:
         raise UsageError(f"{file}: the table is empty; its first line must name the columns")
-    texts = {name: [[_text(cell) for cell in row] for row in cells] for name, cells in filled.items()}
-    first = {name: 0 if recognised is None else header_line(rows, recognised) for name, rows in texts.items()}
+    begins = {name: [[_text(cell) for cell in row] for row in cells[:MOST_LINES]] for name, cells in filled.items()}
+    first = {name: 0 if recognised is None else header_line(rows, recognised) for name, rows in begins.items()}
     known = [
-        name for name in texts if recognised is not None and any(map(recognised, names_of(texts[name][first[name]])))
+        name for name in filled if recognised is not None and any(map(recognised, names_of(begins[name][first[name]])))
     ]
-    name = next(iter(known or texts))
+    name = next(iter(known or filled))
     notes = []
     if len(filled) > 1:
         others = ", ".join(repr(one) for one in filled if one != name)
@@ -56,8 +56,9 @@ def read_sheet(
             f"labels: sheet {name!r} is read, the first of {len(filled)}{why} (others: {others}); save another as its own file"
         )
     start = (read[name].start or (0, 0))[0]
-    lines = [start + place for place in range(1, len(texts[name]) + 1)]
-    return texts[name], lines, [*notes, *_losses(filled[name][first[name] :])]
+    rows = [[_text(cell) for cell in row] for row in filled[name]]
+    lines = [start + place for place in range(1, len(rows) + 1)]
+    return rows, lines, [*notes, *_losses(filled[name][first[name] :])]
 
 
 def _text(cell: Any) -> str:
