@@ -230,8 +230,10 @@ def _faster(rows: Sequence[Row]) -> list[str]:
 
 
 def _measured(machine: dict[str, Any]) -> str:
+    later = {name: other["date"] for name, other in machine.get("renewed", {}).items()}
+    again = "; " + ", ".join(f"{name} {date}" for name, date in later.items()) if later else ""
     return (
-        f"Measured {machine['date']} on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
+        f"Measured {machine['date']}{again} on {machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
         f"torch {machine['versions']['torch']}, imagecodecs {machine['versions']['imagecodecs']}."
     )
 

@@ -190,6 +190,7 @@ def _summary_text(summary: Summary) -> str:
             f"{summary.rows_without_images} label rows without images: {summary.private / 'labels_without_images.csv'}"
         )
     lines.append(f"dataset: {summary.data}   sources and contact sheet (private): {summary.private}")
+    lines += [f"warning: {line}" for line in summary.warnings]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, stratum
+from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, mixes, stratum
 from fastrace.cohort.said import Said
 from fastrace.errors import UsageError
 
@@ -20,8 +20,9 @@ from fastrace.errors import UsageError
 def same_values(cells: Sequence[str | None], codes: bool) -> dict[str, str]:
     """Spelling -> the spelling kept, for the values of a column.
 
-    Values that differ in case or white space alone are one; so are 1 and 1.0 where all values are numbers. The most frequent
-    spelling is kept, of equally frequent ones the first in the order of code points.
+    Values that differ in case or white space alone are one; so are 1, 1.0 and 01 where all values are numbers. The most frequent
+    spelling is kept, of equally frequent ones the first in the order of code points. Where one number stands with and without
+    zeros before it, no number of the column keeps them.
 
     Parameters
     ----------
@@ -33,17 +34,27 @@ def same_values(cells: Sequence[str | None], codes: bool) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for cell in sorted(counts):
         alike.setdefault(_alike(cell, codes), []).append(cell)
-    return {
-        cell: re.sub(r"(?<=\d)[.,]0*$", "", kept) if codes else kept
-        for same in alike.values()
-        for kept in [max(same, key=lambda one: (counts[one], [-ord(letter) for letter in one]))]
-        for cell in same
-    }
+    bare = codes and any(len({_whole(cell) for cell in same}) > 1 for same in alike.values())
+    found = {}
+    for same in alike.values():
+        kept = max(same, key=lambda one: (counts[one], [-ord(letter) for letter in one]))
+        if codes:
+            kept = _bare(_whole(kept)) if bare else _whole(kept)
+        found.update(dict.fromkeys(same, kept))
+    return found
 
 
 def _alike(cell: str, codes: bool) -> str:
     text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", cell).casefold())
-    return re.sub(r"(?<=\d)[.,]0*$", "", text) if codes else text
+    return _bare(_whole(text)) if codes else text
+
+
+def _whole(number: str) -> str:
+    return re.sub(r"(?<=\d)[.,]0*$", "", number)
+
+
+def _bare(number: str) -> str:
+    return re.sub(r"^0+(?=\d)", "", number)
 
 
 def strata(
@@ -94,11 +105,23 @@ def _notes(
     notes = []
     counts = Counter(cells)
     for kind in (UNKNOWN, DECLINED):
-        said = [
-            (cell, f"{cell!r} {counts[cell]}") for cell in sorted(kept) if values[cell] == kind and cell.lower() != kind
-        ]
+        said = [(cell, f"{cell!r} {counts[cell]}") for cell in sorted(kept) if values[cell] == kind]
+        rows = sum(counts[cell] for cell, _ in said)
+        if kind == UNKNOWN and counts[None]:
+            said.append((kind, f"missing {counts[None]}"))
+            rows += counts[None]
         if said:
-            notes.append(Said(name, f"read as {kind}", tuple(said)))
+            notes.append(Said(name, f"{rows} row{'s' * (rows != 1)} read as {kind}", tuple(said)))
+    answers = [cell for cell in sorted(kept) if values[cell] not in NO_ANSWER]
+    numbers = [cell for cell in answers if re.fullmatch(r"-?\d+(?:[.,]0*)?", cell)]
+    rows = sum(counts[cell] for cell in numbers)
+    if numbers and not mapping and 2 * rows < sum(counts[cell] for cell in answers):
+        before = "numbers among words (if they are codes for no answer, map them with --categories FILE)"
+        notes.append(Said(name, before, tuple((cell, f"{cell!r} {counts[cell]}") for cell in numbers)))
+    mixed = [(cell, f"{cell!r} {counts[cell]}") for cell in answers if mixes(cell)]
+    if mixed and not mapping:
+        before = "kept as an answer though it may be none (if it is, map it with --categories FILE)"
+        notes.append(Said(name, before, tuple(mixed)))
     merged = [
         (values[cell], f"{cell!r} as {values[cell]!r}")
         for cell in sorted(kept)

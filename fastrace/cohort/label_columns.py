@@ -22,8 +22,8 @@ from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact
 from fastrace.errors import UsageError
 
 Cells = Sequence[str | None]
-# Facts that a policy may decide; others say which image it is, and must not contradict themselves.
-_DECIDED = ("sex", "age_years")
+DECIDED = ("sex", "age_years")
+"""Facts that a policy may decide, and of which header or table may be right; others say which image it is."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,8 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
     for name in columns.kept:
         _label(file, name, columns, mapping, policy, shown)
     for fact, name in columns.facts.items():
-        if name in columns.kept:
-            continue
         read = [read_fact(fact, cell) for cell in columns.cells[name]]
-        if fact in _DECIDED:
+        if fact in DECIDED:
             decided = _decide(columns.keys, read, columns.keys, policy)
             several = sum(one is None and other is not None for one, other in zip(decided, read, strict=True))
             if several:
@@ -90,6 +88,16 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
             shown.values[fact] = decided
         else:
             shown.identity[fact] = read
+        if fact == "age_years":
+            lost = sum(
+                one is None and cell is not None and stratum(cell) is None
+                for one, cell in zip(read, columns.cells[name], strict=True)
+            )
+            if lost:
+                rows = f"{lost} rows have" if lost > 1 else "1 row has"
+                shown.notes.append(
+                    f"labels: column {name!r}: {rows} no age that can be read (44, 044Y, 44 years, 90+ can): none is taken"
+                )
         if fact == "sex":
             others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
             if others:

@@ -20,14 +20,14 @@ from fastrace.cohort.bins import Bins
 from fastrace.cohort.grouping import ungrouped
 from fastrace.cohort.key_columns import KeyColumns, choose_keys
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.label_columns import Columns, read_columns
+from fastrace.cohort.label_columns import DECIDED, Columns, read_columns
 from fastrace.cohort.matching import Keys, Offers
 from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.unlisted import Spare
-from fastrace.cohort.vocabulary import FACTS, KEPT, PATIENT_FACTS, STUDY_FACTS, clean, plain
+from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -66,6 +66,8 @@ class Labels:
         Label column -> its values that name nobody: known terms, and what the category map makes.
     ids : mapping
         Key value -> all ids in its rows.
+    not_kept : tuple of str
+        Columns that are in no way used.
     spare : Spare or None
         Columns used for nothing, where no column names the patients.
     """
@@ -83,6 +85,7 @@ class Labels:
     column: str = ""
     terms: Mapping[str, frozenset[str]] | None = None
     ids: Mapping[str, frozenset[str]] | None = None
+    not_kept: tuple[str, ...] = ()
     spare: Spare | None = None
 
     @property
@@ -144,6 +147,7 @@ def read_labels(
     match: Sequence[str] = (),
     policy: Policy = "consistent",
     bins: Sequence[Bins] = (),
+    over_headers: bool = False,
 ) -> Labels:
     """Read a label table.
 
@@ -164,6 +168,8 @@ def read_labels(
         Which of several recorded values counts, see `fastrace.cohort.policy`.
     bins : sequence of Bins
         Numbers that are kept for their classes.
+    over_headers : bool
+        Whether its sex and age count where the header has others; said, and done by who joins.
 
     Raises
     ------
@@ -172,22 +178,29 @@ def read_labels(
     """
     if policy not in POLICIES:
         raise UsageError(f"--policy {policy}: unknown; choose from {', '.join(POLICIES)}")
-    read = read_table(file)
+    typed = {one for text in ((key,) if isinstance(key, str) else key or ()) for one in (text, text.partition("=")[2])}
+    typed |= {*columns, *(one.column for one in bins)}
+    read = read_table(file, lambda name: name in typed or names_rows(name))
     table = read.cells
+    if table.empty:
+        raise UsageError(f"{file}: the table has no rows, only the names of its columns")
     names = {plain(name): name for name in reversed(table.columns)}
     keys = choose_keys(file, list(table.columns), (key,) if isinstance(key, str) else key or ())
-    for column in columns:
-        if column not in table.columns:
-            raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}")
-    about = {"patient": PATIENT_FACTS, "study": STUDY_FACTS, "accession": STUDY_FACTS}.get(keys.kind, tuple(FACTS))
+    about = tuple(FACTS) if keys.kind in ("image", "path") else PERSON_FACTS
     facts = {
         fact: next(names[name] for name in FACTS[fact] if name in names)
         for fact in about
         if names.keys() & set(FACTS[fact])
     }
+    for column in columns:
+        if column not in table.columns:
+            hint = f"; {column} of the index comes from {facts[column]!r}" if column in facts else ""
+            raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}{hint}")
     binned = [one.column for one in bins if one.column in table.columns and one.column not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
-    kept += [name for name in dict.fromkeys([*columns, *binned]) if name not in kept and name not in facts.values()]
+    # A column of the index may be asked for as a label column too, unless that has the same name.
+    in_index = {name for name in facts.values() if name in INDEX_COLUMNS}
+    kept += [name for name in dict.fromkeys([*columns, *binned]) if name not in kept and name not in in_index]
     taken = [name for name in kept if name in INDEX_COLUMNS]
     if taken:
         raise UsageError(f"{file}: column {taken[0]!r} has the name of a column of the index; rename it in the table")
@@ -211,24 +224,21 @@ def read_labels(
     if keys.kind not in ("study", "patient") and keys.study is not None:
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
-    notes: list[str | Said | Remedy] = [
-        *read.notes,
-        *_notes(table, keys, rows, kept, facts, left_out),
-        *doubtful,
-        *shown.notes,
+    notes: list[str | Said | Remedy] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out, over_headers)]
+    notes += [
+        _in_index(fact, name, over_headers) for fact, name in facts.items() if name in columns and name in in_index
     ]
+    notes += [*doubtful, *shown.notes]
     notes += _merged(merged, cells, keys.kind, policy)
-    spare = None
-    if keys.patient is None:
-        used = {*keys.named, *kept, *facts.values()}
-        spare = Spare.of(found, {name: table[name] for name in table.columns if name not in used})
+    not_kept = tuple(_unused(table, keys, kept, facts))
+    spare = Spare.of(found, {name: table[name] for name in not_kept}) if keys.patient is None else None
     if conflicts:
         notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
     return Labels(
         keys.kind, shown.kinds, rows, conflicts, tuple(notes), tuple(match),
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
-        shown.terms, _ids(found, ids), spare if spare is not None and spare.codes else None,
+        shown.terms, _ids(found, ids), not_kept, spare if spare is not None and spare.codes else None,
     )  # fmt: skip
 
 
@@ -248,21 +258,38 @@ def _notes(
     kept: Sequence[str],
     facts: Mapping[str, str],
     left_out: Mapping[str, str],
+    over_headers: bool,
 ) -> list[str | Remedy]:
-    of_index = ", ".join(f"{fact} from {name!r}" for fact, name in facts.items())
+    said = {fact: f"{fact} from {name!r}" for fact, name in facts.items()}
+    if keys.kind == "patient" and "age_years" in said:
+        said["age_years"] += ", one for each patient: the same for all studies of a patient"
+    first = [said.pop(fact) for fact in DECIDED if over_headers and fact in said]
+    parts = (("instead of the header's", first), ("where the header has none", list(said.values())))
+    of_index = "; ".join(f"{when}: {', '.join(several)}" for when, several in parts if several)
     notes: list[str | Remedy] = [
         f"labels: {len(rows)} {keys.kind} keys from column {keys.column!r}; label columns: {', '.join(kept) or 'none'}"
-        + (f"; for the index: {of_index}" if of_index else "")
+        + (f"; for the index, {of_index}" if of_index else "")
     ]
     if keys.others:
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
         notes.append(Remedy(f"labels: other columns that could be the key: {listed}; choose with --key"))
-    used = {keys.column, keys.patient, keys.study, *kept, *facts.values()}
     notes += map(Remedy, left_out.values())
-    ignored = [name for name in table.columns if name not in used and name not in left_out]
+    ignored = [name for name in _unused(table, keys, kept, facts) if name not in left_out]
     if ignored:
         notes.append(Remedy(f"labels: columns not kept: {', '.join(ignored)}; add with --column NAME"))
     return notes
+
+
+def _unused(table: pd.DataFrame, keys: KeyColumns, kept: Sequence[str], facts: Mapping[str, str]) -> list[str]:
+    used = {*keys.named, *kept, *facts.values()}  # ids have a line of their own, and are no attributes
+    return [name for name in table.columns if name not in used]
+
+
+def _in_index(fact: str, name: str, over_headers: bool) -> str:
+    """What becomes of a column that was asked for, but has the name of the column of the index that it describes."""
+    always = " (--sex-and-age-from table: always)" if fact in DECIDED else ""
+    when = "instead of the header's" if over_headers and fact in DECIDED else "where the header has none" + always
+    return f"labels: --column {name}: column {name!r} is {fact} of the index, {when}"
 
 
 def _merged(

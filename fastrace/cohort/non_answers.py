@@ -4,7 +4,9 @@ Every system words it its own way, so words are combined here rather than phrase
 words are of these kinds, and it has a word that says so alone (unknown, refused), or a negation beside a word of answering (not
 recorded, no information, unable to obtain: unknown) or of willing or disclosing (prefer not to say, does not want to: declined).
 One other word makes it an answer: "White, ethnicity unknown", "No insurance", "Not Hispanic", "None of these", "Unknown tribe".
-So do "Other", an answer like any in all the lists of categories, and "Not present", which is a finding.
+So do "Other", an answer like any in all the lists of categories, and "Not present", which is a finding; and "Other/Unknown",
+since some of its patients have answered and nobody can tell which. A number before or behind the words is a code ("7 - Refused",
+"99 Unknown") and says nothing; nor does a letter that is set apart before them.
 
 Words of EMBED, MIMIC, CheXpert, Epic, Cerner and REDCap; HL7 v3 NullFlavor (names and codes), FHIR data-absent-reason, OMOP
 concept names; of other languages those that their tables were seen to use, letters without accents.
@@ -25,8 +27,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _UNKNOWN_WORDS = _words(
-    """unknown unk unavailable unreported unrecorded unspecified undetermined undefined unobtainable unascertained undeclared
-    unanswered undocumented unstated unsure unclassified unmapped unobtained uncollected unidentified missing blank invalid
+    """unknown unk ukn unavailable unreported unrecorded unspecified undetermined undefined unobtainable unascertained undeclared
+    unanswered undocumented unstated unsure unclassified unmapped unobtained uncollected unidentified missing blank empty invalid
     pending tbd tba deferred skipped masked null nan na
     unbekannt ukendt ukjent okand onbekend tuntematon inconnu inconnue inconnus indetermine indeterminee indisponible
     desconocido desconocida desconoce desconhecido desconhecida ignorado ignorada sconosciuto sconosciuta ignoto
@@ -39,7 +41,7 @@ _DECLINED_WORDS = _words(
 )
 _NEGATIONS = _words(
     """not no non none never nothing without cannot cant couldnt didnt doesnt dont wont wouldnt hasnt havent isnt wasnt unable
-    nicht kein keine keinen ohne ne pas sans aucun aucune sin nao sem senza niet geen"""
+    nicht kein keine keinen ohne ne pas sans aucun aucune sin nao sem senza niet geen ninguno ninguna"""
 )
 # Beside a negation: no answer. Alone they say nothing.
 _ANSWERING = _words(
@@ -49,7 +51,7 @@ _ANSWERING = _words(
     responded information info data determined determine identified identify declared declare mentioned mention
     completed complete captured capture supplied supply charted classified coded mapped verified verify confirmed value
     entry say says said sure
-    angabe angaben angegeben erhoben bekannt erfasst dokumentiert gefragt beantwortet mitgeteilt verfugbar ermittelbar
+    angabe angaben angeben angegeben erhoben bekannt erfasst dokumentiert gefragt beantwortet mitgeteilt verfugbar ermittelbar
     antwort auskunft daten information informationen weiss zutreffend
     renseigne renseignee precise precisee connu connue communique communiquee disponible repondu reponse sait donnee donnees
     repondre declare declaree specifie specifiee documente documentee
@@ -71,7 +73,8 @@ _BESIDE = _words(
     """patient patients pt subject respondent participant person individual member client parent guardian family proxy staff
     provider race races racial ethnicity ethnic ethnicities group background origin heritage ancestry sex gender language
     religion insurance category class field question form chart survey registration system status state self identity
-    describe i im id je ich yo eu io ik he she they we you my his her their and or of the by to at in on for from with as a
+    describe described inadequately
+    i im id je ich yo eu io ik he she they we you my his her their and or of the by to at in on for from with as a
     an this that it its is are be been being was were has have had do does did can could may but if so all any time visit
     currently presently temporarily temporary temp yet still now reason further otherwise please due during patientin die
     der das zur zum den dem oder und bitte et ou o e u y le la les de du des d l il elle se lo el los en por del da dos ao
@@ -83,9 +86,9 @@ _UNKNOWN_PHRASES = (
     "no matching concept", "not a number", "negative infinity", "positive infinity", "sufficient quantity", "k a",
     "brak danych", "data absent", "to be determined",
 )  # fmt: skip
-_DECLINED_PHRASES = ("opted out", "opt out", "opts out", "zegt liever niet")
+_DECLINED_PHRASES = ("opted out", "opt out", "opts out", "zegt liever niet", "no contesta")
 # HL7 v3 NullFlavor, and UTD ("unable to determine", of registries) where they are all that the cell says. OTH is an answer.
-_CODES = _words("ni inv nav nask asku unk qs np nna nang ninf pinf msk utd")
+_CODES = _words("ni inv nav nask asku unk qs np nna nang ninf pinf msk utd ninguno ninguna")
 
 
 def stratum(cell: str) -> str | None:
@@ -93,12 +96,21 @@ def stratum(cell: str) -> str | None:
     return _stratum(cell[:256])
 
 
+def mixes(cell: str) -> bool:
+    """Whether a cell says "other" beside no answer, as in "Other/Unknown"."""
+    rest = re.sub(r"\b(?:other|others|oth|andere|sonstige|autre|otro|otra|outro|altro)\b", " ", cell.casefold())
+    return rest != cell.casefold() and re.search(r"[^\W\d_]", rest) is not None and stratum(rest) is not None
+
+
 @lru_cache(4096)
 def _stratum(cell: str) -> str | None:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", cell)  # NullFlavor writes AskedButUnknown
     folded = "".join(one for one in unicodedata.normalize("NFKD", apart.casefold()) if not unicodedata.combining(one))
+    # The code of an answer, "U - Unknown" or "99 Unknown", makes no other answer of it; a longer number may be somebody's.
+    folded = re.sub(r"^\s*[a-z]\s*[-=:.)]\s*(?=[^\W\d_]{2})", "", folded)
     text = " ".join(re.findall(r"\w+", re.sub(r"['’`´]", "", folded.replace("_", " "))))
-    if not text or text in _CODES:
+    text = re.sub(r"^(?:\d{1,3}|9+) ?(?=[^\d ])|(?<=[^\d ]) (?:\d{1,3}|9+)$", "", text)
+    if not text or text in _CODES or re.fullmatch("x{3,}", text):
         return UNKNOWN
     found = set()
     for kind, phrases in ((DECLINED, _DECLINED_PHRASES), (UNKNOWN, _UNKNOWN_PHRASES)):

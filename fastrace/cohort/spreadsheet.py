@@ -13,6 +13,7 @@ from typing import Any
 
 from python_calamine import CalamineError, CalamineWorkbook
 
+from fastrace.cohort.header_line import MOST_LINES, Recognised, header_line, names_of
 from fastrace.errors import UsageError
 
 MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # zip: xlsx, xlsb, ods; compound file: xls
@@ -20,8 +21,10 @@ _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", 
 _EXACT = 10**15  # Excel keeps 15 digits
 
 
-def read_sheet(file: Path, raw: bytes) -> tuple[list[list[str]], list[str]]:
-    """Rows of the first sheet that has cells, the first of them the names of the columns; and notes.
+def read_sheet(
+    file: Path, raw: bytes, recognised: Recognised | None = None
+) -> tuple[list[list[str]], list[int], list[str]]:
+    """Rows of the first sheet with a column that is `recognised`, else of the first with cells; the line of each; notes.
 
     Raises
     ------
@@ -30,7 +33,8 @@ def read_sheet(file: Path, raw: bytes) -> tuple[list[list[str]], list[str]]:
     """
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
-        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=True) for name in book.sheet_names}
+        read = {name: book.get_sheet_by_name(name) for name in book.sheet_names}
+        sheets = {name: sheet.to_python(skip_empty_area=True) for name, sheet in read.items()}
     except (CalamineError, ValueError, OSError) as error:
         raise UsageError(
             f"{file}: not a readable Excel or OpenDocument table ({error}); save it as CSV (UTF-8)"
@@ -38,14 +42,23 @@ def read_sheet(file: Path, raw: bytes) -> tuple[list[list[str]], list[str]]:
     filled = {name: cells for name, cells in sheets.items() if any(_text(cell) for row in cells for cell in row)}
     if not filled:
         raise UsageError(f"{file}: the table is empty; its first line must name the columns")
-    name, cells = next(iter(filled.items()))
+    begins = {name: [[_text(cell) for cell in row] for row in cells[:MOST_LINES]] for name, cells in filled.items()}
+    first = {name: 0 if recognised is None else header_line(rows, recognised) for name, rows in begins.items()}
+    known = [
+        name for name in filled if recognised is not None and any(map(recognised, names_of(begins[name][first[name]])))
+    ]
+    name = next(iter(known or filled))
     notes = []
     if len(filled) > 1:
-        others = ", ".join(map(repr, list(filled)[1:]))
+        others = ", ".join(repr(one) for one in filled if one != name)
+        why = " with a column that names patients or images" if known else ""
         notes.append(
-            f"labels: sheet {name!r} is read, the first of {len(filled)} ({others}); save another one as its own file"
+            f"labels: sheet {name!r} is read, the first of {len(filled)}{why} (others: {others}); save another as its own file"
         )
-    return [[_text(cell) for cell in row] for row in cells], [*notes, *_losses(cells)]
+    start = (read[name].start or (0, 0))[0]
+    rows = [[_text(cell) for cell in row] for row in filled[name]]
+    lines = [start + place for place in range(1, len(rows) + 1)]
+    return rows, lines, [*notes, *_losses(filled[name][first[name] :])]
 
 
 def _text(cell: Any) -> str:

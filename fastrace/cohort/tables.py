@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fastrace.cohort.encodings import decode, read_bytes
+from fastrace.cohort.header_line import MOST_LINES, Recognised, check_names, header_line, names_of
 from fastrace.cohort.spreadsheet import MAGIC, read_sheet
 from fastrace.errors import UsageError
 
@@ -40,44 +42,85 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: Path, recognised: Recognised | None = None) -> Table:
     """Read a CSV, TSV, Excel, OpenDocument or Parquet table; CSV and TSV also packed with gzip.
+
+    Parameters
+    ----------
+    file : Path
+    recognised : callable, optional
+        Finds the line and the sheet with the names of the columns (`fastrace.cohort.header_line`). Default: the first line.
 
     Raises
     ------
     UsageError
-        Unreadable, empty, a column twice, a row of another length.
+        Unreadable, empty, a column twice, a row of another length, a first line that is a title or a row.
     """
     raw = read_bytes(file)
     if raw.startswith(b"PAR1") or file.suffix.lower() in (".parquet", ".pq"):
         return Table(_parquet(file, raw))
     if raw.startswith(MAGIC):
-        rows, notes = read_sheet(file, raw)
+        rows, lines, notes = read_sheet(file, raw, recognised)
     else:
         text, encoding = decode(file, raw)
-        rows = _text_rows(file, text)
+        rows, lines = _text_rows(file, text, recognised)
         notes = [] if encoding is None else [f"labels: the table is read as {encoding}"]
+    filled = [(row, line) for row, line in zip(rows, lines, strict=True) if any(cell.strip() for cell in row)]
+    rows, lines = [row for row, _ in filled], [line for _, line in filled]
+    if recognised is not None:
+        first = header_line(rows, recognised)
+        rows, lines = rows[first:], lines[first:]
+        if first:
+            notes.append(
+                f"labels: the names of the columns are read from line {lines[0]}; what is above is no part of the table"
+            )
+        check_names(file, rows, lines, recognised)
     return Table(_framed(file, rows), tuple(notes))
 
 
-def _text_rows(file: Path, text: str) -> list[list[str]]:
+def _text_rows(file: Path, text: str, recognised: Recognised | None) -> tuple[list[list[str]], list[int]]:
+    """Rows, and the line in which each begins."""
     stated = re.match(r'"?sep=(.)"?[ \t]*(\r\n|\r|\n)', text)  # Excel writes and reads this line
     if stated:
         text = text[stated.end() :]
-    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
-    separator = stated[1] if stated else max(_SEPARATORS, key=header.count)
+    separator = stated[1] if stated else _separator(text, recognised)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows, lines, before = [], [], 0
     try:
-        return list(reader)
+        for row in reader:
+            rows.append(row)
+            lines.append(before + (2 if stated else 1))
+            before = reader.line_num
     except csv.Error as error:  # not strict, a quote that is never closed would make one label of all rows after it
         raise UsageError(f"{file}: line {reader.line_num}: {error}; is a quote not closed?") from error
+    return rows, lines
+
+
+def _separator(text: str, recognised: Recognised | None) -> str:
+    """That of the first line; where that names no columns, that of the line which does, else the most frequent below it."""
+    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+    usual = max(_SEPARATORS, key=header.count)
+    if recognised is None:
+        return usual
+    beginnings = {one: _beginning(text, one) for one in (usual, *_SEPARATORS)}
+    for separator, rows in beginnings.items():
+        if rows and any(map(recognised, names_of(rows[header_line(rows, recognised)]))):
+            return separator
+    return usual if header.count(usual) else max(beginnings, key=lambda one: sum(map(len, beginnings[one])))
+
+
+def _beginning(text: str, separator: str) -> Sequence[list[str]]:
+    reader = csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=separator)
+    try:
+        return [row for _, row in zip(range(MOST_LINES), reader, strict=False)]
+    except csv.Error:
+        return []
 
 
 def _framed(file: Path, rows: list[list[str]]) -> pd.DataFrame:
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
     if not rows:
         raise UsageError(f"{file}: the table is empty; its first line must name the columns")
-    names = [name.strip() or f"column {number}" for number, name in enumerate(rows[0], 1)]
+    names = names_of(rows[0])
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{file}: column {repeated[0]!r} occurs twice in the first line")

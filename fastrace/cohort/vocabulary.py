@@ -31,9 +31,9 @@ FACTS: dict[str, tuple[str, ...]] = {
     "official_split": ("split",),
 }
 
-# What a row can state about an image depends on what it describes: a patient has one sex but many views.
-PATIENT_FACTS = ("sex", "official_split")
-STUDY_FACTS = (*PATIENT_FACTS, "age_years")
+# What a row can state about an image depends on what it describes: a patient has one sex but many views. An age is that of a
+# study, but most tables of hospitals have one for each patient, and it is said that all studies then have it.
+PERSON_FACTS = ("sex", "age_years", "official_split")
 
 # Label columns kept without being named: attributes and covariates of the study. Everything else needs --column, so
 # that no identifier, date or free text of a hospital's table gets into the dataset.
@@ -51,12 +51,25 @@ CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
 MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
 
 
-_SEXES = {"m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "w": "F"}
+_FEMALE = (
+    "f", "female", "woman", "w", "weiblich", "frau", "feminin", "féminin", "femme", "femenino", "mujer", "feminino", "mulher",
+    "femminile", "femmina", "donna", "vrouw", "vrouwelijk", "kvinna", "kvinde", "kvinne",
+)  # fmt: skip
+_MALE = (
+    "m", "male", "man", "männlich", "maennlich", "mann", "masculin", "homme", "masculino", "hombre", "varón", "homem", "maschile",
+    "maschio", "uomo", "mannelijk", "mand",
+)  # fmt: skip
+_SEXES = dict.fromkeys(_FEMALE, "F") | dict.fromkeys(_MALE, "M")
 
 
 def plain(name: str) -> str:
     """Lower case, letters and digits only."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def names_rows(column: str) -> bool:
+    """Whether a column is known to name images, studies or patients."""
+    return any(plain(column) in names for names in KEYS.values())
 
 
 def clean(cell: str) -> str | None:

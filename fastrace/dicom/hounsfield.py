@@ -32,6 +32,8 @@ def why_not_hu(scope: Dataset, ds: Dataset) -> str | None:
         return None if of_table in _HU else f"{attribute('ModalityLUTType')} is {of_table}"
     if value(scope, "RescaleSlope") is None and value(scope, "RescaleIntercept") is None:
         return f"{attribute('RescaleSlope')} and {attribute('RescaleIntercept')} are missing"
+    if value(scope, "RescaleIntercept") is None:  # -1024 of most devices as much as 0; a missing slope is 1
+        return f"{attribute('RescaleIntercept')} is missing"
     stated = term(scope, "RescaleType", _TYPES)
     if stated is not None and stated not in _HU:
         return f"{attribute('RescaleType')} is {stated}"

@@ -153,10 +153,12 @@ def _of_a_breast(ds: Dataset, facts: Facts, described: str, family: str | None) 
     if synthetic:
         said = _image_type(facts, ("GENERATED_2D",)) if "GENERATED_2D" in types else _description("a computed 2D view")
         yield Kind("synthetic", said)
-    elif family == "tomosynthesis":
+    elif family in ("tomosynthesis", "ct"):  # the first devices stored slices as CT images
         yield Kind("tomosynthesis", _sop_class(facts))
     elif types & _TOMOSYNTHESIS:
         yield Kind("tomosynthesis", _image_type(facts, _TOMOSYNTHESIS))
+    elif value(ds, "TomoLayerHeight") is not None:
+        yield Kind("tomosynthesis", f"{attribute('TomoLayerHeight')} is there")
     elif facts.frames > 1:
         yield Kind("tomosynthesis", f"{attribute('NumberOfFrames')} is {facts.frames}")
     elif _SAYS_TOMOSYNTHESIS.search(described):

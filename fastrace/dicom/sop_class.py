@@ -1,4 +1,4 @@
-"""What a DICOM object is: the SOP classes that are images of a patient, by kind; every other standard one is none.
+"""What a DICOM object is: the SOP classes that are images of a patient, by kind; every other one of the standard is none.
 
 PS3.4 B.5 lists the storage SOP classes. Segmentations, parametric maps, dose, structured reports, presentation states and
 documents hold pixels or values made from images, not an image that a reader looks at; they are left out everywhere. A
@@ -15,7 +15,8 @@ from pydicom.uid import UID
 from fastrace.dicom.values import attribute, text
 from fastrace.errors import RejectedInput
 
-PRIVATE = "private"
+PRIVATE, UNLISTED = "private", "a standard one that is not known here"
+_ROOT = "1.2.840.10008."  # of all UIDs of the standard (PS3.6 annex A)
 
 # By kind, as keywords of PS3.6 annex A.
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -106,11 +107,16 @@ _KIND_OF = {keyword: kind for kind, keywords in SOP_CLASSES.items() for keyword 
 
 @lru_cache(maxsize=256)
 def name_of(uid: str | None) -> str | None:
-    """The keyword of a SOP Class UID, ``private`` for one that the standard does not list, None without one."""
+    """The keyword of a SOP Class UID, ``private`` for one outside the standard's root, None without one.
+
+    Classes that are younger than the dictionary of pydicom (Label Map Segmentation, Height Map) are `UNLISTED`.
+    """
     if not uid:
         return None
     known = UID(uid)
-    return known.keyword if known.keyword and known.type == "SOP Class" else PRIVATE
+    if known.type == "SOP Class" and known.keyword:
+        return str(known.keyword)
+    return UNLISTED if uid.startswith(_ROOT) else PRIVATE
 
 
 def kind_of(name: str | None) -> str | None:

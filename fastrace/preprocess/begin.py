@@ -42,7 +42,7 @@ def labels_of(job: Job) -> Labels | None:
     if join.labels is not None:
         return read_labels(
             join.labels, key=join.key, columns=join.columns, categories=join.categories, match=join.match, policy=join.policy,
-            bins=join.bins,
+            bins=join.bins, over_headers=join.sex_and_age_from == "table",
         )  # fmt: skip
     for option, given in (
         ("--key", join.key),

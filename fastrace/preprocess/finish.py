@@ -7,7 +7,7 @@ the length of the archive, but for two keys of 16 bytes for each patient.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from fastrace import manifest
 from fastrace.cohort.labels import Labels
 from fastrace.cohort.persons import Doubts
+from fastrace.cohort.said import ELSEWHERE
 from fastrace.console.tables import harmless
 from fastrace.dataset import SCALE, write_manifest
 from fastrace.dicom.values import attribute
@@ -33,6 +34,8 @@ from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.row_groups import RowGroups
 from fastrace.preprocess.sheet import contact_sheet
 from fastrace.preprocess.summary import Summary
+
+_MOST_NAMES = 12  # of columns in a line
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
             *lines(counts["notes"]),
         ],
         of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
+        warnings=_without_attribute(labels, columns),
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],
     )
@@ -134,6 +138,15 @@ def _write_tables(job: Job, private: Path, seen: Overview, rivals: Contested) ->
                     codes |= codes_used(rows[name])
                 index.add(rows)
     return used
+
+
+def _without_attribute(labels: Labels | None, columns: Mapping[str, object]) -> list[str]:
+    """Whether a table was brought of which nothing can be audited."""
+    if labels is None or columns or "sex" in (labels.facts or {}).values():
+        return []
+    names = ", ".join(labels.not_kept[:_MOST_NAMES]) + ", ..." * (len(labels.not_kept) > _MOST_NAMES)
+    what = f": add --column NAME ({names}){ELSEWHERE}" if names else "; it has no other column"
+    return [f"no column of the label table is kept as an attribute, so that none of it can be audited{what}"]
 
 
 def _without_body_part(job: Job, unnamed: int) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 class Summary:
     """What `preprocess` did; every input file or frame is in exactly one of the counts.
 
-    ``of_patients`` says how many images a patient has, and how many patients an id of the label table.
+    ``of_patients`` says how many images a patient has, and how many patients an id of the label table;
+    ``warnings`` is what an audit of the dataset would stumble over.
     """
 
     data: Path
@@ -24,6 +25,7 @@ class Summary:
     examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     of_patients: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     withheld: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> reason -> images, never a value
     ethnic_group: int = 0  # images whose header carries Ethnic Group (0010,2160) or its successors: not read
 

@@ -17,7 +17,8 @@ UNKNOWN = (
     "Patient unable to answer", "No Race Specified", "Did Not Know", "Don’t know", "Not Mentioned", "None recorded",
     "Race not otherwise specified", "Unclassified", "UTD", "TBD", "To be determined", "not yet asked", "Cannot be determined",
     "Nicht verfügbar", "Weiß nicht", "Non déclaré", "Sans réponse", "Sin información", "No sabe", "Não informado",
-    "Non dichiarato", "Niet ingevuld",
+    "Non dichiarato", "Niet ingevuld", "Patient did not answer", "did not respond", "Unable to answer", "No entry", "No value",
+    "Not in record", "Ukn", "Unknown/Not stated", "Not stated/inadequately described", "ohne Angabe", "empty",
 )  # fmt: skip
 DECLINED = (
     "Patient Declines", "PATIENT DECLINED TO ANSWER", "Patient Refused", "Prefer not to say", "Prefer Not To Answer",
@@ -26,6 +27,9 @@ DECLINED = (
     "Pt does not want to answer", "I do not wish to provide this information", "Declined to State", "Not disclosed",
     "Will not answer", "Opted out", "Möchte nicht antworten", "Je préfère ne pas répondre", "Ne souhaite pas répondre",
     "No desea responder", "Se niega a responder", "Preferisce non rispondere", "Wil niet zeggen", "Zegt liever niet",
+    "Does not wish to disclose", "Would rather not say", "Asked but declined", "Not willing to disclose", "Wishes not to answer",
+    "PT DECLINED", "Pt refused", "no contesta", "möchte nicht angeben", "opt out",
+    "Patient unwilling",
 )  # fmt: skip
 # HL7 v3 NullFlavor, FHIR data-absent-reason. Its "other" (OTH) is an answer, its "trace" and "not present" are findings.
 NULL_FLAVOURS = (
@@ -33,6 +37,25 @@ NULL_FLAVOURS = (
     "temporarily unavailable", "NASK", "not asked", "ASKU", "asked but unknown", "AskedButUnknown", "UNK", "unknown", "QS",
     "Sufficient Quantity", "NP", "NA", "not applicable", "temp-unknown", "not-a-number",
 )  # fmt: skip
+DECLINED_CODED = ("7 - Refused", "Refused (7)", "D: Declined")
+# No answers only where they are all that the cell says, but for the code of the answer: "ninguna religión" is an answer.
+WHOLE = (
+    "99 Unknown",
+    "9=Unknown",
+    "9: Unknown",
+    "9.unknown",
+    "(99) Not stated",
+    "Unknown - 99",
+    "-9 = missing",
+    "U - Unknown",
+    "99999 Unknown",
+    "ninguno",
+    "Ninguna",
+    "xxx",
+    "XXXX",
+    "?",
+    "X: unknown",
+)
 # OMB 1997 and 2024, the census, FHIR, MIMIC, DICOM, and what else tables hold that sounds like one of those above.
 ANSWERS = (
     "White", "Black or African American", "American Indian or Alaska Native", "Asian",
@@ -46,7 +69,24 @@ ANSWERS = (
     "Patient", "I", "1", "No", "Yes", "Male", "Female", "Nonbinary", "Another gender", "Prefer to self-describe",
     "No insurance", "Uninsured", "Medicaid", "Non-English", "English not first language", "No finding", "Not present",
     "Not detected", "Negative", "trace", "Unselected", "Not dense", "Self-reported", "No preference",
+    "Other/Unknown", "9 - Other", "7 White", "Ninguno de los anteriores",
+    "Ninguna religión", "XX", "Unknown 2nd parent", "A - unknown tribe", "4711234 Unknown",
 )  # fmt: skip
+# The answers of whole lists: the Office for National Statistics (England and Wales, 2021), the Australian Bureau of Statistics
+# (Indigenous status), OMB (2024), and what German forms ask.
+LISTS = (
+    "Asian, Asian British or Asian Welsh", "Bangladeshi", "Any other Asian background",
+    "Black, Black British, Black Welsh, Caribbean or African", "Any other Black, Black British, or Caribbean background",
+    "Mixed or Multiple ethnic groups", "White and Black Caribbean", "Any other Mixed or Multiple ethnic background",
+    "English, Welsh, Scottish, Northern Irish or British", "Irish", "Gypsy or Irish Traveller", "Roma",
+    "Any other White background", "Arab", "Any other ethnic group", "Other ethnic group: Any other ethnic group",
+    "Aboriginal but not Torres Strait Islander origin", "Torres Strait Islander but not Aboriginal origin",
+    "Both Aboriginal and Torres Strait Islander origin", "Neither Aboriginal nor Torres Strait Islander origin",
+    "No religion", "No, neither", "Middle Eastern or North African", "Native Hawaiian or Pacific Islander",
+    "deutsch", "Deutsch ohne Migrationshintergrund", "kein Migrationshintergrund", "keine", "keine Religion", "konfessionslos",
+    "ohne Bekenntnis", "andere", "sonstige", "staatenlos", "divers", "männlich", "weiblich", "europäisch", "asiatisch",
+)  # fmt: skip
+SILENT = ("Patient", "I", "No", "1", "Self-reported", "Prefer to self-describe", "No insurance", "Ninguna religión")
 NEUTRAL = (
     "patient",
     "pt",
@@ -65,17 +105,17 @@ NEUTRAL = (
 )
 
 
-@pytest.mark.parametrize("cell", [*UNKNOWN, *NULL_FLAVOURS])
+@pytest.mark.parametrize("cell", [*UNKNOWN, *NULL_FLAVOURS, *WHOLE])
 def test_no_answer_is_unknown(cell: str) -> None:
     assert stratum(cell) == "unknown"
 
 
-@pytest.mark.parametrize("cell", DECLINED)
+@pytest.mark.parametrize("cell", [*DECLINED, *DECLINED_CODED])
 def test_no_answer_that_was_meant_is_declined(cell: str) -> None:
     assert stratum(cell) == "declined"
 
 
-@pytest.mark.parametrize("cell", ANSWERS)
+@pytest.mark.parametrize("cell", [*ANSWERS, *LISTS])
 def test_an_answer_stays_one(cell: str) -> None:
     assert stratum(cell) is None
     assert stratum(cell.upper()) is None
@@ -100,6 +140,6 @@ def test_neutral_words_beside_no_answer_make_no_answer_of_it(
 
 @given(st.sampled_from(ANSWERS), st.lists(st.sampled_from((*UNKNOWN, *DECLINED)), max_size=2))
 def test_an_answer_beside_no_answer_is_an_answer(cell: str, beside: list) -> None:
-    # These say nothing themselves, or (No insurance) only alone.
-    if cell not in ("Patient", "I", "No", "Self-reported", "Prefer to self-describe", "No insurance"):
+    # These say nothing themselves, or (No insurance) only alone; a number beside words is their code.
+    if cell not in SILENT:
         assert stratum(", ".join((cell, *beside))) is None

@@ -189,6 +189,40 @@ def test_a_column_of_the_index_is_not_written_twice(tmp_path: Path) -> None:
         read_labels(file, columns=["model"])
 
 
+def test_a_column_that_is_asked_for_is_a_label_or_said_to_be_in_the_index(tmp_path: Path) -> None:
+    """``--column sex`` did nothing without a word."""
+    file = table(tmp_path, "image_id,Gender,age\ni1,f,44\ni2,m,50\n")
+    labels = read_labels(file, columns=["Gender", "age"])
+    assert labels.columns == {"Gender": "categorical", "age": "numeric"}
+    assert labels.rows["i1"] == {"sex": "F", "age_years": 44.0, "Gender": "f", "age": 44.0}
+    with pytest.raises(UsageError, match=r"no column 'age_years'; it has .*; age_years of the index comes from 'age'"):
+        read_labels(file, columns=["age_years"])
+    notes = read_labels(table(tmp_path, "image_id,race,sex\ni1,A,f\n"), columns=["sex"]).notes
+    line = "labels: --column sex: column 'sex' is sex of the index, where the header has none (--sex-and-age-from table: always)"
+    assert line in notes
+
+
+def test_an_age_of_a_patient_is_taken_and_said_to_be_the_same_for_all_studies(tmp_path: Path) -> None:
+    file = table(tmp_path, "patient_id,race,age\np1,A,44\np1,A,44\np2,B,50\np2,B,51\np3,A,about 40\np4,A,not known\n")
+    labels = read_labels(file)
+    assert {key: row["age_years"] for key, row in labels.rows.items()} == {"p1": 44, "p2": None, "p3": None, "p4": None}
+    line = "age_years from 'age', one for each patient: the same for all studies of a patient"
+    assert labels.notes[0].endswith(f"label columns: race; for the index, where the header has none: {line}")
+    assert "labels: 2 rows contradict another row's age_years ('age'): none is taken" in labels.notes
+    assert (
+        "labels: column 'age': 1 row has no age that can be read (44, 044Y, 44 years, 90+ can): none is taken"
+        in labels.notes
+    )
+
+
+def test_whose_sex_and_age_count_is_said(tmp_path: Path) -> None:
+    file = table(tmp_path, "path,race,sex,view\na.png,A,f,PA\n")
+    notes = read_labels(file, over_headers=True).notes
+    assert notes[0].endswith(
+        "; for the index, instead of the header's: sex from 'sex'; where the header has none: view from 'view'"
+    )
+
+
 def path_labels(tmp_path: Path) -> Labels:
     rows = ["p1/s1/view1.jpg,p1,A", "p2/s1/view1.jpg,p2,B"]
     return read_labels(table(tmp_path, "Path,patient_id,group\n" + "".join(f"train/{row}\n" for row in rows)))

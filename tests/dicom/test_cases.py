@@ -163,6 +163,14 @@ def test_ct_values_that_are_not_hu_are_never_windowed_as_hu(cases: Path, name: s
     assert {note.kind for note in fallen.notes} == {"voi_fallback"}
 
 
+def test_a_slope_without_an_intercept_is_no_hu(cases: Path, tmp_path: Path) -> None:
+    ds = pydicom.dcmread(cases / "dicom" / "D3_ct" / "ok.dcm")
+    del ds.RescaleIntercept
+    ds.save_as(tmp_path / "image.dcm")
+    with pytest.raises(RejectedInput, match=r"Rescale Intercept \(0028,1052\) is missing: .* not known to be in HU"):
+        open_frames(tmp_path / "image.dcm", preset_window=(40, 400)).frame(0)
+
+
 @pytest.mark.parametrize("name", ["ok", "pad2000"])
 def test_ct_with_a_rescale_is_windowed_in_hu(cases: Path, name: str) -> None:
     display = open_frames(cases / "dicom" / "D3_ct" / f"{name}.dcm", preset_window=(40, 400)).frame(0).display

@@ -218,6 +218,8 @@ def test_an_option_that_names_nothing_is_refused(options: dict[str, Any], messag
         (None, {"SeriesDescription": "Screening with tomosynthesis"}),  # names every image of the visit
         ("tomosynthesis", {"SeriesDescription": "L CC Tomosynthesis Reconstruction"}),
         ("tomosynthesis", {"SeriesDescription": "L MLO DBT slice 32"}),
+        ("tomosynthesis", {"TomoLayerHeight": 12.0}),
+        ("tomosynthesis", {"SOPClassUID": UID("1.2.840.10008.5.1.4.1.1.2")}),  # as the first devices stored slices
         ("synthetic", {"SeriesDescription": "L CC Synthetic2D"}),
         ("contrast", {"ContrastBolusAgent": "Iohexol"}),
         (None, {"ContrastBolusAgent": "NONE"}),
@@ -392,7 +394,16 @@ def test_every_listed_class_is_one_of_the_standard() -> None:
     for none in ("Segmentation", "ParametricMap", "RTDose", "XRayRadiationDoseSR", "EncapsulatedPDF"):
         assert not is_image(name_of(storage[f"{none}Storage"]))
     assert (name_of(None), name_of("1.2.3.4"), is_image("private")) == (None, "private", True)
-    assert name_of(UID("1.2.840.10008.1.2.1")) == "private"  # a transfer syntax is no SOP class
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.66.99"])
+def test_what_the_standard_may_have_and_pydicom_does_not_know_is_no_image(
+    changed: Callable[..., Path], uid: str
+) -> None:
+    """Label maps and height maps came after pydicom's dictionary and were taken for private images. A syntax is no class."""
+    with pytest.raises(RejectedInput, match=r"SOP Class UID .* is a standard one that is not known here") as error:
+        open_frames(changed(SOPClassUID=uid))
+    assert error.value.reason == "other_object"
 
 
 def test_every_kind_is_a_reason() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.preprocessing import SplineTransformer
 
 from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
@@ -21,6 +22,10 @@ ACQUISITION = (
 )  # fmt: skip
 DEMOGRAPHIC = ("age_years", "sex")
 MOST_LEVELS = 50
+FEW_VALUES = 8  # of a number: up to here each is a level of its own
+KNOTS = 6
+"""Of the cubic spline that a number becomes, at its quantiles. A group that is the middle of a range was read at AUC .52 by the
+number alone, .94 to .98 by 8 steps, above .995 by this (100 to 1,000 patients, 20 draws); more knots gained nothing."""
 FINDING = 0.01
 
 
@@ -40,7 +45,10 @@ def _varies(column: pd.Series) -> bool:
 
 
 def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Patient means of numbers, with where they are missing, and shares of levels; [P, D] and the column each comes from."""
+    """Patient means of numbers, as splines, and of where they are missing, shares of levels; [P, D] and the column each is of.
+
+    No label is used, so that the table is the same for every permutation.
+    """
     frame, columns, group = subjects.cohort.frame, [], []
     for name in names:
         values = frame[name]
@@ -48,7 +56,7 @@ def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64
             number = values.to_numpy(dtype=np.float64, na_value=np.nan)
             known = np.isfinite(number)
             filled = np.where(known, number, number[known].mean() if known.any() else 0.0)
-            parts = [filled, *([(~known).astype(float)] if not known.all() else [])]
+            parts = [*_curve(filled, number[known]), *([(~known).astype(float)] if not known.all() else [])]
         else:
             text = values.astype("string").fillna("not recorded")
             levels = text.value_counts().index[:MOST_LEVELS]
@@ -59,6 +67,20 @@ def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64
     for j, column in enumerate(columns):
         np.add.at(table[:, j], subjects.owner, column * subjects.weight)
     return table, np.array(group, dtype=str)
+
+
+def _curve(
+    filled: NDArray[np.float64],  # [N]
+    known: NDArray[np.float64],
+) -> list[NDArray[np.float64]]:
+    """Columns in which any smooth function of a number is linear; of one with few values, any function."""
+    values = np.unique(known)
+    if len(values) <= 2:
+        return [filled]
+    if len(values) <= FEW_VALUES:
+        return [filled, *((filled == value).astype(np.float64) for value in values)]
+    knots = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS)))[:, None]
+    return list(SplineTransformer(degree=3, knots=knots).fit_transform(filled[:, None]).T)
 
 
 def acquisition(material: Material) -> Control:

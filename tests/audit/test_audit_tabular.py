@@ -1,0 +1,46 @@
+"""What a table reaches without images: a group that any smooth function of a number tells is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastrace import api
+from fastrace.audit.controls.tabular import FEW_VALUES, _curve
+
+
+def test_a_covariate_whose_middle_is_the_group_tells_it(cases: Path, tmp_path: Path) -> None:
+    """cases/statistics/nonlinear_covariate: a straight line through bone age read the group at .52, "not shown"."""
+    script = cases / "statistics" / "nonlinear_covariate" / "make.py"
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True)
+    data = tmp_path / "data"
+    made = api.preprocess(
+        [tmp_path / "png"], data, modality="any", labels=tmp_path / "labels.csv", columns=("boneage",), size=(32, 32)
+    )
+    assert made.indexed == 300
+    audit = api.audit(data, tmp_path / "audit", target="group", features=(), only=("Q1",), permutations=199)
+    (alone,) = (control for control in audit.controls if control.id == "covariates")
+    (estimate,) = (one.estimate for one in alone.estimates)
+    assert estimate.value > 0.98
+    assert "discriminates between the groups; from boneage" in alone.sentence
+
+
+@pytest.mark.parametrize(("values", "columns"), [(2, 1), (5, 6), (FEW_VALUES, FEW_VALUES + 1), (50, 8)])
+def test_a_number_becomes_what_its_values_allow(values: int, columns: int) -> None:
+    numbers = np.random.default_rng(0).integers(0, values, 400).astype(float)
+    found = np.array(_curve(numbers, numbers))
+    assert found.shape == (columns, 400)
+    if columns > 1:  # any line is among them
+        fitted = np.linalg.lstsq(found.T, numbers, rcond=None)[0]
+        np.testing.assert_allclose(fitted @ found, numbers, atol=1e-9)
+
+
+def test_ties_and_one_far_value_are_no_trouble() -> None:
+    numbers = np.concatenate([np.zeros(390), np.arange(1.0, 10), [1e9]])
+    found = np.array(_curve(numbers, numbers))
+    assert np.isfinite(found).all()
+    assert len(found) >= 4
