@@ -61,7 +61,7 @@ def test_a_table_of_which_no_attribute_is_kept_ends_with_a_warning(archive: Path
     (archive / "labels.csv").write_text("PatientID,male,ward\n" + "".join(f"P{n},{n % 2},x\n" for n in range(8)))
     summary, _ = run(archive)
     line = "no column of the label table is kept as an attribute, so that none of it can be audited"
-    line += ": add --column NAME (male, ward)"
+    line += ": add --column NAME (male, ward), with another --out"
     assert summary.warnings == [line]
     assert _summary_text(summary).splitlines()[-1] == f"warning: {line}"
     for columns in (["male"], []):
