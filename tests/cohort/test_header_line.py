@@ -36,8 +36,8 @@ def test_the_names_of_the_columns_may_stand_below_a_title(tmp_path: Path, lines:
 
 
 def test_a_key_that_is_typed_finds_its_line(tmp_path: Path) -> None:
-    lines = "Export of RIS;;\nPatNo;race;x\n1;A;\n"
-    found = labels(tmp_path, lines, key="patient=PatNo")
+    lines = "Export of RIS;;\nNummer;race;x\n1;A;\n"
+    found = labels(tmp_path, lines, key="patient=Nummer")
     assert found.rows["1"]["race"] == "A"
     assert FROM_LINE.format(2) in found.notes
     with pytest.raises(
@@ -45,7 +45,7 @@ def test_a_key_that_is_typed_finds_its_line(tmp_path: Path) -> None:
     ):
         labels(tmp_path, lines)
     with pytest.raises(UsageError, match="seem to be in line 3, not in line 1"):
-        labels(tmp_path, "Export of RIS\n\nPatNo;race;x\n1;A;\n")
+        labels(tmp_path, "Export of RIS\n\nNummer;race;x\n1;A;\n")
 
 
 @pytest.mark.parametrize(
