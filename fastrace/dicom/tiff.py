@@ -147,6 +147,8 @@ def _page(found: dict[int, int]) -> Directory:
         raise RejectedInput("bad_header", f"TIFF with {page.samples} samples per pixel, expected 1 to {_MOST_SAMPLES}")
     if max(found.get(_DEPTH, 1), found.get(_TILE_DEPTH, 1)) > 1:
         raise RejectedInput("bad_header", "TIFF with ImageDepth above 1: a volume, expected one plane a page")
+    if (_TILE_WIDTH in found) != (_TILE_LENGTH in found):  # libtiff takes the image's own for the other one
+        raise RejectedInput("bad_header", "TIFF with one of TileWidth and TileLength: the file is damaged")
     tile = found.get(_TILE_WIDTH, 1) * found.get(_TILE_LENGTH, 1) * page.samples * max(1, page.bits // 8)
     if tile > max(_LARGEST_TILE, 4 * page.bytes):
         raise RejectedInput("too_large", f"TIFF whose tiles claim {tile >> 20} MiB each: the file is damaged")

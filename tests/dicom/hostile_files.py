@@ -211,6 +211,13 @@ HOSTILE: dict[str, tuple[Make, str | None, str]] = {
         lambda path: path.write_bytes(tiff((322, 4, 1, 1 << 15), (323, 4, 1, 1 << 15), (324, 4, 1, 8), (325, 4, 1, 800))),
         "too_large", "tiles claim 1024 MiB",
     ),
+    # Two and three pages of 40 x 56 pixels became 0.7 and 2.8 GB: libtiff takes the image's own side for the missing one.
+    "a tile's width without its length": (
+        lambda path: path.write_bytes(tiff((322, 4, 1, 16777217))), "bad_header", "one of TileWidth and TileLength",
+    ),
+    "a tile's length without its width": (
+        lambda path: path.write_bytes(tiff((323, 4, 1, 16777217))), "bad_header", "one of TileWidth and TileLength",
+    ),
     "a TIFF of 90 GiB": (lambda path: (path.write_bytes(tiff()), sparse(path, 90 << 30)), "too_large", "raster file"),
     "900 texts of 8 MiB in a PNG": (png_with_bombs, None, ""),
     "a PNG of 2^32 pixels": (

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import uid
 
-from fastrace.dicom import open_frames
+from fastrace.dicom import deflated, open_frames
 from fastrace.dicom.bounds import LEAST_MEMORY, check_structure, memory_limit
 from fastrace.dicom.deflated import Inflating
 from fastrace.errors import RejectedInput
@@ -111,6 +111,19 @@ def test_a_deflated_file_reads_like_the_file_it_was_made_of(
         expected = (META + CONTENT)[offset : offset + count]
         assert file.read_at(offset, buffer) == len(expected)
         assert buffer[: len(expected)].tobytes() == expected
+
+
+def test_a_length_in_a_deflated_file_does_not_make_it_inflate_for_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fuzz run met a length of 15 GB in a sparse file of gigabytes: 43 s of a processor to see that it ends too early."""
+    monkeypatch.setattr(deflated, "LARGEST_INFLATED", 1 << 20)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    (tmp_path / "file").write_bytes(packer.compress(bytes(4 << 20)) + packer.flush())
+    file = Inflating(tmp_path / "file", 0, META)
+    assert file.read_at(1 << 19, np.zeros(100, np.uint8)) == 100
+    with pytest.raises(RejectedInput, match="holds more than 1 MiB: write it without deflation"):
+        file.read_at(3 << 20, np.zeros(100, np.uint8))
 
 
 def test_a_header_of_megabytes_is_read(tmp_path: Path) -> None:
