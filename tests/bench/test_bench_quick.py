@@ -123,7 +123,8 @@ def test_the_pipeline_runs_on_a_small_archive(monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setattr(pipeline, "HEIGHT", 332)
     monkeypatch.setattr(pipeline, "WIDTH", 256)
     rows = pipeline.rows(quick=True)
-    assert len({row["operation"] for row in rows}) == 3
+    assert len({row["operation"] for row in rows}) == 4
     for row in rows:
         assert (row["ms"] is None) == (row["version"] == "not installed"), row
-    assert [row["peer"] for row in rows] == [*["fastrace", *pipeline.PEERS] * 2, "fastrace", *pipeline.PEERS_2000]
+    peers = [*["fastrace", *pipeline.PEERS] * 2, *["fastrace", *pipeline.PEERS_MORE] * 2]
+    assert [row["peer"] for row in rows] == peers
