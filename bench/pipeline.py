@@ -131,7 +131,7 @@ def rows(quick: bool = False) -> list[Row]:
     Parameters
     ----------
     quick : bool
-        Eight files instead of 24 (of JPEG 2000: four instead of twelve), and fewer rounds: half a minute instead of three.
+        Eight files instead of 24 (of JPEG 2000: four instead of twelve), and fewer rounds: a minute instead of six.
     """
     count = QUICK_FILES if quick else FILES
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:

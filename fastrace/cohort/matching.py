@@ -7,6 +7,7 @@ and offered instead.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
@@ -61,6 +62,12 @@ def canonical(text: str, names: Collection[str]) -> str:
         if name in names:
             text = function(text) or text
     return text
+
+
+def spelled_alike(ids: Collection[str], names: Collection[str]) -> int:
+    """How many of the ids differ from another one in nothing but what the transformations ignore."""
+    forms = Counter(canonical(one, names) for one in set(ids))
+    return sum(count for count in forms.values() if count > 1)
 
 
 def check_match(names: Sequence[str]) -> tuple[str, ...]:

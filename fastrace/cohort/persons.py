@@ -8,11 +8,11 @@ or age until the user says which of them is right. Everything else is counted, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from fastrace.cohort.ages import OLDEST_YEARS
-from fastrace.cohort.matching import canonical
+from fastrace.cohort.matching import spelled_alike
 from fastrace.cohort.patients import Patients, issuer_of
 from fastrace.errors import RejectedInput
 
@@ -25,7 +25,7 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Said:
+class PersonFacts:
     """What is known of the person of one image; None: not said.
 
     Attributes
@@ -62,7 +62,7 @@ class _Person:
     same_sex: bool | None = None  # in header and table, None: not compared
     years: float | None = None  # the least between header and table
 
-    def add(self, said: Said) -> None:
+    def add(self, said: PersonFacts) -> None:
         sex = said.sex if said.sex in _SEXES else None
         compared = sex is not None and said.table_sex in _SEXES
         years = None
@@ -153,7 +153,7 @@ class Persons:
     def __init__(self) -> None:
         self._by_ids: dict[tuple[str | None, str, str | None], _Person] = {}
 
-    def add(self, said: Said, path: str) -> None:
+    def add(self, said: PersonFacts, path: str) -> None:
         """Take up an image; one without any id is of nobody."""
         header, table = said.header or None, said.table or None
         if header is None and table is None:
@@ -217,13 +217,5 @@ class Persons:
             sex_differs=sexes.count(False),
             age_compared=len(years),
             age_differs=sum(one > YEARS_APART for one in years),
-            alike=_alike(of_headers),
+            alike=spelled_alike(of_headers, ("decimals", "case", "zeros")),
         )
-
-
-def _alike(names: Collection[str]) -> int:
-    by_form: dict[str, int] = {}
-    for name in names:
-        form = canonical(name, ("decimals", "case", "zeros"))
-        by_form[form] = by_form.get(form, 0) + 1
-    return sum(count for count in by_form.values() if count > 1)

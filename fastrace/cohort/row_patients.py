@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fastrace.cohort.key_columns import KeyColumns
-from fastrace.cohort.matching import TRANSFORMATIONS, canonical, lost_digits
+from fastrace.cohort.matching import TRANSFORMATIONS, canonical, lost_digits, spelled_alike
 from fastrace.cohort.said import Remedy
 from fastrace.cohort.vocabulary import clean
 
@@ -61,12 +61,12 @@ def _hint(keys: KeyColumns, named: Sequence[str | None], names: Sequence[str]) -
     """How many ids differ from another one in nothing but how they are written, and what would make them one."""
     ids = {cell for cell in named if cell is not None}
     needed = [name for name in SPELLINGS if name not in names]
-    alike = _alike(ids, needed)
-    if not alike:
+    count = spelled_alike(ids, needed)
+    if not count:
         return []
     for name in tuple(needed):
         fewer = [other for other in needed if other != name]
-        if _alike(ids, fewer) == alike:
+        if spelled_alike(ids, fewer) == count:
             needed = fewer
     ignored = " and ".join(TRANSFORMATIONS[name][0] for name in needed)
     options = " ".join(f"--match {name}" for name in needed)
@@ -74,15 +74,7 @@ def _hint(keys: KeyColumns, named: Sequence[str | None], names: Sequence[str]) -
     remedy = "correct the table, or say with --patient-from FILE" if keys.kind == "patient" else f"add {options}"
     return [
         Remedy(
-            f"labels: {alike} ids of column {keys.patient!r} differ from another one in {ignored} alone, and are patients of "
+            f"labels: {count} ids of column {keys.patient!r} differ from another one in {ignored} alone, and are patients of "
             f"their own: if two are one person, {remedy}"
         )
     ]
-
-
-def _alike(ids: set[str], names: Sequence[str]) -> int:
-    forms: dict[str, int] = {}
-    for one in ids:
-        form = canonical(one, names)
-        forms[form] = forms.get(form, 0) + 1
-    return sum(count for count in forms.values() if count > 1)

@@ -130,7 +130,7 @@ class Identity:
     Attributes
     ----------
     words : frozenset of str
-        Of names and addresses, in the form of `folded`.
+        Of names and addresses, in the form of `name_form`.
     labels : frozenset of str
         Words in identifiers.
     numbers : frozenset of str
@@ -226,9 +226,9 @@ def _shape(text: str) -> _Shape:
     joined = "".join(words)
     runs = re.findall(r"\d+", plain)
     return _Shape(
-        frozenset(map(folded, (*words, *camel))),
-        frozenset(folded(word[::-1]) for word in (*words, joined)),
-        folded(joined),
+        frozenset(map(name_form, (*words, *camel))),
+        frozenset(name_form(word[::-1]) for word in (*words, joined)),
+        name_form(joined),
         frozenset(run.lstrip("0") for run in runs if run.lstrip("0")),
         "".join(runs),
         tuple((int(a), int(b), int(c)) for a, b, c in _THREE_NUMBERS.findall(plain)),
@@ -261,13 +261,13 @@ def identity_of(ds: Dataset) -> Identity:
         for tag in _PLACES.intersection(present):
             for text in _texts(scope, tag):
                 words.update(
-                    w for w in map(folded, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
+                    w for w in map(name_form, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
                 )
         for tag in (_NUMBERS | _STATIONS).intersection(present):
             for text in _texts(scope, tag):
                 labels.update(
                     w
-                    for w in map(folded, _WORD.findall(_composed(text)))
+                    for w in map(name_form, _WORD.findall(_composed(text)))
                     if len(w) > 1 and w not in _NO_NAMES and (tag in _NUMBERS or (len(w) > 3 and w not in _NO_PLACES))
                 )
                 if tag in _NUMBERS:
@@ -289,7 +289,7 @@ def identity_of(ds: Dataset) -> Identity:
 def identity_of_ids(ids: Iterable[str]) -> Identity:
     """What identifies in ids that a table has for an image: their numbers, and their words as those of identifiers."""
     texts = [text[:_LONGEST] for text in ids]
-    words = {w for text in texts for w in map(folded, _WORD.findall(_composed(text))) if len(w) > 1}
+    words = {w for text in texts for w in map(name_form, _WORD.findall(_composed(text))) if len(w) > 1}
     return Identity(
         labels=frozenset(words - _NO_NAMES), numbers=frozenset(n for text in texts for n in _digits(text, 3))
     )
@@ -326,7 +326,7 @@ def _names(name: str) -> Iterator[str]:
     """Words of a Person Name (PS3.5 6.2.1): three groups of spelling, five components; not prefix and suffix."""
     for group in name.split("="):
         for component in group.split("^")[:3]:
-            parts = [word for word in map(folded, _WORD.findall(_composed(component))) if word not in _NO_NAMES]
+            parts = [word for word in map(name_form, _WORD.findall(_composed(component))) if word not in _NO_NAMES]
             yield from (word for word in parts if len(word) > 1 or not word.isascii())
             if len("".join(parts)) >= 5:
                 yield "".join(parts)
@@ -358,7 +358,7 @@ def _spellings(day: int, month: int, year: int) -> Iterator[str]:
 
 
 @lru_cache(4096)
-def folded(text: str) -> str:
+def name_form(text: str) -> str:
     """Upper case without accents; an umlaut, its two letters and its plain letter become the same."""
     upper = _composed(text).upper().translate(_EXPANDED)
     plain = "".join(c for c in unicodedata.normalize("NFKD", upper) if not unicodedata.combining(c))

@@ -42,7 +42,8 @@ def attribute(keyword: str) -> str:
 def stored(ds: Dataset, tag: int) -> Any:
     """Return an element as it was parsed, None where it is absent; never raises.
 
-    pydicom's own ``get_item`` takes ten times as long, and a header is asked for a hundred attributes that are mostly absent.
+    The keys of pydicom's dictionary are tags, which are whole numbers. Its own ``get_item`` takes ten times as long, and a
+    header is asked for a hundred attributes that are mostly absent.
     """
     return ds._dict.get(tag)  # type: ignore[call-overload]
 

@@ -57,9 +57,7 @@ def contested(parts: Iterable[Part]) -> Contested:
     """What files of a finished scan both claim."""
     order = list(MESSAGES)
     images: dict[str, str] = {}
-    claims: dict[
-        bytes, bytes
-    ] = {}  # row of the label table, and frame -> the image: 16 bytes each, as a set of keys takes
+    claims: dict[bytes, bytes] = {}  # row of the label table, and frame -> the image, 16 bytes
     labels: set[str] = set()
     for part in parts:
         rows = part.rows[part.rows["reason"].isin(order)]

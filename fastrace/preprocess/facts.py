@@ -54,11 +54,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
 def selection_facts(header: Header, voi_source: str) -> dict[str, Any]:
     """Who an image is and what decides whether it belongs."""
     return {
-        "patient_id": header.patient_id,
-        "issuer": header.issuer,
-        "study_uid": header.study_uid,
-        "accession": header.accession,
-        "image_uid": header.image_uid,
+        **_ids(header),
         "modality": header.modality,
         "sop_class": header.sop_class,
         "image_type": "\\".join(header.image_type) or None,
@@ -76,15 +72,16 @@ def selection_facts(header: Header, voi_source: str) -> dict[str, Any]:
 
 def person_facts(header: Header) -> dict[str, Any]:
     """What an image could be called in a table, and what is compared to see whether one id is one person."""
+    return {**_ids(header), "sex": header.sex, "age_years": header.age_years, "birth_day": header.birth_day}
+
+
+def _ids(header: Header) -> dict[str, str | None]:
     return {
         "patient_id": header.patient_id,
         "issuer": header.issuer,
         "study_uid": header.study_uid,
         "accession": header.accession,
         "image_uid": header.image_uid,
-        "sex": header.sex,
-        "age_years": header.age_years,
-        "birth_day": header.birth_day,
     }
 
 

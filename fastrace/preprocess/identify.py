@@ -66,13 +66,15 @@ class Identifiers:
 class Identify:
     """Makes index rows; state: which images and label rows were seen."""
 
-    def __init__(self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED) -> None:
+    def __init__(
+        self, job: Job, salt: bytes, labels: Labels | None, patients: Patients = AGREED, sources: Iterable[Source] = ()
+    ) -> None:
         self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
         self.identifiers = Identifiers(job.join.patient_pattern, patients.of_file)
         # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
-        self.label_rows = None if labels is None else LabelRows(labels)
+        self.label_rows = None if labels is None else LabelRows(labels, sources)
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
@@ -89,10 +91,6 @@ class Identify:
         """Keys of the label table to which no image belonged, sorted."""
         keys = [] if self.labels is None else sorted(set(self.labels.rows) - set(self.labels.conflicts))
         return [key for key in keys if self._label_hash(key) not in self.used_labels]
-
-    def know(self, sources: Iterable[Source]) -> None:
-        """Take up which paths there are: a row that names one of them in full is about no other file."""
-        self.label_rows = None if self.labels is None else LabelRows(self.labels, sources)
 
     def row(self, source: Source, result: Result) -> dict[str, Any]:
         """Join the label row, check the preset's selection again with it, and replace identifiers by keys."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
-from fastrace.dicom.identity import Found, Identity, Withheld, folded, identity_of_ids
+from fastrace.dicom.identity import Found, Identity, Withheld, identity_of_ids, name_form
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 
@@ -88,7 +88,7 @@ class _Compare:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", folded(text))
+    return re.sub(r"[\W_]+", "", name_form(text))
 
 
 def codes_used(cells: Iterable[Any]) -> set[int]:

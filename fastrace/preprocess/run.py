@@ -85,8 +85,7 @@ class _Writer:
     ) -> None:
         self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
         self.settings, self.known = settings, known
-        self.identify = Identify(job, salt, labels, known.patients)
-        self.identify.know(sources)
+        self.identify = Identify(job, salt, labels, known.patients, sources)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))

@@ -16,7 +16,7 @@ from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import Naming, Patients, read_patients
-from fastrace.cohort.persons import Doubts, Persons, Said
+from fastrace.cohort.persons import Doubts, PersonFacts, Persons
 from fastrace.cohort.unlisted import Unlisted
 from fastrace.cohort.vocabulary import FACTS, plain
 from fastrace.console.progress import Progress
@@ -59,7 +59,7 @@ class Who:
         spare = None if labels is None or answered else labels.spare
         self._unlisted = None if spare is None else Unlisted(spare)
 
-    def see(self, source: Source, facts: Mapping[str, Any]) -> Said:
+    def see(self, source: Source, facts: Mapping[str, Any]) -> PersonFacts:
         """Take up an image; returns what is known of its person.
 
         Raises
@@ -80,7 +80,7 @@ class Who:
         if self._labels is not None and can_differ(self._labels):
             self._naming.add(header, table, source.path)
         of_header = self._job.join.patient_pattern is None
-        said = Said(
+        said = PersonFacts(
             header,
             facts.get("issuer") if of_header else None,
             table,

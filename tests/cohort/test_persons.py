@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fastrace.cohort.patients import PatientFile, Patients, read_patients
-from fastrace.cohort.persons import Persons, Said
+from fastrace.cohort.persons import PersonFacts, Persons
 from fastrace.errors import RejectedInput, UsageError
 
 
-def seen(*images: Said) -> Persons:
+def seen(*images: PersonFacts) -> Persons:
     persons = Persons()
     for number, said in enumerate(images):
         persons.add(said, f"{number}.dcm")
@@ -19,7 +19,9 @@ def seen(*images: Said) -> Persons:
 
 
 def test_one_id_of_two_issuers_is_asked_and_not_shown() -> None:
-    question = seen(Said("1001", "HOSP_A"), Said("1001", "HOSP_B"), Said("7", "HOSP_A")).question(lambda _: "f00")
+    question = seen(PersonFacts("1001", "HOSP_A"), PersonFacts("1001", "HOSP_B"), PersonFacts("7", "HOSP_A")).question(
+        lambda _: "f00"
+    )
     assert question is not None
     assert "1 Patient IDs (0010,0020) on 2 files have several issuers" in question
     assert "f00 (0.dcm, 1.dcm)" in question
@@ -31,13 +33,13 @@ def test_one_id_of_two_issuers_is_asked_and_not_shown() -> None:
 @pytest.mark.parametrize("other", [None, "", "hosp a", "Hosp_A "])
 def test_no_issuer_and_another_spelling_are_no_other_issuer(other: str | None) -> None:
     first = "HOSP A" if other == "hosp a" else "HOSP_A"
-    assert seen(Said("1001", first), Said("1001", other)).question(str) is None
+    assert seen(PersonFacts("1001", first), PersonFacts("1001", other)).question(str) is None
 
 
 def test_issuers_do_not_matter_where_the_table_names_the_patient_of_every_image() -> None:
-    images = (Said("1", "A", "p"), Said("1", "B", "q"))
+    images = (PersonFacts("1", "A", "p"), PersonFacts("1", "B", "q"))
     assert seen(*images).question(str, by_table=True) is None
-    assert seen(*images, Said("1", "B")).question(str, by_table=True) is not None
+    assert seen(*images, PersonFacts("1", "B")).question(str, by_table=True) is not None
 
 
 def test_a_file_of_three_columns_tells_issuers_apart(tmp_path: Path) -> None:
@@ -65,10 +67,10 @@ def test_a_file_of_another_number_of_columns_is_refused(tmp_path: Path, row: str
 
 def test_headers_of_one_patient_with_other_birth_dates_or_sexes_are_counted() -> None:
     persons = seen(
-        *(Said("born twice", birth_day=day) for day in (1, 2)),
-        *(Said("both", sex=sex, birth_day=3) for sex in "MF"),
-        *(Said("one", sex=sex, birth_day=4) for sex in ("F", "F", "O", None)),
-        *(Said(name, birth_day=day) for name, day in (("two ids", 5), ("of one", 6))),
+        *(PersonFacts("born twice", birth_day=day) for day in (1, 2)),
+        *(PersonFacts("both", sex=sex, birth_day=3) for sex in "MF"),
+        *(PersonFacts("one", sex=sex, birth_day=4) for sex in ("F", "F", "O", None)),
+        *(PersonFacts(name, birth_day=day) for name, day in (("two ids", 5), ("of one", 6))),
     )
     assert persons.doubts(Patients()).other_birth_or_sex == 2
     one = {(name, ""): "same" for name in ("two ids", "of one")}
@@ -80,12 +82,15 @@ def test_headers_of_one_patient_with_other_birth_dates_or_sexes_are_counted() ->
 
 def test_sex_and_age_of_table_and_header_are_compared_by_patient_with_the_nearest_study() -> None:
     persons = seen(
-        Said("same", sex="F", age=40.0, table_sex="F", table_age=41.9),
-        *(Said("years of studies", sex="M", age=age, table_sex="M", table_age=50.0) for age in (40.0, 51.0, 60.0)),
-        Said("other", sex="F", age=30.0, table_sex="M", table_age=71.0),
-        Said("old", age=97.0, table_age=90.0),
-        Said("not both", sex="F", table_age=3.0),
-        Said("no sex", sex="O", table_sex="M"),
+        PersonFacts("same", sex="F", age=40.0, table_sex="F", table_age=41.9),
+        *(
+            PersonFacts("years of studies", sex="M", age=age, table_sex="M", table_age=50.0)
+            for age in (40.0, 51.0, 60.0)
+        ),
+        PersonFacts("other", sex="F", age=30.0, table_sex="M", table_age=71.0),
+        PersonFacts("old", age=97.0, table_age=90.0),
+        PersonFacts("not both", sex="F", table_age=3.0),
+        PersonFacts("no sex", sex="O", table_sex="M"),
     )
     doubts = persons.doubts(Patients())
     assert (doubts.sex_compared, doubts.sex_differs, doubts.age_compared, doubts.age_differs) == (3, 1, 4, 1)
@@ -100,16 +105,18 @@ def test_sex_and_age_of_table_and_header_are_compared_by_patient_with_the_neares
     ("patients", "differ", "stops"), [(9, 9, False), (10, 5, False), (10, 6, True), (99, 50, True)]
 )
 def test_most_of_ten_patients_that_differ_are_a_reason_to_stop(patients: int, differ: int, stops: bool) -> None:
-    images = [Said(f"p-{n}", sex="F", table_sex="M" if n < differ else "F") for n in range(patients)]
+    images = [PersonFacts(f"p-{n}", sex="F", table_sex="M" if n < differ else "F") for n in range(patients)]
     assert seen(*images).doubts(Patients()).other_table is stops
 
 
 def test_spellings_that_the_table_alone_has_are_no_matter_of_the_headers() -> None:
-    assert seen(Said(None, table="P1"), Said(None, table="p1")).doubts(Patients()).alike == 0
+    assert seen(PersonFacts(None, table="P1"), PersonFacts(None, table="p1")).doubts(Patients()).alike == 0
 
 
 def test_ids_that_differ_in_zeros_or_case_alone_are_hinted_at() -> None:
-    doubts = seen(*(Said(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B", "7", "7.0"))).doubts(Patients())
+    doubts = seen(*(PersonFacts(name) for name in ("00123", "123", "abc", "ABC", "a b", "A-B", "7", "7.0"))).doubts(
+        Patients()
+    )
     assert doubts.alike == 6
     assert doubts.lines()[0].startswith(
         "6 Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone"
