@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -163,6 +164,7 @@ def compare(stage: Stage, expected: dict[str, bytes], row: Row) -> None:
 @click.option("--write", is_flag=True, help="Write docs/faults.md and bench/results/faults.json.")
 def main(tries: int, seed: int, only: str, write: bool) -> None:
     """Try all faults and print the matrix."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background with Ctrl-C ignored
     with tempfile.TemporaryDirectory() as folder:
         plain = undisturbed(Path(folder))
         click.echo(f"undisturbed: {plain.seconds:.1f} s")
