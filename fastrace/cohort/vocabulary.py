@@ -11,7 +11,7 @@ from fastrace.cohort.patient_words import PATIENT_WORDS
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
     "path": ("path", "filepath", "file", "filename", "pathtoimage", "pathtodcm", "pngpath", "pngfilename", "anondicompath"),
-    "image": ("imageid", "image", "imageuid", "sopinstanceuid", "dicomid"),
+    "image": ("imageid", "image", "imageindex", "imageuid", "sopinstanceuid", "dicomid"),
     "accession": ("accession", "accessionnumber", "accanon"),
     "study": ("studyuid", "studyinstanceuid", "studyid", "study"),
     "patient": (
@@ -51,7 +51,7 @@ OF_PATIENTS = ("race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", 
 AMOUNTS = frozenset({"bmi"})
 CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
 
-MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
+MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a", "#nv"})
 
 
 _FEMALE = (
