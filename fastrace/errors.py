@@ -10,6 +10,7 @@ REASONS: dict[str, str] = {
     "unreadable": "the file cannot be opened or read",
     "empty": "the file has no bytes",
     "not_an_image": "neither DICOM nor PNG, JPEG or TIFF",
+    "packed": "a ZIP, tar, gzip or other archive: unpack it, and name the folder with its files",
     "truncated": "the file or its pixel data ends too early",
     "bad_header": "a header attribute is missing, malformed or contradicts another",
     "other_object": "an object that is no image of a patient: segmentation, dose, report, presentation state, document, ...",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 
-def workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+def workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[str]]], hidden: Collection[str] = ()) -> Path:
     """A workbook of these sheets: name -> rows of cells."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006"
     numbered = list(enumerate(sheets.items(), 1))
-    listed = "".join(f'<sheet name="{name}" sheetId="{place}" r:id="r{place}"/>' for place, (name, _) in numbered)
+    state = {name: ' state="hidden"' * (name in hidden) for name in sheets}
+    listed = "".join(
+        f'<sheet name="{name}" sheetId="{place}"{state[name]} r:id="r{place}"/>' for place, (name, _) in numbered
+    )
     related = "".join(
         f'<Relationship Id="r{place}" Type="{relations}/worksheet" Target="worksheets/sheet{place}.xml"/>'
         for place, _ in numbered

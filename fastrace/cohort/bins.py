@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from fastrace.cohort.vocabulary import FACTS, plain
+from fastrace.dataset import ACQUISITION_NUMBERS
 from fastrace.errors import UsageError
+
+NUMBERS = (
+    "age_years", "bits_stored", "source_rows", "source_columns", "mm_per_pixel",
+    *(name for name in ACQUISITION_NUMBERS if name != "days_since_first_study"),
+)  # fmt: skip
+"""Columns of the index that can be cut into classes; days since the first study are known after all images only."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Bins:
     Attributes
     ----------
     column : str
-        Of the table, or a number of the index such as ``age_years``.
+        Of the table, or a number of the index such as ``age_years``; as typed, see `source_of`.
     edges : tuple of float
         Ascending; a number on an edge belongs to the class above it.
     texts : tuple of str
@@ -76,3 +84,45 @@ def check_bins(texts: Sequence[str]) -> tuple[Bins, ...]:
         if columns.count(column) > 1:
             raise UsageError(f"--bins {column}: given {columns.count(column)} times")
     return found
+
+
+def table_column(typed: str, columns: Iterable[str]) -> str | None:
+    """The column of the table that is meant: the one of that name, else of the same letters and digits (``Age`` for ``age``)."""
+    listed = list(columns)
+    return typed if typed in listed else next((name for name in listed if plain(name) == plain(typed)), None)
+
+
+def source_of(typed: str, labels: Iterable[str], facts: Mapping[str, str]) -> str | None:
+    """Where the numbers of ``--bins`` are: ``label:COLUMN`` of the table, or a column of the index; None if nowhere.
+
+    Parameters
+    ----------
+    typed : str
+    labels : iterable of str
+        Label columns of the table.
+    facts : mapping
+        Column of the table -> column of the index that it describes.
+    """
+    kept = list(labels)
+    if (found := table_column(typed, [*kept, *facts])) is not None:
+        return facts.get(found, f"label:{found}")
+    if typed in NUMBERS:
+        return typed
+    return "age_years" if plain(typed) in FACTS["age_years"] else None
+
+
+def check_sources(bins: Sequence[Bins], labels: Iterable[str], facts: Mapping[str, str]) -> None:
+    """Refuse a column that is nowhere, or one of the index that is no number.
+
+    Raises
+    ------
+    UsageError
+        Naming what there is.
+    """
+    kept = list(labels)
+    for one in bins:
+        source = source_of(one.column, kept, facts)
+        if source is None or not (source.startswith("label:") or source in NUMBERS):
+            of_table = f"; of the table: {', '.join(map(repr, [*kept, *facts]))}" if kept or facts else ""
+            what = "no such column" if source is None else f"{source} is no number"
+            raise UsageError(f"--bins {one.column}: {what}; numbers of the index: {', '.join(NUMBERS)}{of_table}")

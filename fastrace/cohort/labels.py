@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.cohort.bins import Bins
+from fastrace.cohort.bins import Bins, table_column
 from fastrace.cohort.grouping import ungrouped
 from fastrace.cohort.key_columns import KeyColumns, choose_keys
 from fastrace.cohort.known_terms import is_known
@@ -27,7 +27,7 @@ from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.unlisted import Spare
-from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
+from fastrace.cohort.vocabulary import ALSO, FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -196,7 +196,8 @@ def read_labels(
         if column not in table.columns:
             hint = f"; {column} of the index comes from {facts[column]!r}" if column in facts else ""
             raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}{hint}")
-    binned = [one.column for one in bins if one.column in table.columns and one.column not in facts.values()]
+    meant = [found for one in bins if (found := table_column(one.column, table.columns)) is not None]
+    binned = [name for name in meant if name not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
     # A column of the index may be asked for as a label column too, unless that has the same name.
     in_index = {name for name in facts.values() if name in INDEX_COLUMNS}
@@ -212,6 +213,10 @@ def read_labels(
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = row_patients(keys, ids, match)
     cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
+    also = {fact: names[ALSO[fact]] for fact in facts if ALSO.get(fact) in names and facts[fact] != names[ALSO[fact]]}
+    for fact, other in also.items():
+        first = cells[facts[fact]]
+        cells[facts[fact]] = [one or clean(cell) for one, cell in zip(first, table[other], strict=True)]
     owners = patient if keys.patient is not None else found
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
     kept = [name for name in kept if name not in left_out]
@@ -224,13 +229,16 @@ def read_labels(
     if keys.kind not in ("study", "patient") and keys.study is not None:
         shown.identity["study_id"] = ids[keys.study]
     rows, conflicts, merged = _index(found, shown.identity, shown.values, keys.kind)
-    notes: list[str | Said | Remedy] = [*read.notes, *_notes(table, keys, rows, kept, facts, left_out, over_headers)]
+    notes: list[str | Said | Remedy] = [
+        *read.notes,
+        *_notes(table, keys, rows, kept, facts, left_out, over_headers, also),
+    ]
     notes += [
         _in_index(fact, name, over_headers) for fact, name in facts.items() if name in columns and name in in_index
     ]
     notes += [*doubtful, *shown.notes]
     notes += _merged(merged, cells, keys.kind, policy)
-    not_kept = tuple(_unused(table, keys, kept, facts))
+    not_kept = tuple(name for name in _unused(table, keys, kept, facts) if name not in also.values())
     spare = Spare.of(found, {name: table[name] for name in not_kept}) if keys.patient is None else None
     if conflicts:
         notes.append(f"labels: {len(conflicts)} {keys.kind} keys have contradictory rows; their images are rejected")
@@ -259,8 +267,10 @@ def _notes(
     facts: Mapping[str, str],
     left_out: Mapping[str, str],
     over_headers: bool,
+    also: Mapping[str, str],
 ) -> list[str | Remedy]:
     said = {fact: f"{fact} from {name!r}" for fact, name in facts.items()}
+    said.update({fact: f"{said[fact]}, and from {other!r} where that is empty" for fact, other in also.items()})
     if keys.kind == "patient" and "age_years" in said:
         said["age_years"] += ", one for each patient: the same for all studies of a patient"
     first = [said.pop(fact) for fact in DECIDED if over_headers and fact in said]
@@ -274,7 +284,7 @@ def _notes(
         listed = ", ".join(f"{kind}={name}" for kind, name in keys.others)
         notes.append(Remedy(f"labels: other columns that could be the key: {listed}; choose with --key"))
     notes += map(Remedy, left_out.values())
-    ignored = [name for name in _unused(table, keys, kept, facts) if name not in left_out]
+    ignored = [name for name in _unused(table, keys, kept, facts) if name not in (*left_out, *also.values())]
     if ignored:
         notes.append(Remedy(f"labels: columns not kept: {', '.join(ignored)}; add with --column NAME"))
     return notes

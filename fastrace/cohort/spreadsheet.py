@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from fastrace.cohort.header_line import MOST_LINES, Recognised, header_line, names_of
 from fastrace.errors import UsageError
@@ -26,6 +26,8 @@ def read_sheet(
 ) -> tuple[list[list[str]], list[int], list[str]]:
     """Rows of the first sheet with a column that is `recognised`, else of the first with cells; the line of each; notes.
 
+    Hidden sheets come last: nobody who looks at the workbook sees them.
+
     Raises
     ------
     UsageError
@@ -33,7 +35,9 @@ def read_sheet(
     """
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
-        read = {name: book.get_sheet_by_name(name) for name in book.sheet_names}
+        hidden = {one.name for one in book.sheets_metadata if one.visible != SheetVisibleEnum.Visible}
+        names = sorted(book.sheet_names, key=lambda name: name in hidden)
+        read = {name: book.get_sheet_by_name(name) for name in names}
         sheets = {name: sheet.to_python(skip_empty_area=True) for name, sheet in read.items()}
     except (CalamineError, ValueError, OSError) as error:
         raise UsageError(
@@ -50,11 +54,13 @@ def read_sheet(
     name = next(iter(known or filled))
     notes = []
     if len(filled) > 1:
-        others = ", ".join(repr(one) for one in filled if one != name)
+        others = ", ".join(f"{one!r}{' (hidden)' if one in hidden else ''}" for one in filled if one != name)
         why = " with a column that names patients or images" if known else ""
         notes.append(
             f"labels: sheet {name!r} is read, the first of {len(filled)}{why} (others: {others}); save another as its own file"
         )
+    if name in hidden:
+        notes.append(f"labels: sheet {name!r} is hidden in the workbook: is it the right one?")
     start = (read[name].start or (0, 0))[0]
     rows = [[_text(cell) for cell in row] for row in filled[name]]
     lines = [start + place for place in range(1, len(rows) + 1)]

@@ -11,7 +11,7 @@ from fastrace.cohort.patient_words import PATIENT_WORDS
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
     "path": ("path", "filepath", "file", "filename", "pathtoimage", "pathtodcm", "pngpath", "pngfilename", "anondicompath"),
-    "image": ("imageid", "image", "imageuid", "sopinstanceuid", "dicomid"),
+    "image": ("imageid", "image", "imageindex", "imageuid", "sopinstanceuid", "dicomid"),
     "accession": ("accession", "accessionnumber", "accanon"),
     "study": ("studyuid", "studyinstanceuid", "studyid", "study"),
     "patient": (
@@ -24,12 +24,15 @@ KEYS: dict[str, tuple[str, ...]] = {
 FACTS: dict[str, tuple[str, ...]] = {
     "sex": ("sex", "gender", "patientsex", "genderdesc"),
     "age_years": ("age", "ageyears", "patientage", "ageatstudy", "ageatcxr"),
-    "view": ("view", "viewposition", "projection", "appa"),
+    "view": ("view", "viewposition", "projection", "appa", "frontallateral"),
     "laterality": ("laterality", "side", "imagelaterality", "imagelateralityfinal"),
     "modality": ("modality",),
     "body_part": ("bodypart", "bodypartexamined"),
     "official_split": ("split",),
 }
+
+# Where a column of a fact is empty, another one may state it: CheXpert's AP/PA is of frontal views, and empty for laterals.
+ALSO = {"view": "frontallateral"}
 
 # What a row can state about an image depends on what it describes: a patient has one sex but many views. An age is that of a
 # study, but most tables of hospitals have one for each patient, and it is said that all studies then have it.
@@ -48,7 +51,7 @@ OF_PATIENTS = ("race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", 
 AMOUNTS = frozenset({"bmi"})
 CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
 
-MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
+MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a", "#nv"})
 
 
 _FEMALE = (

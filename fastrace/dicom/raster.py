@@ -154,6 +154,8 @@ def _single_channel(decoded: np.ndarray, kind: str) -> tuple[np.ndarray, list[No
     if decoded.ndim != 3 or decoded.shape[2] not in (1, 2, 3, 4):
         raise RejectedInput("decode_failed", f"{kind} decodes to an array of shape {decoded.shape}")
     channels = [decoded[:, :, i] for i in range(decoded.shape[2])]
+    if len(channels) == 4 and kind == "JPEG":
+        raise RejectedInput("color", "JPEG of four channels (CMYK), expected grey")
     opaque = np.iinfo(decoded.dtype).max if decoded.dtype.kind == "u" else 0
     if len(channels) in (2, 4) and not (channels.pop() == opaque).all():
         raise RejectedInput("color", f"{kind} with transparent pixels: what lies behind them is not known")

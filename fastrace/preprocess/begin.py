@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastrace.cohort.bins import check_sources
 from fastrace.cohort.labels import Labels, read_labels
 from fastrace.cohort.patients import read_patients
 from fastrace.dataset import SCHEMA
@@ -40,10 +41,12 @@ def labels_of(job: Job) -> Labels | None:
     """The label table, read; options about it need it."""
     join = job.join
     if join.labels is not None:
-        return read_labels(
+        labels = read_labels(
             join.labels, key=join.key, columns=join.columns, categories=join.categories, match=join.match, policy=join.policy,
             bins=join.bins, over_headers=join.sex_and_age_from == "table",
         )  # fmt: skip
+        check_sources(join.bins, labels.columns, labels.facts or {})
+        return labels
     for option, given in (
         ("--key", join.key),
         ("--column", join.columns),
@@ -55,6 +58,7 @@ def labels_of(job: Job) -> Labels | None:
     ):
         if given:
             raise UsageError(f"{option} is about the label table; name it with --labels FILE")
+    check_sources(join.bins, (), {})
     return None
 
 

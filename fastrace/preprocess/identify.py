@@ -18,6 +18,7 @@ from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS, Rival
+from fastrace.preprocess.joined import bins_source
 from fastrace.preprocess.label_cells import names_nobody
 from fastrace.preprocess.label_rows import LabelRows
 from fastrace.preprocess.recipe import Job
@@ -168,10 +169,10 @@ class Identify:
 
     def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
         """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
-        names = {} if self.labels is None else self.labels.facts or {}
         found = {}
         for bins in self.job.join.bins:
-            number = row.get(f"label:{bins.column}", facts.get(names.get(bins.column, bins.column)))
+            source = bins_source(bins, self.labels)
+            number = row.get(source) if source.startswith("label:") else facts.get(source)
             found[f"label:{bins.name}"] = bins.of(None if number is None else float(number))
         return found
 

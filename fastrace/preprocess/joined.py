@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from fastrace.cohort.bins import Bins, source_of
 from fastrace.cohort.labels import Labels
 from fastrace.cohort.matching import lost_digits, sentences
 from fastrace.cohort.said import Remedy
@@ -24,11 +25,19 @@ def label_columns(job: Job, labels: Labels | None) -> dict[str, dict[str, Any]]:
             assert labels is not None
             assert labels.values is not None
             columns[name]["values"] = list(labels.values[name])
-    facts = {} if labels is None else labels.facts or {}
     for bins in job.join.bins:
-        of = facts.get(bins.column, bins.column)
+        of = bins_source(bins, labels).removeprefix("label:")
         columns[bins.name] = {"kind": "categorical", "of": of, "classes": list(bins.classes)}
     return columns
+
+
+def bins_source(bins: Bins, labels: Labels | None) -> str:
+    """``label:COLUMN``, or a column of the index; checked by `fastrace.preprocess.begin.labels_of`."""
+    found = source_of(
+        bins.column, () if labels is None else labels.columns, {} if labels is None else labels.facts or {}
+    )
+    assert found is not None
+    return found
 
 
 class Joined:

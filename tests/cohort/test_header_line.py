@@ -98,3 +98,27 @@ def test_the_first_sheet_is_read_where_none_has_a_key(tmp_path: Path) -> None:
         read_labels(workbook(tmp_path / "labels.xlsx", sheets))
     found = read_labels(workbook(tmp_path / "labels.xlsx", sheets), key="patient=no")
     assert "labels: sheet 'A' is read, the first of 2 with a column" in found.notes[0]
+
+
+def test_a_hidden_sheet_comes_after_those_that_are_seen(tmp_path: Path) -> None:
+    sheets = {
+        name: [[text("PatientID"), text("race")], [text("1"), text(race)]]
+        for name, race in (("alt", "A"), ("neu", "B"))
+    }
+    found = read_labels(workbook(tmp_path / "labels.xlsx", sheets, hidden=["alt"]))
+    assert found.rows["1"]["race"] == "B"
+    assert "others: 'alt' (hidden)" in found.notes[0]
+    del sheets["neu"]
+    found = read_labels(workbook(tmp_path / "alone.xlsx", sheets, hidden=["alt"]))
+    assert found.rows["1"]["race"] == "A"
+    assert "labels: sheet 'alt' is hidden in the workbook: is it the right one?" in found.notes
+
+
+def test_the_view_of_a_lateral_stands_in_another_column_of_chexpert(tmp_path: Path) -> None:
+    """AP/PA is empty for laterals; they were kept as images that state no view."""
+    found = labels(tmp_path, "Path,Sex,Frontal/Lateral,AP/PA\na/1.jpg,Female,Frontal,AP\na/2.jpg,Female,Lateral,\n")
+    assert {key: row["view"] for key, row in found.rows.items()} == {"a/1.jpg": "AP", "a/2.jpg": "LATERAL"}
+    assert "view from 'AP/PA', and from 'Frontal/Lateral' where that is empty" in found.notes[0]
+    assert not any("columns not kept" in note for note in found.notes)
+    alone = labels(tmp_path, "Path,Frontal/Lateral\na/1.jpg,Frontal\n")
+    assert alone.rows["a/1.jpg"]["view"] == "FRONTAL"

@@ -12,6 +12,7 @@ from fastrace import api
 from fastrace.cli.preprocess import _summary_text
 from fastrace.cohort.selection import labelled
 from fastrace.dataset import Dataset
+from fastrace.errors import UsageError
 from fastrace.preprocess.summary import Summary
 
 WriteDicom = Callable[..., Path]
@@ -69,3 +70,26 @@ def test_a_table_of_which_no_attribute_is_kept_ends_with_a_warning(archive: Path
         (archive / "labels.csv").write_text(text + "".join(f"P{n},{n % 2},F\n" for n in range(8)))
         options = {"labels": archive / "labels.csv", "modality": "any", "size": (16, 16), "jobs": 1, "columns": columns}
         assert api.preprocess(archive / "src", archive / f"out{len(columns)}", **options).warnings == []
+
+
+@pytest.mark.parametrize("typed", ["age", "Age", "age_years", "AGE"])
+def test_bins_of_an_age_are_found_whatever_the_column_is_called(archive: Path, typed: str) -> None:
+    """--bins age=40,60, the example of the help, was unknown for everybody unless a column was called exactly so."""
+    table = archive / "labels.csv"
+    for column in ("age", "Age", "PatientAge", "ward"):
+        out = archive / column
+        table.write_text(f"PatientID,race,{column}\n" + "".join(f"P{n},White,{71 + n}\n" for n in range(8)))
+        api.preprocess(archive / "src", out, labels=table, modality="any", size=(16, 16), jobs=1, bins=[f"{typed}=40"])
+        index = Dataset.open(out).index
+        of_the_last = {"ward": "unknown"}.get(column, ">=40")  # whose header has no age
+        assert sorted(index[f"{typed}_bin"]) == sorted(["<40"] * 7 + [of_the_last])
+    api.preprocess(archive / "src", archive / "none", modality="any", size=(16, 16), jobs=1, bins=[f"{typed}=40"])
+    assert sorted(Dataset.open(archive / "none").index[f"{typed}_bin"]) == ["<40"] * 7 + ["unknown"]
+
+
+@pytest.mark.parametrize("typed", ["nonsense", "race", "view", "sex"])
+def test_bins_of_what_is_no_number_are_refused(archive: Path, typed: str) -> None:
+    for table in (archive / "labels.csv", None):
+        options = {"labels": table, "modality": "any", "size": (16, 16), "jobs": 1}
+        with pytest.raises(UsageError, match=f"--bins {typed}: .*(no such column|no number|not all of its values)"):
+            api.preprocess(archive / "src", archive / "out", bins=[f"{typed}=1,2"], **options)
