@@ -48,6 +48,13 @@ def code(value: str) -> Dataset:
         ({"PatientBirthDate": "20200101", "StudyDate": "20100228"}, None),
         ({"PatientBirthDate": "19601301", "StudyDate": "20100228"}, None),
         ({"PatientBirthDate": "19600101"}, None),
+        ({"PatientBirthDate": "19000101", "StudyDate": "20200505"}, None),  # placeholders: all were 90 years old
+        ({"PatientBirthDate": "18991230", "StudyDate": "20200505"}, None),
+        ({"PatientBirthDate": "18991231", "StudyDate": "20200505"}, None),
+        ({"PatientBirthDate": "00010101", "StudyDate": "00500505"}, None),
+        ({"PatientBirthDate": "19000101", "StudyDate": "20200505", "PatientAge": "064Y"}, 64.0),
+        ({"PatientBirthDate": "19000102", "StudyDate": "19850505"}, 85.0),
+        ({"PatientBirthDate": "18950505", "StudyDate": "19000101", "ContentDate": "19850505"}, 90.0),
         ({}, None),
     ],
 )
