@@ -14,10 +14,7 @@ import re
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.values import items, text
-from fastrace.dicom.views import folded
-
-# Placeholders, written where a value was required and none was known: treated as absent.
-SILENT = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NULL", "NA", "NAN"})
+from fastrace.dicom.views import SILENT, folded
 
 # Term of Body Part Examined: regions: codes.
 _TABLE = """
@@ -142,7 +139,7 @@ def _part(item: Dataset) -> str | None:
 
 def names_a_part(said: str | None) -> bool:
     """Whether a text names a body part at all."""
-    return re.sub(r"[\W_]+", "", folded(said)) not in SILENT
+    return re.sub(r"[\W_]+", "", folded(said)) not in SILENT | {"OTHER"}
 
 
 def regions(said: str | None) -> frozenset[str]:

@@ -3,7 +3,8 @@
 Order of the view: View Position (0018,5101), View Code Sequence (0054,0220), and a Patient Orientation (0020,0020) that is
 one view term, as the public exports of digitised mammograms write it. Where none of them states one and the image is a
 radiograph of the trunk or the head, the directions of Patient Orientation tell frontal from lateral (PS3.3 C.7.6.1.1.1), and
-after them Series Description (0008,103E) and Protocol Name (0018,1030), where they name one view as a word.
+Series Description (0008,103E) and Protocol Name (0018,1030) the view, where they name one as a word. Of the two, what is no plain
+frontal view goes first: the directions of an oblique, lordotic or decubitus film are those of a frontal one.
 
 Order of the side: Image Laterality (0020,0062), Frame Laterality (0020,9072), Laterality (0020,0060), the modifier of the
 Anatomic Region Sequence (0008,2218), the words of the view. Of a breast, Patient Orientation tells directions, not the side: the
@@ -21,6 +22,8 @@ from fastrace.dicom.select import macro
 from fastrace.dicom.values import attribute, items, text, texts
 from fastrace.dicom.views import (
     BREAST,
+    FRONTAL_VIEWS,
+    LATERAL_VIEWS,
     MODIFIER_OF_CODE,
     OTHER,
     SPECIMEN_CODES,
@@ -109,14 +112,12 @@ def _told(ds: Dataset) -> tuple[str | None, str, list[Note]]:
     )
     if oriented is None:
         return described, "SeriesDescription" if described else "", []
-    if described is not None and (oriented == "LATERAL") != (described in ("LATERAL", "LL", "RL")):
-        return (
-            oriented,
-            "PatientOrientation",
-            [_contradiction("PatientOrientation", oriented, "SeriesDescription", described, oriented)],
-        )
-    general = described in ("AP", "PA") and oriented == "FRONTAL"
-    return (described, "SeriesDescription", []) if general else (oriented, "PatientOrientation", [])
+    if described is None or (oriented == "LATERAL" and described in LATERAL_VIEWS):
+        return oriented, "PatientOrientation", []
+    if described not in FRONTAL_VIEWS | LATERAL_VIEWS or (oriented == "FRONTAL" and described in FRONTAL_VIEWS):
+        return described, "SeriesDescription", []
+    view, source = (described, "SeriesDescription") if described in LATERAL_VIEWS else (oriented, "PatientOrientation")
+    return view, source, [_contradiction("PatientOrientation", oriented, "SeriesDescription", described, view)]
 
 
 def _codes(ds: Dataset) -> tuple[str | None, set[str], bool]:
