@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 OTHER = "other"
 # Placeholders, written where a value was required and none was known: treated as absent. Letters and digits alone.
-SILENT = frozenset(
-    """UNKNOWN UNK UKN UNDEFINED UNSPECIFIED NOTSPECIFIED NOTDEFINED NOTAPPLICABLE NOTAVAILABLE NOTKNOWN NONE NULL NIL NA NAN
-    UNBEKANNT INCONNU INCONNUE DESCONOCIDO DESCONOCIDA DESCONHECIDO DESCONHECIDA SCONOSCIUTO SCONOSCIUTA ONBEKEND""".split()
-) | {""}
+SILENT = frozenset({
+    "", "UNKNOWN", "UNK", "UKN", "UNDEFINED", "UNSPECIFIED", "NOTSPECIFIED", "NOTDEFINED", "NOTAPPLICABLE", "NOTAVAILABLE",
+    "NOTKNOWN", "NONE", "NULL", "NIL", "NA", "NAN", "UNBEKANNT", "INCONNU", "INCONNUE", "DESCONOCIDO", "DESCONOCIDA",
+    "DESCONHECIDO", "DESCONHECIDA", "SCONOSCIUTO", "SCONOSCIUTA", "ONBEKEND",
+})  # fmt: skip
 
 # Views as View Position terms, with their codes: SNOMED CT first, then the retired ones.
 CODES = {
@@ -114,8 +115,8 @@ _STEMS = re.compile(
 )
 # Whole words of a description that can mean nothing else.
 _DESCRIBING = (
-    "LAT", "LATERAL", "LATERALE", "SEITLICH", "SEITL", "PROFIL", "PERFIL", "LL", "AP", "PA", "FRONTAL", "LLD", "RLD", "OBL", "LAO",
-    "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID",
+    "LAT", "LATERAL", "LATERALE", "SEITLICH", "SEITL", "PROFIL", "PERFIL", "LL", "AP", "PA", "FRONTAL", "LLD", "RLD", "OBL",
+    "LAO", "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID",
 )  # fmt: skip
 FRONTAL_VIEWS, LATERAL_VIEWS = frozenset({"AP", "PA", "FRONTAL"}), frozenset({"LATERAL", "LL", "RL"})
 _SIDES = {
