@@ -13,6 +13,7 @@ same pair is met with both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -91,7 +92,8 @@ def read_positioning(ds: Dataset, frame: int, *, trunk: bool = False) -> Positio
     view_source = ""
     if view is None and trunk:
         view, view_source, notes = _told(ds)
-    side, source = _side(ds, frame)
+    side, source, contradictions = _side(ds, frame)
+    notes += contradictions
     if side in ("L", "R") and words.side in ("L", "R") and side != words.side:
         notes.append(_contradiction(source, side, "ViewPosition", words.side, side))
     return Positioning(
@@ -141,18 +143,26 @@ def _modifier(item: Dataset) -> str:
     return said[0] if said else OTHER
 
 
-def _side(ds: Dataset, frame: int) -> tuple[str | None, str]:
-    anatomy = macro(ds, frame, "FrameAnatomySequence")
+def _side(ds: Dataset, frame: int) -> tuple[str | None, str, list[Note]]:
+    """The first attribute that tells the side, and a note for each later one that tells another."""
+    told = list(_sides(ds, macro(ds, frame, "FrameAnatomySequence")))
+    if not told:
+        return None, "", []
+    side, source = told[0]
+    return side, source, [_contradiction(source, side, name, other, side) for other, name in told[1:] if other != side]
+
+
+def _sides(ds: Dataset, anatomy: Dataset) -> Iterator[tuple[str, str]]:
     for scope, keyword in ((ds, "ImageLaterality"), (anatomy, "FrameLaterality"), (ds, "Laterality")):
         side = read_side(text(scope, keyword))
         if side is not None:
-            return side, keyword
-    for item in items(ds, "AnatomicRegionSequence")[:1]:
-        for modifier in items(item, "AnatomicRegionModifierSequence"):
-            side = LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
-            if side is not None:
-                return side, "AnatomicRegionModifierSequence"
-    return None, ""
+            yield side, keyword
+    for scope in (anatomy,) if anatomy is ds else (anatomy, ds):
+        for item in items(scope, "AnatomicRegionSequence")[:1]:
+            for modifier in items(item, "AnatomicRegionModifierSequence"):
+                side = LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
+                if side is not None:
+                    yield side, "AnatomicRegionModifierSequence"
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -109,6 +109,37 @@ def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "side", "noted"),
+    [
+        ({"ImageLaterality": "R", "Laterality": "L"}, "R", ["Laterality (0020,0060)"]),
+        ({"ImageLaterality": "R", "modifier": "7771000"}, "R", ["Anatomic Region Modifier Sequence (0008,2220)"]),
+        (
+            {"ImageLaterality": "R", "Laterality": "L", "modifier": "G-A101"},
+            "R",
+            ["Laterality (0020,0060)", "Anatomic Region Modifier Sequence (0008,2220)"],
+        ),
+        ({"Laterality": "L", "modifier": "24028007"}, "L", ["Anatomic Region Modifier Sequence (0008,2220)"]),
+        ({"ImageLaterality": "R", "Laterality": "R", "modifier": "24028007"}, "R", []),
+        ({"ImageLaterality": "U", "Laterality": "L"}, "L", []),  # unpaired: says nothing
+    ],
+)
+def test_sides_that_contradict_each_other_are_noted(
+    tmp_path: Path, options: dict[str, Any], side: str, noted: list[str]
+) -> None:
+    options = dict(options)
+    if (modifier := options.pop("modifier", None)) is not None:
+        region = Dataset()
+        region.AnatomicRegionModifierSequence = [code(modifier)]
+        options["AnatomicRegionSequence"] = [region]
+    found = header(tmp_path, **options)
+    assert found.laterality == side
+    assert [note.kind for note in found.notes] == ["contradiction"] * len(noted)
+    assert all(
+        name in note.text and f"taken as {side}" in note.text for name, note in zip(noted, found.notes, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "spacing", "source"),
     [
         (
