@@ -294,6 +294,14 @@ RADIOGRAPH: dict[str, Any] = {
         ("quality_control", {"QualityControlImage": "YES"}),
         ("quality_control", {"SeriesDescription": "ACR PHANTOM QC"}),
         ("quality_control", {"ProtocolName": "Flat Field"}),
+        *(
+            (None, {"SeriesDescription": f"CHEST PA {said}"})
+            for said in ("(QC'd)", "QC passed", "QC ok", "after QC", "quality control passed", "post-QC", "QCed", "QC-ed")
+        ),
+        *(
+            ("quality_control", {"SeriesDescription": said})
+            for said in ("QC", "Detector QC", "QC test passed", "QC'd phantom", "Quality Control", "weekly QC ok")
+        ),
         ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.4"}),  # VL Photographic
         ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}),  # Ultrasound
     ],
