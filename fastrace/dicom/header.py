@@ -22,6 +22,7 @@ from fastrace.dicom.anatomy import coded_part, contradict, names_a_part, regions
 from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
+from fastrace.dicom.issuer import issuer_of_patient_id
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
@@ -101,7 +102,7 @@ class Header:
         Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
         the value is not read.
     issuer : str or None
-        Issuer of Patient ID: whose numbers they are. It never leaves the machine.
+        Whose numbers they are, see `fastrace.dicom.issuer`. It never leaves the machine.
     birth_day : int or None
         Patient's Birth Date as a day number, to compare the headers of one patient with; never leaves the machine.
     institution : str or None
@@ -211,7 +212,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
     return Header(
         patient_id=identifier(ds, "PatientID"),
-        issuer=text(ds, "IssuerOfPatientID"),
+        issuer=issuer_of_patient_id(ds),
         study_uid=identifier(ds, "StudyInstanceUID"),
         accession=identifier(ds, "AccessionNumber"),
         image_uid=identifier(ds, "SOPInstanceUID"),
