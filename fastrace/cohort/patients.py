@@ -266,12 +266,12 @@ class Patients:
             what = "the label table names no patient for it, and --patient-from is table"
         elif self.source == "header":
             found = header or self.of_table.get(table or "")
-            what = "its Patient ID (0010,0020) is empty, and --patient-from is header"
+            what = "its Patient ID (0010,0020) is empty or names nobody, and --patient-from is header"
         else:
             found = header or self.of_table.get(table or "", table)
             what = (
-                "no Patient ID (0010,0020) and no patient column in the label table; splits must be made by patient: give "
-                "a table with a patient column, or --patient-pattern"
+                "no Patient ID (0010,0020) that names somebody and no patient column in the label table; splits must be made by "
+                "patient: give a table with a patient column, or --patient-pattern"
             )
         if not found:
             raise RejectedInput("no_patient", what)

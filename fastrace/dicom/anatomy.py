@@ -10,14 +10,12 @@ Regions tell whether two names can be of one image: CHEST and LUNG can, CHEST an
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
 from fastrace.dicom.values import items, text
-from fastrace.dicom.views import folded
-
-# Placeholders, written where a value was required and none was known: treated as absent.
-SILENT = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NULL", "NA", "NAN"})
+from fastrace.dicom.views import SILENT, folded
 
 # Term of Body Part Examined: regions: codes.
 _TABLE = """
@@ -27,6 +25,7 @@ ADRENAL: abdomen: 23451007 T-B3000
 ANKLE: leg: 70258002 T-15750
 AORTA: chest abdomen: 15825003 113262008 7832008 57034009 T-42000 T-42070 T-42500 T-42300
 ARM: arm: 40983000 53120007 T-D8200 T-D8000
+AXILLA: chest arm breast: 91470000 T-D8104
 BACK: spine chest abdomen: 77568009 T-D2100
 BLADDER: pelvis: 89837001 T-74000
 BRAIN: head: 12738006 T-A0100
@@ -85,6 +84,8 @@ PATELLA: leg: 64234005 T-12730
 PELVIS: pelvis: 816092008 12921003 T-D6000
 PHANTOM: phantom: 706342009 R-FE0C7
 PROSTATE: pelvis: 41216001 T-92000
+RADIUS: arm: 62413002 T-12420
+RADIUSULNA: arm: 110535000 T-12403
 RECTUM: pelvis: 34402009 T-59600
 RIB: chest: 113197003 T-11300
 SCAPULA: chest arm: 79601000 T-12280
@@ -99,12 +100,14 @@ THIGH: leg: 68367000 T-D9100
 THORAX: chest:
 THUMB: arm: 76505004 T-D8810
 THYROID: neck: 69748006 T-B6000
+TIBIA: leg: 12611008 T-12740
 TIBIAFIBULA: leg: 110536004 T-12701
 TLSPINE: spine chest abdomen: 1217256009 297172009 T-D00F8
 TMJ: head: 53620006 T-15290
 TOE: leg: 29707007 T-D9800
 TRACHEA: neck chest: 44567001 T-25000
 TSPINE: spine chest: 122495006 T-11502
+ULNA: arm: 23416004 T-12430
 UTERUS: pelvis: 35039007 T-83000
 WHOLEBODY: head neck chest abdomen pelvis spine arm leg breast: 38266002 T-D0010
 WRIST: arm: 74670003 8205005 T-15460 T-D8600
@@ -113,6 +116,18 @@ ZYGOMA: head: 13881006 T-11166
 _ROWS = [[cell.strip() for cell in line.split(":")] for line in _TABLE.split("\n") if line]
 REGIONS = {term: frozenset(regions.split()) for term, regions, _ in _ROWS}
 PART_OF_CODE = {code: term for term, _, codes in _ROWS for code in codes.split()}
+# Bones and organs that are no terms of their own, and adjectives: the term of the limb or organ that they are part of.
+_BONES = {
+    "FEMORAL": "FEMUR", "HUMERAL": "HUMERUS", "RADIAL": "RADIUS", "ULNAR": "ULNA", "TIBIAL": "TIBIA", "FIBULA": "TIBIAFIBULA",
+    "FIBULAR": "TIBIAFIBULA", "METACARPAL": "HAND", "METACARPALS": "HAND", "METACARPUS": "HAND", "CARPAL": "WRIST",
+    "SCAPHOID": "WRIST", "OLECRANON": "ELBOW", "GLENOID": "SHOULDER", "SCAPULAR": "SCAPULA", "ACETABULUM": "HIP",
+    "METATARSAL": "FOOT", "METATARSALS": "FOOT", "METATARSUS": "FOOT", "TALUS": "FOOT", "TALAR": "FOOT", "TARSAL": "FOOT",
+    "CALCANEAL": "CALCANEUS", "PANCREATIC": "PANCREAS",
+}  # fmt: skip
+_OF_TWO_BONES = {"RADIUSULNA": {"RADIUS", "ULNA"}, "TIBIAFIBULA": {"TIBIA", "TIBIAFIBULA"}}
+_BREAST_BONE = re.compile(r"\bBREAST ?BONE\b")
+# Parts of the body, and words for parts of bones, organs, teeth and chairs.
+_ALSO_OF_OTHERS = frozenset({"HEAD", "NECK", "BACK", "FACE", "ARM", "EYE"})
 _MOST_ITEMS = 4  # read of a sequence that should have one
 
 
@@ -132,22 +147,42 @@ def coded_part(scope: Dataset) -> tuple[str | None, str]:
 
 
 def _part(item: Dataset) -> str | None:
-    """By the code; any other code by its meaning, where exactly one term stands in it: "Head of femur" names two."""
+    """By the code; any other code by its meaning, where exactly one term stands in it: "Hand and wrist" names two."""
     known = PART_OF_CODE.get(text(item, "CodeValue") or "")
     if known is not None:
         return known
-    said = set(re.findall(r"[^\W_]+", folded(text(item, "CodeMeaning")))) & REGIONS.keys()
+    said = _terms(text(item, "CodeMeaning"))
     return said.pop() if len(said) == 1 else None
+
+
+def _terms(said: str | None) -> set[str]:
+    """The terms in a text: what stands last behind "of" is the part, what stands before it a part of that.
+
+    The head of a radius is a forearm, and a radial head too.
+    """
+    words = re.findall(r"[^\W_]+", _BREAST_BONE.sub("STERNUM", folded(said)))
+    last = max((place for place, word in enumerate(words) if word == "OF"), default=-1)
+    behind = _known(words[last + 1 :])
+    return behind or (_known(words[:last]) - _ALSO_OF_OTHERS if last >= 0 else set())
+
+
+def _known(words: Sequence[str]) -> set[str]:
+    found = set(words) & REGIONS.keys()
+    bones = {_BONES[word] for word in words if word in _BONES}
+    for term, both in _OF_TWO_BONES.items():
+        if both <= found | bones:
+            return {term}
+    return (found - _ALSO_OF_OTHERS or bones or found) if bones else found
 
 
 def names_a_part(said: str | None) -> bool:
     """Whether a text names a body part at all."""
-    return re.sub(r"[\W_]+", "", folded(said)) not in SILENT
+    return re.sub(r"[\W_]+", "", folded(said)) not in SILENT | {"OTHER"}
 
 
 def regions(said: str | None) -> frozenset[str]:
     """Regions of the body of the terms in a text; empty where it has none that is known."""
-    return frozenset().union(*(REGIONS.get(word, frozenset()) for word in re.findall(r"[^\W_]+", folded(said))))
+    return frozenset().union(*(REGIONS[term] for term in _terms(said)))
 
 
 def contradict(one: str | None, other: str | None) -> bool:

@@ -109,7 +109,9 @@ class Frames:
     read : callable
         Reads the frame of an index; raises `RejectedInput` for that frame.
     voi_source : str
-        Where the display of the first frame comes from.
+        Where the display of the first frame comes from; ``none`` where it has none, so that `display_of` refuses it.
+    display_of : callable
+        Where the display of the frame of an index comes from; raises `RejectedInput` as `read` will, without pixels.
     look : callable or None
         Where frames differ in kind, body part or display (enhanced objects): the header and the VOI source of the frame of an
         index, without its pixels and without what decides nothing (`fastrace.dicom.header.read_selection`); raises
@@ -119,6 +121,7 @@ class Frames:
     header: Header
     read: Callable[[int], Frame]
     voi_source: str
+    display_of: Callable[[int], str]
     look: Callable[[int], tuple[Header, str]] | None = None
 
     def __len__(self) -> int:
@@ -271,7 +274,12 @@ def _open_dicom(
                 of_frame = read_header(ds, layout, UID(syntax).name, index)
             return _read_dicom_frame(ds, source, element, layout, fragments, choice, of_frame, index, reduce_to)
 
-    return Frames(header, read, voi_source, look if frames_differ else None)
+    def display_of(index: int) -> str:
+        with warnings.catch_warnings(), nobody_in_messages(lambda: header.identity):
+            warnings.simplefilter("ignore")
+            return select_display(ds, index, layout.words, choice)[0].voi_source
+
+    return Frames(header, read, voi_source, display_of, look if frames_differ else None)
 
 
 def _voi_source(ds: FileDataset, index: int, layout: Layout, choice: VoiChoice) -> str:
@@ -331,7 +339,7 @@ def _open_raster(path: Path, size: int, choice: VoiChoice, max_pixels: int) -> F
         of_page = replace(header, rows=page.rows, columns=page.columns)
         return _finished(pixels, display, of_page, index, notes)
 
-    return Frames(header, read, display.voi_source)
+    return Frames(header, read, display.voi_source, lambda index: display.voi_source)
 
 
 def _finished(pixels: np.ndarray, display: Display, header: Header, index: int, notes: list[Note]) -> Frame:

@@ -22,6 +22,7 @@ from fastrace.dicom.anatomy import coded_part, contradict, names_a_part, regions
 from fastrace.dicom.identity import Identity, Withheld, identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
+from fastrace.dicom.issuer import issuer_of_patient_id
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
@@ -37,8 +38,10 @@ _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST_YEARS = 130.0
 # Ethnic Group, "ethnic group or race of the patient" (PS3.3 C.7.1.1; retired in PS3.6 2025a), and what replaced it.
 _ETHNIC_GROUP = (0x00102160, 0x00102161, 0x00102162)
-# 1 January 1900 and year 1 stand for unknown dates; MIMIC shifts dates to 2100-2200.
-_FIRST_YEAR, _LAST_YEAR = 1901, 2300
+# What systems write where no date is known: 1 January 1900, day 0 of spreadsheets and databases (30 and 31 December 1899), and
+# year 1. Others of 1900 are somebody's birth date.
+_UNKNOWN_DATES = frozenset(datetime.date(*day) for day in ((1900, 1, 1), (1899, 12, 30), (1899, 12, 31)))
+_FIRST_YEAR, _LAST_YEAR = 1901, 2300  # of a study; MIMIC shifts dates to 2100-2200
 _INTENTS = {"ForPresentation": "FOR PRESENTATION", "ForProcessing": "FOR PROCESSING"}
 _LARGEST_MAGNIFICATION = 10.0
 _SPACING_MM = (0.001, 20.0)  # film scanners 0.03, PET 4: outside it is in another unit, or no distance
@@ -99,7 +102,7 @@ class Header:
         Whether Ethnic Group (0010,2160), Ethnic Group Code Sequence (0010,2161) or Ethnic Groups (0010,2162) holds anything;
         the value is not read.
     issuer : str or None
-        Issuer of Patient ID: whose numbers they are. It never leaves the machine.
+        Whose numbers they are, see `fastrace.dicom.issuer`. It never leaves the machine.
     birth_day : int or None
         Patient's Birth Date as a day number, to compare the headers of one patient with; never leaves the machine.
     institution : str or None
@@ -209,7 +212,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
         body_part, withheld = _impersonal("body_part", body_part, identity_of(ds))
     return Header(
         patient_id=identifier(ds, "PatientID"),
-        issuer=text(ds, "IssuerOfPatientID"),
+        issuer=issuer_of_patient_id(ds),
         study_uid=identifier(ds, "StudyInstanceUID"),
         accession=identifier(ds, "AccessionNumber"),
         image_uid=identifier(ds, "SOPInstanceUID"),
@@ -343,9 +346,10 @@ def _age_years(ds: Dataset) -> float | None:
 def _date(ds: Dataset, keyword: str) -> datetime.date | None:
     digits = (text(ds, keyword) or "").replace(".", "").replace("-", "")[:8]
     try:
-        return datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])) if digits.isdecimal() else None
+        found = datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])) if digits.isdecimal() else None
     except ValueError:
         return None
+    return None if found is None or found.year == 1 or found in _UNKNOWN_DATES else found
 
 
 def _day(ds: Dataset, keyword: str) -> int | None:

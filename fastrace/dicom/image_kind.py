@@ -51,7 +51,10 @@ _SAYS_TOMOSYNTHESIS = re.compile(  # not the word alone: it names every image of
 _SAYS_CONTRAST = re.compile(r"\b(CEM|CESM|CEDM|RECOMBINED|CONTRAST ENHANCED)\b")
 _SAYS_QUALITY = re.compile(
     r"(?<!\bWITH )(?<!\bW )\b"  # a phantom lies below the patient where bone density is measured
-    r"(PHANTOMS?|FANTOME|FANTOM|FLAT ?FIELD|QUALITY (CONTROL|ASSURANCE)|(ACR|DAILY|WEEKLY|MONTHLY) Q[AC]|QC)\b"
+    r"(PHANTOMS?|FANTOME|FANTOM|FLAT ?FIELD|(ACR|DAILY|WEEKLY|MONTHLY) Q[AC])\b|"
+    r"(?<!\bAFTER )(?<!\bPOST )(?<!\bBEFORE )(?<!\bPRE )(?<!\bPASSED )(?<!\bFAILED )(?<!\bPENDING )(?<!\bNO )(?<!\bBY )"
+    r"\b(QUALITY (CONTROL|ASSURANCE)|QC)\b"  # as the object: a film that was controlled, "QC'd" or "QC ok", is a patient's
+    r"(?! (D|ED|PASS|PASSED|OK|OKAY|DONE|CHECKED|COMPLETED?|APPROVED|ACCEPTED|REVIEWED|VERIFIED|FAILED|PENDING|BY)\b)"
 )
 _SAYS_BIOPSY = re.compile(
     r"\b(STEREO|STEREOTACTIC|STEREOTAXIE|STEREOTAXY|BIOPSY|BIOPSIE|BIOPSIA|PREFIRE|POSTFIRE|NEEDLE)\b"

@@ -3,7 +3,8 @@
 Order of the view: View Position (0018,5101), View Code Sequence (0054,0220), and a Patient Orientation (0020,0020) that is
 one view term, as the public exports of digitised mammograms write it. Where none of them states one and the image is a
 radiograph of the trunk or the head, the directions of Patient Orientation tell frontal from lateral (PS3.3 C.7.6.1.1.1), and
-after them Series Description (0008,103E) and Protocol Name (0018,1030), where they name one view as a word.
+Series Description (0008,103E) and Protocol Name (0018,1030) the view, where they name one as a word. Of the two, what is no plain
+frontal view goes first: the directions of an oblique, lordotic or decubitus film are those of a frontal one.
 
 Order of the side: Image Laterality (0020,0062), Frame Laterality (0020,9072), Laterality (0020,0060), the modifier of the
 Anatomic Region Sequence (0008,2218), the words of the view. Of a breast, Patient Orientation tells directions, not the side: the
@@ -12,6 +13,7 @@ same pair is met with both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -21,6 +23,8 @@ from fastrace.dicom.select import macro
 from fastrace.dicom.values import attribute, items, text, texts
 from fastrace.dicom.views import (
     BREAST,
+    FRONTAL_VIEWS,
+    LATERAL_VIEWS,
     MODIFIER_OF_CODE,
     OTHER,
     SPECIMEN_CODES,
@@ -88,7 +92,8 @@ def read_positioning(ds: Dataset, frame: int, *, trunk: bool = False) -> Positio
     view_source = ""
     if view is None and trunk:
         view, view_source, notes = _told(ds)
-    side, source = _side(ds, frame)
+    side, source, contradictions = _side(ds, frame)
+    notes += contradictions
     if side in ("L", "R") and words.side in ("L", "R") and side != words.side:
         notes.append(_contradiction(source, side, "ViewPosition", words.side, side))
     return Positioning(
@@ -109,14 +114,12 @@ def _told(ds: Dataset) -> tuple[str | None, str, list[Note]]:
     )
     if oriented is None:
         return described, "SeriesDescription" if described else "", []
-    if described is not None and (oriented == "LATERAL") != (described in ("LATERAL", "LL", "RL")):
-        return (
-            oriented,
-            "PatientOrientation",
-            [_contradiction("PatientOrientation", oriented, "SeriesDescription", described, oriented)],
-        )
-    general = described in ("AP", "PA") and oriented == "FRONTAL"
-    return (described, "SeriesDescription", []) if general else (oriented, "PatientOrientation", [])
+    if described is None or (oriented == "LATERAL" and described in LATERAL_VIEWS):
+        return oriented, "PatientOrientation", []
+    if described not in FRONTAL_VIEWS | LATERAL_VIEWS or (oriented == "FRONTAL" and described in FRONTAL_VIEWS):
+        return described, "SeriesDescription", []
+    view, source = (described, "SeriesDescription") if described in LATERAL_VIEWS else (oriented, "PatientOrientation")
+    return view, source, [_contradiction("PatientOrientation", oriented, "SeriesDescription", described, view)]
 
 
 def _codes(ds: Dataset) -> tuple[str | None, set[str], bool]:
@@ -140,18 +143,26 @@ def _modifier(item: Dataset) -> str:
     return said[0] if said else OTHER
 
 
-def _side(ds: Dataset, frame: int) -> tuple[str | None, str]:
-    anatomy = macro(ds, frame, "FrameAnatomySequence")
+def _side(ds: Dataset, frame: int) -> tuple[str | None, str, list[Note]]:
+    """The first attribute that tells the side, and a note for each later one that tells another."""
+    told = list(_sides(ds, macro(ds, frame, "FrameAnatomySequence")))
+    if not told:
+        return None, "", []
+    side, source = told[0]
+    return side, source, [_contradiction(source, side, name, other, side) for other, name in told[1:] if other != side]
+
+
+def _sides(ds: Dataset, anatomy: Dataset) -> Iterator[tuple[str, str]]:
     for scope, keyword in ((ds, "ImageLaterality"), (anatomy, "FrameLaterality"), (ds, "Laterality")):
         side = read_side(text(scope, keyword))
         if side is not None:
-            return side, keyword
-    for item in items(ds, "AnatomicRegionSequence")[:1]:
-        for modifier in items(item, "AnatomicRegionModifierSequence"):
-            side = LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
-            if side is not None:
-                return side, "AnatomicRegionModifierSequence"
-    return None, ""
+            yield side, keyword
+    for scope in (anatomy,) if anatomy is ds else (anatomy, ds):
+        for item in items(scope, "AnatomicRegionSequence")[:1]:
+            for modifier in items(item, "AnatomicRegionModifierSequence"):
+                side = LATERALITY_OF_CODE.get(text(modifier, "CodeValue") or "")
+                if side is not None:
+                    yield side, "AnatomicRegionModifierSequence"
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -15,6 +15,12 @@ import unicodedata
 from typing import NamedTuple
 
 OTHER = "other"
+# Placeholders, written where a value was required and none was known: treated as absent. Letters and digits alone.
+SILENT = frozenset({
+    "", "UNKNOWN", "UNK", "UKN", "UNDEFINED", "UNSPECIFIED", "NOTSPECIFIED", "NOTDEFINED", "NOTAPPLICABLE", "NOTAVAILABLE",
+    "NOTKNOWN", "NONE", "NULL", "NIL", "NA", "NAN", "UNBEKANNT", "INCONNU", "INCONNUE", "DESCONOCIDO", "DESCONOCIDA",
+    "DESCONHECIDO", "DESCONHECIDA", "SCONOSCIUTO", "SCONOSCIUTA", "ONBEKEND",
+})  # fmt: skip
 
 # Views as View Position terms, with their codes: SNOMED CT first, then the retired ones.
 CODES = {
@@ -83,8 +89,12 @@ _WRITTEN = {
     "POSTEROANTERIOR": "PA",
     "POSTERIORANTERIOR": "PA",
     "CRANIOCAUDAL": "CC",
+    "CRANEOCAUDAL": "CC",
+    "KRANIOKAUDAL": "CC",
     "CAUDOCRANIAL": "FB",
-    "MEDIOLATERAL": "ML",
+    "CAUDOCRANEAL": "FB",
+    "MEDIOLATERAL": "ML",  # MLO where oblique stands elsewhere, as in Romance languages: see _one
+    "MEDIOLAT": "ML",
     "LATEROMEDIAL": "LM",
     "LEFTLATERALDECUBITUS": "LLD",
     "RIGHTLATERALDECUBITUS": "RLD",
@@ -97,13 +107,18 @@ _WORDS = {
     **{view: view for view in VIEWS},
     "LAT": "LATERAL", "SEITLICH": "LATERAL", "SEITL": "LATERAL", "PROFIL": "LATERAL", "LLAT": "LL", "RLAT": "RL",
     "XTABLE": "LATERAL", "CROSSTABLE": "LATERAL", "SWIMMER": "SWIMMERS", "OBL": "OBLIQUE", "DENS": "ODONTOID",
-    "DECUB": "DECUBITUS", "TAN": "TANGENTIAL", "APICAL": "LORDOTIC",
+    "TAN": "TANGENTIAL", "PERFIL": "LATERAL", "LATERALE": "LATERAL",
 }  # fmt: skip
+# Words that have many endings, and mean one view wherever they stand.
+_STEMS = re.compile(
+    r"(?P<OBLIQUE>OBLI[QCK]|SCHRAE?G|SCHUIN|SKRA)|(?P<LORDOTIC>LORDOT|(?<!PERI)APICAL)|(?P<DECUBITUS>DECUB)"
+)
 # Whole words of a description that can mean nothing else.
 _DESCRIBING = (
-    "LAT", "LATERAL", "SEITLICH", "PROFIL", "AP", "PA", "FRONTAL", "DECUBITUS", "DECUB", "LORDOTIC", "OBLIQUE", "OBL", "LAO",
-    "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID",
+    "LAT", "LATERAL", "LATERALE", "SEITLICH", "SEITL", "PROFIL", "PERFIL", "LL", "AP", "PA", "FRONTAL", "LLD", "RLD", "OBL",
+    "LAO", "RAO", "LPO", "RPO", "SWIMMERS", "ODONTOID",
 )  # fmt: skip
+FRONTAL_VIEWS, LATERAL_VIEWS = frozenset({"AP", "PA", "FRONTAL"}), frozenset({"LATERAL", "LL", "RL"})
 _SIDES = {
     "L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R", "B": "B", "BI": "B", "BOTH": "B", "BILATERAL": "B",
 }  # fmt: skip
@@ -137,9 +152,10 @@ _PHRASES = tuple(
 # One word of mammography: side, prefixes, view, suffix, as the ACR writes them, and the D (right) and E or I (left) that
 # consoles in Portuguese and Spanish put behind.
 _GLUED = re.compile(
-    r"(?P<side>[LRB])?(?P<before>M|S|MS|SM)?(?P<view>XCCL|XCCM|XCC|MLO|LMO|SIO|ISO|CC|ML|LM|FB)"
+    r"(?P<side>[LRB])?(?P<before>M|S|MS|SM)?(?P<view>XCCL|XCCM|XCC|MLO|OML|LMO|SIO|ISO|CC|ML|LM|FB)"
     r"(?P<after>ID|RL|RM|RI|RS|NP|AC|TAN|IMF)?(?P<behind>[DEILR])?"
 )
+_SPELLED = {"OML": "MLO"}  # oblíqua médio-lateral
 _BEHIND = {"D": "R", "R": "R", "E": "L", "I": "L", "L": "L"}
 
 
@@ -149,7 +165,7 @@ class View(NamedTuple):
     Attributes
     ----------
     view : str or None
-        One of `VIEWS`; ``other`` where the text names none of them; None where it is empty.
+        One of `VIEWS`; ``other`` where the text names none of them; None where it is empty or one of `SILENT`.
     side : str or None
         L, R or B.
     modifiers : tuple of str
@@ -164,7 +180,7 @@ class View(NamedTuple):
 def read_words(text: str | None) -> View:
     """Read a view from the words of a console; never raises."""
     plain = folded(text)
-    if not plain.strip():
+    if re.sub(r"[\W_]+", "", plain) in SILENT:
         return View()
     said = set()
     for phrase, modifier in _PHRASES:
@@ -199,7 +215,7 @@ def _read(plain: str, views: set[str]) -> View:
             modifiers.add(_MODIFYING[word])
         elif word in _SIDES:
             sides.add(_SIDES[word])
-        elif (known := _WORDS.get(word) or _WORDS.get(word.rstrip("0123456789"))) is not None:
+        elif (known := _view_of(word)) is not None:
             views.add(known)
         elif word in _MODIFYING and len(word) > 2:
             modifiers.add(_MODIFYING[word])
@@ -209,8 +225,18 @@ def _read(plain: str, views: set[str]) -> View:
     return View(view, sides.pop() if len(sides) == 1 else None, tuple(sorted(modifiers)))
 
 
+def _view_of(word: str) -> str | None:
+    stem = _STEMS.search(word)
+    return stem.lastgroup if stem else _WORDS.get(word) or _WORDS.get(word.rstrip("0123456789"))
+
+
 def _one(views: set[str]) -> str:
-    """The view that several words name together: two of a breast contradict each other, AP and PA are both frontal."""
+    """The view that several words name together: two of a breast contradict each other, AP and PA are both frontal.
+
+    OBLIQUE makes MLO of ML and LMO of LM: "oblicua mediolateral".
+    """
+    if "OBLIQUE" in views:
+        views = {{"ML": "MLO", "LM": "LMO"}.get(view, view) for view in views}
     if len(views & set(BREAST)) > 1:
         return OTHER
     if views >= {"AP", "PA"} and len(views) == 2:
@@ -220,8 +246,11 @@ def _one(views: set[str]) -> str:
 
 def read_description(text: str | None) -> str | None:
     """The view of a radiograph that a description names beyond doubt, else None: "CHEST PA AND LATERAL" names a pair."""
-    views = {_WORDS[word] for word in re.findall(r"[^\W_]+", folded(text)) if word in _DESCRIBING}
-    if not views or ("LATERAL" in views and views & {"AP", "PA", "FRONTAL"} and "DECUBITUS" not in views):
+    words = re.findall(r"[^\W_]+", folded(text))
+    views = {view for word in words if (word in _DESCRIBING or _STEMS.search(word)) and (view := _view_of(word))}
+    views = {"LATERAL" if view == "LL" else view for view in views}  # latero-laterale, in Italian: either side
+    plain = views <= FRONTAL_VIEWS | LATERAL_VIEWS  # any other view goes before them: this may be the oblique one
+    if not views or (plain and views & FRONTAL_VIEWS and views & LATERAL_VIEWS):
         return None
     return _one(views)
 
@@ -249,7 +278,8 @@ def _glued(word: str) -> View | None:
     modifiers = {_MODIFYING[letter] for letter in match["before"] or ""}
     if match["after"]:
         modifiers.add(_MODIFYING[match["after"]])
-    return View(match["view"], match["side"] or _BEHIND.get(match["behind"] or ""), tuple(sorted(modifiers)))
+    view = _SPELLED.get(match["view"], match["view"])
+    return View(view, match["side"] or _BEHIND.get(match["behind"] or ""), tuple(sorted(modifiers)))
 
 
 def read_side(text: str | None) -> str | None:

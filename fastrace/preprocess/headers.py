@@ -25,21 +25,31 @@ def inspect(settings: Settings, task: Task) -> list[Result]:
     except RejectedInput as error:
         return [Result(task.source, 0, 0, error.reason, error.message)]
     if frames.look is None:
-        return [Result(task.source, 0, len(frames), facts=_facts(frames.header, frames.voi_source))]
+        return [_displayed(frames, Result(task.source, 0, len(frames)), frames.header)]
     found: dict[object, Result] = {}
     for number in range(len(frames)):
         result = Result(task.source, number, 1)
         try:
             with machine_errors():
-                header, voi_source = frames.look(number)
+                header, _ = frames.look(number)
                 check_header(settings.preset, settings.recipe, header)
-                result.facts = _facts(header, voi_source)
+            _displayed(frames, result, header)
         except RejectedInput as error:
             result.reason, result.message = error.reason, error.message
         alike = found.setdefault(result.reason or tuple((result.facts or {}).items()), result)
         if alike is not result:
             alike.frames += 1
     return list(found.values())
+
+
+def _displayed(frames: Frames, result: Result, header: Header) -> Result:
+    """Put in the facts of what belongs, or why it cannot be shown: a preset's window is in HU, and the values may not be."""
+    try:
+        with machine_errors():
+            result.facts = _facts(header, frames.display_of(result.frame))
+    except RejectedInput as error:
+        result.reason, result.message = error.reason, error.message
+    return result
 
 
 def _facts(header: Header, voi_source: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fastrace.cohort.labels import Labels
 from fastrace.cohort.patients import AGREED, PatientFile, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Identity
+from fastrace.dicom.views import read_words
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
@@ -21,6 +22,7 @@ from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS,
 from fastrace.preprocess.joined import bins_source
 from fastrace.preprocess.label_cells import names_nobody
 from fastrace.preprocess.label_rows import LabelRows
+from fastrace.preprocess.nobody import is_nobody
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
@@ -48,7 +50,9 @@ class Identifiers:
         return {kind: [value for value in values if value] for kind, values in candidates.items()}
 
     def patient(self, source: Source, facts: Mapping[str, Any]) -> str | None:
-        """The patient of the path, where ``--patient-pattern`` says so, else of the header.
+        """The patient of the path, where ``--patient-pattern`` says so, else of the header; None where that names nobody.
+
+        What the file of ``--patient-from`` names is somebody.
 
         Raises
         ------
@@ -56,11 +60,13 @@ class Identifiers:
             ``no_patient``: the path does not match the pattern.
         """
         if self.pattern is None:
-            return facts.get("patient_id")
+            found_id: str | None = facts.get("patient_id")
+            said = self.patients.of(found_id, facts.get("issuer")) is not None
+            return found_id if said or not is_nobody(found_id) else None
         for path in (source.relative, os.path.abspath(source.path)):
             found = self.pattern.search(path)
             if found is not None and found[1]:
-                return found[1]
+                return None if is_nobody(found[1]) else found[1]
         raise RejectedInput("no_patient", "its path does not match --patient-pattern; correct the pattern")
 
 
@@ -109,6 +115,8 @@ class Identify:
             facts["withheld"] = [*facts.get("withheld", ()), *named]
             row.update({f"label:{name}": label.get(name) for name in self.labels.columns})
             for name, value in label.items():
+                if name == "view" and read_words(str(value)).view is None:
+                    continue  # UNKNOWN, which is no text for the index
                 known = facts.get(name) if name != "body_part" or names_a_part(facts.get(name)) else None
                 if name in ("sex", "age_years") and self.job.join.sex_and_age_from == "table":
                     known = None

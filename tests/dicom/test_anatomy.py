@@ -50,7 +50,31 @@ def test_every_part_is_a_term_of_body_part_examined() -> None:
         ("816094009", "SCT", "Chest", "CHEST"),
         ("51185008", "SCT", "Chest", "CHEST"),
         ("L7", "99SITE", "Left hand", "HAND"),
-        ("L8", "99SITE", "Head of femur", None),  # two terms
+        ("L8", "99SITE", "Head of femur", "FEMUR"),
+        ("L8", "99SITE", "Neck of femur", "FEMUR"),
+        ("L8", "99SITE", "Femoral head", "FEMUR"),
+        ("L8", "99SITE", "Head of radius", "RADIUS"),
+        ("L8", "99SITE", "Radial head", "RADIUS"),
+        ("L8", "99SITE", "Head of left ulna", "ULNA"),
+        ("L8", "99SITE", "Neck of ulna", "ULNA"),
+        ("L8", "99SITE", "Head of fibula", "TIBIAFIBULA"),
+        ("L8", "99SITE", "Head of metacarpal", "HAND"),
+        ("L8", "99SITE", "Heads of radius and ulna", "RADIUSULNA"),
+        ("L8", "99SITE", "Tibia and fibula", "TIBIAFIBULA"),
+        ("L8", "99SITE", "Head of fifth metatarsal bone", "FOOT"),
+        ("L8", "99SITE", "Neck of talus", "FOOT"),
+        ("L8", "99SITE", "Head and neck of humerus", "HUMERUS"),
+        ("L8", "99SITE", "Neck of urinary bladder", "BLADDER"),
+        ("L8", "99SITE", "Back of hand", "HAND"),
+        ("L8", "99SITE", "Breast bone", "STERNUM"),
+        ("L8", "99SITE", "Neck of tooth", None),  # and the head is not meant
+        ("L8", "99SITE", "Lymph node of neck", "NECK"),
+        ("L8", "99SITE", "Structure of head", "HEAD"),
+        ("L8", "99SITE", "Head CT", "HEAD"),
+        ("L8", "99SITE", "Finger of hand", "HAND"),
+        ("L8", "99SITE", "Hand and wrist", None),  # two terms
+        ("91470000", "SCT", "Axilla", "AXILLA"),
+        ("T-D8104", "SRT", "Axilla", "AXILLA"),
         ("L9", "99SITE", "Mueller Eva", None),
     ],
 )
@@ -90,4 +114,6 @@ def test_what_contradicts() -> None:
     assert not contradict("NECKCHEST", "CHEST")
     assert not contradict("EXTREMITY", "HAND")
     assert not contradict("CSPINE", "NECK")
+    assert not contradict("HEAD OF RADIUS", "RADIUS")
+    assert contradict("RADIAL HEAD", "SKULL")
     assert not contradict(None, "NECK")

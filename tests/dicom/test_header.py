@@ -48,6 +48,13 @@ def code(value: str) -> Dataset:
         ({"PatientBirthDate": "20200101", "StudyDate": "20100228"}, None),
         ({"PatientBirthDate": "19601301", "StudyDate": "20100228"}, None),
         ({"PatientBirthDate": "19600101"}, None),
+        ({"PatientBirthDate": "19000101", "StudyDate": "20200505"}, None),  # placeholders: all were 90 years old
+        ({"PatientBirthDate": "18991230", "StudyDate": "20200505"}, None),
+        ({"PatientBirthDate": "18991231", "StudyDate": "20200505"}, None),
+        ({"PatientBirthDate": "00010101", "StudyDate": "00500505"}, None),
+        ({"PatientBirthDate": "19000101", "StudyDate": "20200505", "PatientAge": "064Y"}, 64.0),
+        ({"PatientBirthDate": "19000102", "StudyDate": "19850505"}, 85.0),
+        ({"PatientBirthDate": "18950505", "StudyDate": "19000101", "ContentDate": "19850505"}, 90.0),
         ({}, None),
     ],
 )
@@ -99,6 +106,37 @@ def test_laterality_in_order_of_specificity(tmp_path: Path) -> None:
     for expected in ("L", "R", "B", "L", None):
         assert header(tmp_path, **everything).laterality == expected
         everything = dict(list(everything.items())[1:])
+
+
+@pytest.mark.parametrize(
+    ("options", "side", "noted"),
+    [
+        ({"ImageLaterality": "R", "Laterality": "L"}, "R", ["Laterality (0020,0060)"]),
+        ({"ImageLaterality": "R", "modifier": "7771000"}, "R", ["Anatomic Region Modifier Sequence (0008,2220)"]),
+        (
+            {"ImageLaterality": "R", "Laterality": "L", "modifier": "G-A101"},
+            "R",
+            ["Laterality (0020,0060)", "Anatomic Region Modifier Sequence (0008,2220)"],
+        ),
+        ({"Laterality": "L", "modifier": "24028007"}, "L", ["Anatomic Region Modifier Sequence (0008,2220)"]),
+        ({"ImageLaterality": "R", "Laterality": "R", "modifier": "24028007"}, "R", []),
+        ({"ImageLaterality": "U", "Laterality": "L"}, "L", []),  # unpaired: says nothing
+    ],
+)
+def test_sides_that_contradict_each_other_are_noted(
+    tmp_path: Path, options: dict[str, Any], side: str, noted: list[str]
+) -> None:
+    options = dict(options)
+    if (modifier := options.pop("modifier", None)) is not None:
+        region = Dataset()
+        region.AnatomicRegionModifierSequence = [code(modifier)]
+        options["AnatomicRegionSequence"] = [region]
+    found = header(tmp_path, **options)
+    assert found.laterality == side
+    assert [note.kind for note in found.notes] == ["contradiction"] * len(noted)
+    assert all(
+        name in note.text and f"taken as {side}" in note.text for name, note in zip(noted, found.notes, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

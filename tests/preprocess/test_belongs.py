@@ -275,6 +275,18 @@ RADIOGRAPH: dict[str, Any] = {
         ("other_view", {"PatientOrientation": ["A", "F"]}),
         (None, {"PatientOrientation": ["L", "F"]}),
         (None, {"PatientOrientation": ["P", "F"], "ViewPosition": "PA"}),  # what states the view goes first
+        *(
+            ("other_view", {"PatientOrientation": ["L", "F"], "SeriesDescription": f"CHEST {said}"})
+            for said in ("LAT DECUBITUS", "RAO", "LPO", "AP LORDOTIC", "LATERAL", "PA LAT OBLIQUES", "biapical", "PERFIL")
+        ),
+        (None, {"PatientOrientation": ["L", "F"], "SeriesDescription": "CHEST PA AND LATERAL"}),
+        *(
+            (None, {"PatientOrientation": ["L", "F"], "ViewPosition": said})  # no answer
+            for said in ("UNKNOWN", "unk", "NONE", "N/A", "Not specified", "-")
+        ),
+        ("other_view", {"PatientOrientation": ["P", "F"], "ViewPosition": "UNKNOWN"}),
+        ("other_view", {"PatientOrientation": ["L", "F"], "ViewPosition": "OTHER"}),  # an answer: none of the listed views
+        ("other_view", {"ViewCodeSequence": code("399067008"), "ViewPosition": "UNKNOWN"}),  # lateral
         ("other_view", {"SeriesDescription": "CHEST LATERAL"}),
         ("other_view", {"ProtocolName": "Chest lat"}),
         (None, {"SeriesDescription": "CHEST PA AND LATERAL"}),
@@ -282,6 +294,14 @@ RADIOGRAPH: dict[str, Any] = {
         ("quality_control", {"QualityControlImage": "YES"}),
         ("quality_control", {"SeriesDescription": "ACR PHANTOM QC"}),
         ("quality_control", {"ProtocolName": "Flat Field"}),
+        *(
+            (None, {"SeriesDescription": f"CHEST PA {said}"})
+            for said in ("(QC'd)", "QC passed", "QC ok", "after QC", "quality control passed", "post-QC", "QCed", "QC-ed")
+        ),
+        *(
+            ("quality_control", {"SeriesDescription": said})
+            for said in ("QC", "Detector QC", "QC test passed", "QC'd phantom", "Quality Control", "weekly QC ok")
+        ),
         ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.4"}),  # VL Photographic
         ("other_modality", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}),  # Ultrasound
     ],
@@ -302,6 +322,10 @@ def test_a_view_that_is_told_by_another_attribute_says_so(changed: Callable[...,
     ).header
     assert (header.view, header.view_source) == ("LATERAL", "PatientOrientation")
     assert [note.kind for note in header.notes] == ["contradiction"]
+    for said, taken in (("CHEST LPO", "LPO"), ("CHEST LAT DECUB", "DECUBITUS"), ("CHEST LATERAL", "LATERAL")):
+        header = open_frames(changed(**{**RADIOGRAPH, "PatientOrientation": ["L", "F"]}, SeriesDescription=said)).header
+        assert (header.view, header.view_source) == (taken, "SeriesDescription")
+        assert [note.kind for note in header.notes] == ["contradiction"] * (taken == "LATERAL")
     hand = {**RADIOGRAPH, "BodyPartExamined": "HAND", "PatientOrientation": ["L", "F"]}
     assert open_frames(changed(**hand)).header.view is None  # directions are those of the body, not of a limb
     preset = get_modality("cxr")

@@ -14,6 +14,7 @@ from pydicom.uid import EnhancedCTImageStorage
 
 from fastrace.dataset import Dataset as Made
 from fastrace.dicom import open_frames
+from fastrace.errors import DatasetError
 from fastrace.preprocess.dry_run import dry_run
 from fastrace.preprocess.recipe import Job, job_for
 from fastrace.preprocess.run import preprocess
@@ -30,13 +31,15 @@ def item(**attributes: Any) -> Dataset:
     return found
 
 
-def group(kind: list[str] = SLICE, part: str = CHEST, width: float = 400, technique: str = "NONE") -> Dataset:
-    """The functional groups of one frame."""
+def group(
+    kind: list[str] = SLICE, part: str = CHEST, width: float = 400, technique: str = "NONE", hu: bool = True
+) -> Dataset:
+    """The functional groups of one frame; without ``hu`` it has no rescale."""
     region = item(CodeValue=part, CodingSchemeDesignator="SCT", CodeMeaning="x")
     return item(
         CTImageFrameTypeSequence=[item(FrameType=kind, VolumeBasedCalculationTechnique=technique)],
         FrameAnatomySequence=[item(FrameLaterality="U", AnatomicRegionSequence=[region])],
-        PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")],
+        PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")] if hu else [],
         FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=width)],
     )
 
@@ -119,3 +122,26 @@ def test_a_window_that_cannot_be_used_costs_its_frame(archive: Callable[..., Pat
     assert (found.images, found.rejected) == (2, {"bad_window": 1})
     summary = preprocess(job)
     assert (summary.indexed, summary.rejected) == (2, {"bad_window": 1})
+
+
+def test_a_dry_run_leaves_out_a_frame_that_is_not_in_hu_as_the_run_does(archive: Callable[..., Path]) -> None:
+    job = made_of(archive((group(), group(hu=False), group(part=HEAD, hu=False))))
+    expected = {"not_hu": 1, "other_body_part": 1}
+    found = dry_run(job)
+    assert (found.images, found.rejected) == (1, expected)
+    summary = preprocess(job)
+    assert (summary.indexed, summary.rejected) == (1, expected)
+    assert found.examples["not_hu"].split(": ", 1)[1] == summary.examples["not_hu"].split(": ", 1)[1]
+
+
+def test_a_dry_run_leaves_out_slices_that_are_not_in_hu(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    source = tmp_path / "archive"
+    for number, frames in enumerate(((32, 32), (3, 32, 32))):
+        pixels = np.random.default_rng(1).integers(0, 4096, frames)
+        write_dicom(source / f"{number}", pixels, Modality="CT", BodyPartExamined="CHEST", ViewPosition=None)
+    found = dry_run(made_of(source))
+    assert (found.images, found.rejected, found.bytes, found.timed) == (0, {"not_hu": 4}, 0, 0)
+    assert "Rescale Intercept" in found.examples["not_hu"]
+    with pytest.raises(DatasetError, match="not_hu 4"):
+        preprocess(made_of(source))
+    assert dry_run(made_of(source, voi=("auto", "robust"))).images == 4

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset as PydicomDataset
 
 from fastrace.cli.main import main
 from fastrace.dataset import Dataset
@@ -49,6 +50,17 @@ def test_one_id_of_two_hospitals_is_asked_before_anything_is_written(tmp_path: P
     assert "1001" not in str(caught.value).replace(str(tmp_path), "")
     (question,) = dry_run(job(tmp_path)).questions
     assert "have several issuers" in question
+
+
+def test_one_id_of_two_hospitals_that_only_qualifiers_tell_apart(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    for n in (1, 2):
+        qualifier = PydicomDataset()
+        qualifier.UniversalEntityID, qualifier.UniversalEntityIDType = f"1.2.3.{n}", "ISO"
+        write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID="1001", IssuerOfPatientIDQualifiersSequence=[qualifier])
+    with pytest.raises(UsageError, match=r"1 Patient IDs .* have several issuers"):
+        preprocess(job(tmp_path))
+    persons = table(tmp_path / "persons.csv", "id,issuer,person", "1001,&1.2.3.1&ISO,ann", "1001,&1.2.3.2&ISO,john")
+    assert preprocess(job(tmp_path, patient_from=str(persons))).patients == 2
 
 
 def test_the_answer_tells_the_persons_apart_and_each_has_the_row_of_its_own_name(
