@@ -144,12 +144,17 @@ def _label(
     shown.kinds[name] = "categorical"
     shown.terms[name] = frozenset((mapping or {}).values()) | {value for value in values if is_known(name, value)}
     of_patients = plain(name) in OF_PATIENTS
-    groups = [
-        (patient if of_patients and patient is not None else key)
-        for key, patient in zip(columns.keys, columns.patients, strict=True)
-    ]
+    groups = _groups(columns, of_patients)
     who = "patients" if of_patients and any(columns.patients) else f"{columns.kind} keys"
     _decide_strata(name, groups, values, policy, shown, who)
+
+
+def _groups(columns: Columns, of_patients: bool) -> list[str | None]:
+    """Rows that are decided together: those of a patient or of a key, which may have the same name and are kept apart."""
+    return [
+        f"patient {patient}" if of_patients and patient is not None else None if key is None else f"key {key}"
+        for key, patient in zip(columns.keys, columns.patients, strict=True)
+    ]
 
 
 def _of_age(

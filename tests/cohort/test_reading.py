@@ -291,6 +291,17 @@ def test_policies_of_race_are_decided_over_all_rows_of_a_patient(tmp_path: Path)
     assert any("1 of 2 patients have different recorded values" in note for note in labels.notes)
 
 
+def test_a_row_without_a_patient_takes_nothing_of_a_patient_who_is_called_as_its_key(tmp_path: Path) -> None:
+    """Accession 100 names no patient; patient 100 is somebody else, whose race it got."""
+    for first in ("Unknown", "White"):
+        rows = f"accession,patient_id,race\n100,,{first}\n200,100,Black\n300,300,Asian\n300,300,Asian\n"
+        (tmp_path / "labels.csv").write_text(rows)
+        labels = read_labels(tmp_path / "labels.csv")
+        own = "unknown" if first == "Unknown" else first
+        assert {key: row["race"] for key, row in labels.rows.items()} == {"100": own, "200": "Black", "300": "Asian"}
+        assert "race_recorded" not in labels.columns
+
+
 def test_bins_hold_their_lower_edge() -> None:
     bins = parse_bins("age=40,60.5")
     assert (bins.name, bins.classes) == ("age_bin", ("<40", "40-60.5", ">=60.5"))
