@@ -9,7 +9,7 @@ who recorded it and how, so it is counted but never read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,6 +70,8 @@ class Labels:
         Columns that are in no way used.
     spare : Spare or None
         Columns used for nothing, where no column names the patients.
+    shared : frozenset of str
+        Keys whose images are of several patients (`of_several_patients`).
     """
 
     key: str
@@ -87,6 +89,7 @@ class Labels:
     ids: Mapping[str, frozenset[str]] | None = None
     not_kept: tuple[str, ...] = ()
     spare: Spare | None = None
+    shared: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -118,14 +121,27 @@ class Labels:
         Raises
         ------
         RejectedInput
-            ``no_label`` or ``contradictory_label``.
+            ``no_label``, ``contradictory_label`` or ``ambiguous_patient``.
         """
         found = self.keys.find(identifiers)
         if found is None:
             raise RejectedInput("no_label", f"its {self.key} is in no row of the label table (column {self.column!r})")
+        if found in self.shared:
+            raise RejectedInput("ambiguous_patient", self.conflicts[found])
         if found in self.conflicts:
             raise RejectedInput("contradictory_label", self.conflicts[found])
         return found, self.rows[found]
+
+    def of_several_patients(self, shared: frozenset[str]) -> Labels:
+        """The same table, in which rows of these keys are about nobody.
+
+        One accession of two hospitals, or one study under two Patient IDs: whose label it is cannot be known.
+        """
+        message = (
+            f"its row of the label table, by {self.key} (column {self.column!r}), fits images of several patients: none of them "
+            "gets its label; name another --key, or say with --patient-from FILE that they are one person"
+        )
+        return replace(self, conflicts={**self.conflicts, **dict.fromkeys(shared, message)}, shared=shared)
 
     @cached_property
     def keys(self) -> Keys:
