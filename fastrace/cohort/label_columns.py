@@ -14,11 +14,11 @@ from typing import Any
 from fastrace.cohort.ages import OLDEST_YEARS, age_in_text, capped, is_age, is_age_group
 from fastrace.cohort.answers import strata
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.non_answers import NO_ANSWER, stratum
+from fastrace.cohort.non_answers import NO_ANSWER, no_answers, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
 from fastrace.cohort.said import Said
-from fastrace.cohort.vocabulary import OF_PATIENTS, is_amount, plain, read_fact
+from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact
 from fastrace.errors import UsageError
 
 Cells = Sequence[str | None]
@@ -111,7 +111,8 @@ def _label(
 ) -> None:
     cells = columns.cells[name]
     try:
-        answered = [None if cell is None or stratum(cell) is not None else cell for cell in cells]
+        without = no_answers(cells, codes=asks_who(name))
+        answered = [None if cell is None or cell in without else cell for cell in cells]
         named = mapping is not None and any(cell is not None and cell.lower() in mapping for cell in cells)
         codes = plain(name) not in OF_PATIENTS and not named
         numbers = column_numbers(name, answered) if codes or name in columns.binned else None

@@ -27,7 +27,7 @@ from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.unlisted import Spare
-from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
+from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean_column, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -227,7 +227,7 @@ def read_labels(
     if keys.kind == "path":
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = row_patients(keys, ids, match)
-    cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
+    cells = {name: clean_column(table[name]) for name in (*kept, *facts.values())}
     owners = patient if keys.patient is not None else found
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
     kept = [name for name in kept if name not in left_out]

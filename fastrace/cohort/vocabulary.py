@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from fastrace.cohort.non_answers import stratum
+from fastrace.cohort.non_answers import has_plus, is_sign, stratum
 from fastrace.cohort.patient_words import PATIENT_WORDS
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
@@ -51,6 +51,9 @@ CODES = frozenset(KEPT) - AMOUNTS - {"density", "tissueden"}
 MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "nil", "nat", ".", "-", "--", "?", "#n/a"})
 
 
+# Columns that ask who somebody is, in which HL7's short codes for no answer are meant: by a word of their name.
+_WHO = re.compile(r"(?:patient|primary|pt)?(?:race|ethnic|sex|gender|language|religion|marital)\w*")
+
 _FEMALE = (
     "f", "female", "woman", "w", "weiblich", "frau", "feminin", "féminin", "femme", "femenino", "mujer", "feminino", "mulher",
     "femminile", "femmina", "donna", "vrouw", "vrouwelijk", "kvinna", "kvinde", "kvinne",
@@ -72,9 +75,26 @@ def names_rows(column: str) -> bool:
     return any(plain(column) in names for names in KEYS.values())
 
 
+def asks_who(column: str) -> bool:
+    """Whether a column is of race, ethnicity, sex, gender, language, religion or marital status."""
+    return any(map(_WHO.fullmatch, words_of(column)))
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name, lower case; cut at what is no letter or digit, and at capitals."""
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=[^\W_A-Z])(?=[A-Z])", " ", name).lower())
+
+
 def clean(cell: str) -> str | None:
     """A cell without outer and repeated white space; None where it stands for a missing value."""
     return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())
+
+
+def clean_column(cells: Iterable[str]) -> list[str | None]:
+    """`clean` for the cells of a column; ``-`` is an answer beside ``+``."""
+    cells = list(cells)
+    signs = has_plus(set(cells))
+    return [cell.strip() if signs and is_sign(cell) else clean(cell) for cell in cells]
 
 
 def is_amount(name: str, numbers: Sequence[float | None]) -> bool:

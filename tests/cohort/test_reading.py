@@ -243,6 +243,25 @@ def test_numbers_among_words_are_named(tmp_path: Path) -> None:
         assert not any("among words" in note for note in race(tmp_path, cells)[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "values"),
+    [
+        ("label", "+;-;++;", "+;-;++;unknown"),
+        ("label", "pos;-;neg", "pos;unknown;neg"),
+        ("label", "No response;Response", "No response;Response"),
+        ("site", "MSK;NYU;UNK", "MSK;NYU;unknown"),
+        ("race", "MSK;White;NI", "unknown;White;unknown"),
+        ("Ethnicity_desc", "NI;A", "unknown;A"),
+        ("trace", "NI;A", "NI;A"),
+    ],
+)
+def test_a_column_decides_what_is_no_answer(tmp_path: Path, name: str, cells: str, values: str) -> None:
+    rows = "".join(f"p{number},{cell}\n" for number, cell in enumerate(cells.split(";")))
+    (tmp_path / "labels.csv").write_text(f"PatientID,{name}\n" + rows)
+    labels = read_labels(tmp_path / "labels.csv", columns=[name])
+    assert [row[name] for row in labels.rows.values()] == values.split(";")
+
+
 def test_rows_without_an_answer_are_counted(tmp_path: Path) -> None:
     _, notes = race(tmp_path, "White;;?;Unknown;99 Unknown;Declined;7 - Refused")
     assert "labels: column 'race': 4 rows read as unknown: '99 Unknown' 1, 'Unknown' 1, missing 2" in notes
