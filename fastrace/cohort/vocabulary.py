@@ -105,15 +105,10 @@ def is_amount(name: str, numbers: Sequence[float | None]) -> bool:
     return plain(name) in AMOUNTS or len(known) > 12 or any(not number.is_integer() for number in known)
 
 
-def read_fact(fact: str, cell: str | None) -> str | float | None:
-    """A cell of a column of `FACTS` as the index holds it."""
+def read_fact(fact: str, cell: str | None) -> str | None:
+    """A cell of a column of `FACTS` as the index holds it; ages: `fastrace.cohort.ages.age_of_cell`."""
     if cell is None:
         return None
-    if fact == "age_years":
-        if re.sub(r"\s", "", cell) in ("90+", ">89", ">=90", "≥90"):
-            return 90.0
-        match = re.fullmatch(r"0*(\d+(?:[.,]\d+)?)\s*(?:[yY]|years?|yrs?)?", cell)
-        return float(match[1].replace(",", ".")) if match else None
     if fact == "sex":
         if stratum(cell) is not None:
             return None
