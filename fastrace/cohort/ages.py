@@ -27,7 +27,12 @@ _UNITS = {
 }
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 # As words of a name: groups of ages have few values, which are names of something.
-_GROUP = "groups?|grp?|bands?|bins?|cat|category|categories|class|range|decade|quartile|code|grupp|gruppe|klasse|grupo|groupe|tranche"
+_GROUP = "|".join(
+    (
+        "groups?|grp?|bands?|bins?|cat|category|categories|class|range|decade|quartile|code",
+        "grupp|gruppe|klasse|grupo|groupe|tranche",
+    )
+)
 # Glued to it may be anything (ageatscan, agedx), but for other words that begin so.
 _NO_AGES = re.compile(r"age(?:n[ct]|nda|nder|usia|ing|is[mt]|d$|less)")
 _PERSONS = r"(?:patient|pat|pt|subject|participant|person|donor|maternal|mother|birth)?age"

@@ -28,7 +28,8 @@ from fastrace.cohort.non_answers import NO_ANSWER, no_answers, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
 from fastrace.cohort.said import Said
-from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact
+from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact, states_no_sex
+from fastrace.dicom.views import OTHER
 from fastrace.errors import UsageError
 
 Cells = Sequence[str | None]
@@ -110,12 +111,31 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
                     "none is taken"
                 )
             shown.notes += _like_codes(name, columns.cells[name])
-        if fact == "sex":
-            others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
-            if others:
-                entries = tuple((other, repr(other)) for other in sorted(others))
-                shown.notes.append(Said(name, "read as O, another sex than F or M", entries))
+        shown.notes += _not_understood(fact, name, columns.cells[name], read)
     return shown
+
+
+def _not_understood(fact: str, name: str, cells: Cells, read: Sequence[object]) -> list[Said]:
+    """What a column that fills the index says in words that headers do not have."""
+    pairs = {(cell, one) for cell, one in zip(cells, read, strict=True) if cell is not None}
+    ask = "no known sex, read as missing (write F, M or O)"
+    kinds = {
+        "sex": (
+            ("read as O, another sex than F or M", {cell for cell, one in pairs if one == "O"}),
+            (ask, {cell for cell, one in pairs if one is None and not states_no_sex(cell)}),
+        ),
+        "laterality": (
+            (
+                "no known side, read as missing (write L, R or B)",
+                {c for c, one in pairs if one is None and stratum(c) is None},
+            ),
+        ),
+        "view": (
+            ("no known view, read as other", {cell for cell, one in pairs if one == OTHER and cell.lower() != OTHER}),
+        ),
+    }
+    said = ((before, tuple((cell, repr(cell)) for cell in sorted(found))) for before, found in kinds.get(fact, ()))
+    return [Said(name, before, entries) for before, entries in said if entries]
 
 
 def _label(
