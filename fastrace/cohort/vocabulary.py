@@ -43,6 +43,8 @@ KEPT = (
     "tissueden", "bmi", "site", "scanner", "insurance", "language",
 )  # fmt: skip
 
+_COLUMN_WORDS = frozenset(KEPT).union(*KEYS.values(), *FACTS.values())
+
 # What a patient has once, however often it is recorded: where a table names patients, all their rows count together.
 OF_PATIENTS = ("race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", "ethnicgroupdesc")
 # Numbers in these are names of something, not amounts.
@@ -97,6 +99,21 @@ def words_of(name: str) -> list[str]:
 def states_no_sex(cell: str) -> bool:
     """Whether a cell of a column of sex says that it is not known, rather than something that is not understood."""
     return cell.lower() in _NO_SEX or (cell not in _SEXES and stratum(cell) is not None)
+
+
+def is_column_word(name: str) -> bool:
+    """Whether a name is a usual one of a column of a label table, so that it may be quoted: a cell of a row may be somebody."""
+    return plain(name) in _COLUMN_WORDS
+
+
+def listed(columns: Sequence[str]) -> str:
+    """The columns of a table in words; counted where none has a usual name, since the first line may then be a row."""
+    if any(map(is_column_word, columns)):
+        return f"it has {', '.join(map(repr, columns))}"
+    return (
+        f"none of its {len(columns)} columns has a usual name (if its first line is a row, write the names of the columns above "
+        "it)"
+    )
 
 
 def clean(cell: str) -> str | None:

@@ -74,6 +74,27 @@ def test_a_table_that_begins_with_a_row_is_refused_without_its_cells(tmp_path: P
             assert "Meier" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Mueller Anna,White\nSmith Bob,Black\n",
+        "Mueller,Mueller,White\nSmith,Smith,Black\n",
+        "anna@x,White\nbob@x,Black\n",
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"key": "patient=id"}, {"key": "id", "columns": ["race"]}])
+def test_no_cell_of_a_first_line_that_may_be_a_row_is_quoted(tmp_path: Path, lines: str, options: dict) -> None:
+    with pytest.raises(UsageError, match=r"columns ha(s|ve)|columns 1 and 2 have the same name") as error:
+        labels(tmp_path, lines, **options)
+    assert not any(cell in str(error.value) for cell in ("Mueller", "Anna", "anna", "White"))
+
+
+def test_a_repeated_name_is_quoted_where_it_is_a_usual_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="column 'race' occurs twice") as error:
+        labels(tmp_path, "patient_id,Mueller,Mueller,race,race\n1,2,3,4,5\n")
+    assert "Mueller" not in str(error.value)
+
+
 def test_a_table_of_names_alone_has_no_rows(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the table has no rows"):
         labels(tmp_path, "PatientID,race\n")
