@@ -35,6 +35,25 @@ def test_the_names_of_the_columns_may_stand_below_a_title(tmp_path: Path, lines:
     assert (FROM_LINE.format(line) in found.notes) == (line is not None)
 
 
+@pytest.mark.parametrize("title", ["Study", "Patient", "Study,,", "Study,,\n,,", "File: x.csv,,"])
+def test_a_padded_title_of_one_word_is_no_line_of_names(tmp_path: Path, title: str) -> None:
+    """'Study,,' named a column of studies, and no image had a row."""
+    found = labels(tmp_path, f"{title}\npatient_id,race,label\nQ1000,White,a\nQ1001,Black,b\n")
+    assert (found.key, [row["race"] for row in found.rows.values()]) == ("patient", ["White", "Black"])
+
+
+def test_a_first_line_with_a_key_stays_the_names_where_the_rows_are_no_names(tmp_path: Path) -> None:
+    for lines in (
+        "patient_id,\nann,study\n",
+        "patient_id,,\nann,patient,x\n",
+        "patient_id\nstudy\n",
+        "study,\n1,patient\n",
+    ):
+        found = labels(tmp_path, lines)
+        assert found.column in ("patient_id", "study")
+        assert len(found.rows) == 1
+
+
 def test_a_key_that_is_typed_finds_its_line(tmp_path: Path) -> None:
     lines = "Export of RIS;;\nNummer;race;x\n1;A;\n"
     found = labels(tmp_path, lines, key="patient=Nummer")
