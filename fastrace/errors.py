@@ -48,6 +48,7 @@ REASONS: dict[str, str] = {
     "no_label": "no row of the label table belongs to it",
     "contradictory_label": "the label table gives it two different labels",
     "ambiguous_label": "a row of the label table fits several images: none of them gets its label",
+    "ambiguous_patient": "a row of the label table, by study or accession, fits images of several patients: none gets its label",
     "no_patient": "no patient identifier in file or table",
     "duplicate": "the same image was already read from another file",
     "duplicate_other_pixels": "files share a SOP Instance UID and hold different pixels: none of them is used",

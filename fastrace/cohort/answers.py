@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, mixes, stratum
+from fastrace.cohort.non_answers import DECLINED, NO_ANSWER, UNKNOWN, mixes, no_answers
 from fastrace.cohort.said import Said
+from fastrace.cohort.vocabulary import asks_who
 from fastrace.errors import UsageError
 
 
@@ -76,12 +77,13 @@ def strata(
         [cell for cell in cells if cell is not None and (mapping is None or cell.lower() not in mapping)], codes
     )
     values: dict[str | None, str] = {None: UNKNOWN}
+    without = no_answers(cells, codes=asks_who(name))
     for cell in sorted(set(cells) - {None}, key=str):
         assert cell is not None
         if mapping is not None and cell.lower() in mapping:
             values[cell] = mapping[cell.lower()]
-        elif (without := stratum(cell)) is not None:
-            values[cell] = without
+        elif cell in without:
+            values[cell] = without[cell]
         elif mapping is None:
             values[cell] = kept[cell]
         elif "*" in mapping:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 from fastrace.cohort.non_answers import CONTRADICTORY, NO_ANSWER, stratum
-from fastrace.cohort.vocabulary import OF_PATIENTS, plain
+from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, plain
 
 
 def _words(text: str) -> frozenset[str]:
@@ -64,7 +64,7 @@ _BY_COLUMN = {
 
 def is_known(column: str, value: str) -> bool:
     """Whether a value of a column of a label table consists of words and numbers that say nothing about a person."""
-    if value in NO_ANSWER or value == CONTRADICTORY or stratum(value) is not None:
+    if value in NO_ANSWER or value == CONTRADICTORY or stratum(value, codes=asks_who(column)) is not None:
         return True
     folded = "".join(c for c in unicodedata.normalize("NFKD", value.casefold()) if not unicodedata.combining(c))
     terms = _BY_COLUMN.get(plain(column), frozenset())

@@ -9,7 +9,7 @@ who recorded it and how, so it is counted but never read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.unlisted import Spare
-from fastrace.cohort.vocabulary import ALSO, FACTS, KEPT, PERSON_FACTS, clean, names_rows, plain
+from fastrace.cohort.vocabulary import ALSO, FACTS, KEPT, PERSON_FACTS, clean_column, listed, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -70,6 +70,8 @@ class Labels:
         Columns that are in no way used.
     spare : Spare or None
         Columns used for nothing, where no column names the patients.
+    shared : frozenset of str
+        Keys whose images are of several patients (`of_several_patients`).
     """
 
     key: str
@@ -87,6 +89,7 @@ class Labels:
     ids: Mapping[str, frozenset[str]] | None = None
     not_kept: tuple[str, ...] = ()
     spare: Spare | None = None
+    shared: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -118,14 +121,27 @@ class Labels:
         Raises
         ------
         RejectedInput
-            ``no_label`` or ``contradictory_label``.
+            ``no_label``, ``contradictory_label`` or ``ambiguous_patient``.
         """
         found = self.keys.find(identifiers)
         if found is None:
             raise RejectedInput("no_label", f"its {self.key} is in no row of the label table (column {self.column!r})")
+        if found in self.shared:
+            raise RejectedInput("ambiguous_patient", self.conflicts[found])
         if found in self.conflicts:
             raise RejectedInput("contradictory_label", self.conflicts[found])
         return found, self.rows[found]
+
+    def of_several_patients(self, shared: frozenset[str]) -> Labels:
+        """The same table, in which rows of these keys are about nobody.
+
+        One accession of two hospitals, or one study under two Patient IDs: whose label it is cannot be known.
+        """
+        message = (
+            f"its row of the label table, by {self.key} (column {self.column!r}), fits images of several patients: none of them "
+            "gets its label; name another --key, or say with --patient-from FILE that they are one person"
+        )
+        return replace(self, conflicts={**self.conflicts, **dict.fromkeys(shared, message)}, shared=shared)
 
     @cached_property
     def keys(self) -> Keys:
@@ -195,7 +211,7 @@ def read_labels(
     for column in columns:
         if column not in table.columns:
             hint = f"; {column} of the index comes from {facts[column]!r}" if column in facts else ""
-            raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}{hint}")
+            raise UsageError(f"{file}: no column {column!r}; {listed(list(table.columns))}{hint}")
     meant = [found for one in bins if (found := table_column(one.column, table.columns)) is not None]
     binned = [name for name in meant if name not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
@@ -212,11 +228,13 @@ def read_labels(
     if keys.kind == "path":
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = row_patients(keys, ids, match)
-    cells = {name: [clean(cell) for cell in table[name]] for name in (*kept, *facts.values())}
+    cells = {name: clean_column(table[name]) for name in (*kept, *facts.values())}
     also = {fact: names[ALSO[fact]] for fact in facts if ALSO.get(fact) in names and facts[fact] != names[ALSO[fact]]}
     for fact, other in also.items():
         first = cells[facts[fact]]
-        cells[facts[fact]] = [one or clean(cell) for one, cell in zip(first, table[other], strict=True)]
+        cells[facts[fact]] = [
+            one or also_said for one, also_said in zip(first, clean_column(table[other]), strict=True)
+        ]
     owners = patient if keys.patient is not None else found
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
     kept = [name for name in kept if name not in left_out]

@@ -91,7 +91,7 @@ class Keys:
     ----------
     kind : str
         path, image, accession, study or patient. A path matches where it is the end of the image's, or that of the image below
-        its SRC is the end of it.
+        its SRC is the end of it; of several those with the longest common end.
     keys : iterable of str
     match : sequence of str
         Names of `TRANSFORMATIONS`: compared after an exact comparison found nothing.
@@ -138,21 +138,25 @@ class Keys:
     def _candidates(self, identifiers: Mapping[str, Sequence[str]], names: tuple[str, ...]) -> list[str]:
         table = self._table(names)
         values = [_normal(self.kind, value, names) for value in identifiers.get(self.kind, ())]
-        for value in values:
-            if value in table:
-                return table[value]
-        if self.kind != "path":
-            return []
-        outside = [_normal(self.kind, value, names) for value in identifiers.get("absolute", ())]
-        for value in (*outside, *values):
-            for tail in _tails(value):
-                if tail in table:
-                    return table[tail]
-        for value in values:
-            ends = self._by_tail(names)
-            if value in ends:
-                return ends[value]
-        return []
+        if self.kind == "path":
+            absolute = [_normal(self.kind, value, names) for value in identifiers.get("absolute", ())]
+            return self._of_path(values, absolute, names)
+        return next((table[value] for value in values if value in table), [])
+
+    def _of_path(self, below: Sequence[str], absolute: Sequence[str], names: tuple[str, ...]) -> list[str]:
+        """The keys that share the longest end with a path; its path below SRC, and one that goes on above SRC, are both.
+
+        Of ``1.dcm`` and ``x/b/1.dcm`` the second is the row of ``b/1.dcm``: the first may be any file of that name.
+        """
+        table, ends = self._table(names), self._by_tail(names)
+        outside = [tail for value in absolute for tail in _tails(value) if tail in table]
+        for value in below:
+            above = next((table[tail] for tail in outside if tail.count("/") > value.count("/")), [])
+            found = [*table.get(value, ()), *above] or ends.get(value, [])
+            if found:
+                return list(dict.fromkeys(found))
+        inside = [tail for value in below for tail in _tails(value) if tail in table]
+        return next((table[tail] for tail in (*outside, *inside)), [])
 
     @cached_property
     def _made(self) -> dict[tuple[str, tuple[str, ...]], dict[str, list[str]]]:

@@ -8,6 +8,9 @@ So do "Other", an answer like any in all the lists of categories, and "Not prese
 since some of its patients have answered and nobody can tell which. A number before or behind the words is a code ("7 - Refused",
 "99 Unknown") and says nothing; nor does a letter that is set apart before them.
 
+A column may say otherwise (`no_answers`): "Not confirmed" beside "Confirmed" is an answer, as is "+" or, beside it, "-". Codes
+such as NI and MSK are no answers in columns that ask who somebody is, and the names of something elsewhere.
+
 Words of EMBED, MIMIC, CheXpert, Epic, Cerner and REDCap; HL7 v3 NullFlavor (names and codes), FHIR data-absent-reason, OMOP
 concept names; of other languages those that their tables were seen to use, letters without accents.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 UNKNOWN, DECLINED, CONTRADICTORY = "unknown", "declined", "contradictory"
@@ -87,13 +91,73 @@ _UNKNOWN_PHRASES = (
     "brak danych", "data absent", "to be determined",
 )  # fmt: skip
 _DECLINED_PHRASES = ("opted out", "opt out", "opts out", "zegt liever niet", "no contesta")
-# HL7 v3 NullFlavor, and UTD ("unable to determine", of registries) where they are all that the cell says. OTH is an answer.
-_CODES = _words("ni inv nav nask asku unk qs np nna nang ninf pinf msk utd ninguno ninguna")
+# HL7 v3 NullFlavor where it is all that the cell says. OTH is an answer.
+_CODES = _words("nav nask asku unk ninguno ninguna")
+# Those that are names of something as well (Memorial Sloan Kettering), and UTD, "unable to determine", of registries.
+_SHORT_CODES = _words("ni inv qs np nna nang ninf pinf msk utd")
+_SIGNS = re.compile(r"[-+±−–/()\s]*[-+±−–][-+±−–/()\s]*")
 
 
-def stratum(cell: str) -> str | None:
-    """``unknown`` or ``declined`` where a cell holds no answer, else None."""
-    return _stratum(cell[:256])
+def stratum(cell: str, *, codes: bool = True) -> str | None:
+    """``unknown`` or ``declined`` where a cell holds no answer, else None.
+
+    Parameters
+    ----------
+    cell : str
+    codes : bool
+        Whether short codes of HL7, such as NI and MSK, are meant: in a column that asks who somebody is.
+    """
+    cell = cell[:256]
+    return None if not codes and _text(cell) in _SHORT_CODES else _stratum(cell)
+
+
+def no_answers(cells: Iterable[str | None], *, codes: bool = True) -> dict[str, str]:
+    """The cells of a column that hold no answer, and their stratum.
+
+    What is a gap by itself is an answer beside its counterpart: a cell with a negation where the column holds the same words
+    without it (and the reverse: Masked, Not masked), and signs alone where one is a plus.
+
+    Parameters
+    ----------
+    cells : iterable of str or None
+    codes : bool
+        As of `stratum`.
+    """
+    values = {cell for cell in cells if cell is not None}
+    texts = {_text(cell[:256]) for cell in values} - {""}
+    negated = {text: positive for text in texts if (positive := _without_negation(text) & texts)}
+    answers = {*negated, *(one for several in negated.values() for one in several)}
+    signs = has_plus(values)
+    found = {}
+    for cell in values:
+        if _text(cell[:256]) in answers or (signs and is_sign(cell)):
+            continue
+        without = stratum(cell, codes=codes)
+        if without is not None:
+            found[cell] = without
+    return found
+
+
+def is_sign(cell: str) -> bool:
+    """Whether a cell is made of plus and minus alone."""
+    return _SIGNS.fullmatch(cell) is not None
+
+
+def has_plus(cells: Iterable[str]) -> bool:
+    """Whether signs are the answers of a column: ``-`` alone is a gap."""
+    return any(is_sign(cell) and re.search("[+±]", cell) for cell in cells)
+
+
+def _without_negation(text: str) -> set[str]:
+    """The same words without one that denies them; not one behind them: "weiß nicht" is "don't know", "weiß" white."""
+    words = text.split()
+    found = {
+        " ".join((*words[:place], *words[place + 1 :])) for place, one in enumerate(words[:-1]) if one in _NEGATIONS
+    }
+    for place, one in enumerate(words):
+        if one in _UNKNOWN_WORDS and one.startswith("un") and one != "unknown":
+            found.add(" ".join((*words[:place], one.removeprefix("un"), *words[place + 1 :])))
+    return found
 
 
 def mixes(cell: str) -> bool:
@@ -103,14 +167,20 @@ def mixes(cell: str) -> bool:
 
 
 @lru_cache(4096)
-def _stratum(cell: str) -> str | None:
+def _text(cell: str) -> str:
+    """The words of a cell, lower case, without accents and without the code of an answer."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", cell)  # NullFlavor writes AskedButUnknown
     folded = "".join(one for one in unicodedata.normalize("NFKD", apart.casefold()) if not unicodedata.combining(one))
     # The code of an answer, "U - Unknown" or "99 Unknown", makes no other answer of it; a longer number may be somebody's.
     folded = re.sub(r"^\s*[a-z]\s*[-=:.)]\s*(?=[^\W\d_]{2})", "", folded)
     text = " ".join(re.findall(r"\w+", re.sub(r"['’`´]", "", folded.replace("_", " "))))
-    text = re.sub(r"^(?:\d{1,3}|9+) ?(?=[^\d ])|(?<=[^\d ]) (?:\d{1,3}|9+)$", "", text)
-    if not text or text in _CODES or re.fullmatch("x{3,}", text):
+    return re.sub(r"^(?:\d{1,3}|9+) ?(?=[^\d ])|(?<=[^\d ]) (?:\d{1,3}|9+)$", "", text)
+
+
+@lru_cache(4096)
+def _stratum(cell: str) -> str | None:
+    text = _text(cell)
+    if not text or text in _CODES or text in _SHORT_CODES or re.fullmatch("x{3,}", text):
         return UNKNOWN
     found = set()
     for kind, phrases in ((DECLINED, _DECLINED_PHRASES), (UNKNOWN, _UNKNOWN_PHRASES)):

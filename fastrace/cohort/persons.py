@@ -98,6 +98,8 @@ class Doubts:
         Patients whose header and row of the label table both say it, and those where they differ.
     alike : int
         Patients whose name differs from another one's in leading zeros, `.0` or case alone.
+    shared_rows : int
+        Rows of a label table of studies or accessions whose images are of several patients: no image gets their labels.
     """
 
     other_birth_or_sex: int = 0
@@ -107,6 +109,7 @@ class Doubts:
     age_compared: int = 0
     age_differs: int = 0
     alike: int = 0
+    shared_rows: int = 0
 
     @property
     def other_table(self) -> bool:
@@ -132,6 +135,11 @@ class Doubts:
             )
         if self.sex_differs or self.age_differs:
             said.append(f"{self.differences()}: the {kept}'s is kept")
+        if self.shared_rows:
+            said.append(
+                f"{self.shared_rows} rows of the label table fit images of several patients: none of these images gets a label "
+                "(ambiguous_patient)"
+            )
         if self.alike:
             said.append(
                 f"{self.alike} Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone, and are "

@@ -196,7 +196,9 @@ def open_frames(
         return _open_dicom(path, size, choice, max_pixels, selection, reduce_to)
     packed = archive_kind(head)
     if packed is not None:
-        raise RejectedInput("packed", f"packed ({packed}) by its content: unpack it, and name the folder with its files")
+        raise RejectedInput(
+            "packed", f"packed ({packed}) by its content: unpack it, and name the folder with its files"
+        )
     raise RejectedInput("not_an_image", "neither DICOM nor PNG, JPEG or TIFF by its content")
 
 

@@ -25,7 +25,7 @@ class LabelRows:
         Raises
         ------
         RejectedInput
-            ``no_label`` or ``contradictory_label``.
+            ``no_label``, ``contradictory_label`` or ``ambiguous_patient``.
         """
         try:
             key, row = self.labels.find(identifiers)

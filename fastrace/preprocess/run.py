@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from fastrace.cohort.labels import Labels
 from fastrace.console.progress import Progress
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput
@@ -67,7 +66,7 @@ def preprocess(job: Job, progress: Progress | None = None) -> Summary:
             check_room(job, len(sources))
             settings = Settings(job.recipe, job.preset, job.max_pixels)
             check_parts(job, private, sources, settings, shown)
-            return _Writer(job, private, salt, labels, known, sources, settings).run(shown)
+            return _Writer(job, private, salt, known, sources, settings).run(shown)
 
 
 class _Writer:
@@ -78,14 +77,13 @@ class _Writer:
         job: Job,
         private: Path,
         salt: bytes,
-        labels: Labels | None,
         known: Known,
         sources: Listing,
         settings: Settings,
     ) -> None:
-        self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, labels, sources
+        self.job, self.private, self.salt, self.labels, self.sources = job, private, salt, known.labels, sources
         self.settings, self.known = settings, known
-        self.identify = Identify(job, salt, labels, known.patients, sources)
+        self.identify = Identify(job, salt, known.labels, known.patients, sources)
         height, width = job.recipe.size
         row_bytes = height * width * (2 if job.recipe.dtype == "uint16" else 1)
         self.rows_per_shard = job.rows_per_shard or max(1, min(4096, _SHARD_BYTES // row_bytes))

@@ -3,13 +3,15 @@
 It asks where table and headers name different patients (`fastrace.cohort.patients`), where one Patient ID has several issuers,
 where the table contradicts the headers of most patients (`fastrace.cohort.persons`), and where a column that is not known to
 name patients looks as if it did (`fastrace.cohort.unlisted`). Raster files have no header: eight bytes of them are read.
+
+A row by accession or study whose images turn out to be of two patients labels nobody (`Who.shared`).
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ _FILES_PER_TASK = 64  # 0.9 ms each: less than the time to hand over a task woul
 _FILES_PER_WORKER = 1024  # a worker takes 0.8 s of a processor to start, as long as it reads these
 _FILES_HERE = 256
 """Up to so many are read in this process: 0.2 s, where the first worker takes 0.8 to start. Parsing a header runs no codec."""
+_OF_ONE_PATIENT = frozenset({"study", "accession"})
+"""Kinds of keys that belong to one patient; rows about images are compared when those are written (contested)."""
+_Ids = tuple[str | None, str | None, str | None]
 _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
 
 
@@ -60,6 +65,8 @@ class Who:
         answered = job.join.patient_from is not None or job.join.patient_pattern is not None
         spare = None if labels is None or answered else labels.spare
         self._unlisted = None if spare is None else Unlisted(spare)
+        # Key of a row that is about one patient's study -> ids of its images: header, table, issuer.
+        self._of_keys: dict[str, tuple[_Ids, ...]] = {}
 
     def see(self, source: Source, facts: Mapping[str, Any]) -> PersonFacts:
         """Take up an image; returns what is known of its person.
@@ -75,6 +82,9 @@ class Who:
         table = None
         if self._labels is not None and self._rows is not None:
             key, row = self._rows.find(source, found)
+            ids = header, _text(row.get("patient_id")), facts.get("issuer")
+            if self._labels.key in _OF_ONE_PATIENT and ids not in self._of_keys.setdefault(key, ()):
+                self._of_keys[key] += (ids,)
             if self._unlisted is not None:
                 self._unlisted.add(header, key, _by_name(self._labels, row, facts))
             in_table = key if self._labels.key == "patient" else row.get("patient_id")
@@ -111,7 +121,17 @@ class Who:
 
     def doubts(self) -> Doubts:
         """How many patients may be several persons, or other ones than the table's."""
-        return self._persons.doubts(self.patients())
+        return replace(self._persons.doubts(self.patients()), shared_rows=len(self.shared()))
+
+    def shared(self) -> frozenset[str]:
+        """Keys of studies or accessions whose images are of several patients: whose labels they are cannot be known."""
+        patients = self.patients()
+        several = ((key, ids) for key, ids in self._of_keys.items() if len(ids) > 1)
+        return frozenset(key for key, ids in several if len({_named(patients, one) for one in ids} - {None}) > 1)
+
+    def labels(self) -> Labels | None:
+        """The table, in which those rows are about nobody."""
+        return None if self._labels is None else self._labels.of_several_patients(self.shared())
 
     def questions(self) -> list[str]:
         """What the user has to answer first."""
@@ -140,10 +160,11 @@ class Who:
 
 @dataclass(frozen=True)
 class Known:
-    """Who the patient of an image is, and how many may not be one person."""
+    """Who the patient of an image is, how many may not be one person, and the label table for the run."""
 
     patients: Patients
     doubts: Doubts
+    labels: Labels | None = None
 
 
 def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress: Progress) -> Known:
@@ -162,7 +183,14 @@ def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress:
             continue  # it will be no row of the dataset
     for question in who.questions():
         raise UsageError(question)
-    return Known(who.patients(), who.doubts())
+    return Known(who.patients(), who.doubts(), who.labels())
+
+
+def _named(patients: Patients, ids: _Ids) -> str | None:
+    try:
+        return patients.of(*ids)
+    except RejectedInput:  # its image will be no row of the dataset
+        return None
 
 
 def _by_name(labels: Labels, row: Row, facts: Mapping[str, Any]) -> dict[str, str | None]:

@@ -69,6 +69,27 @@ def test_numbers_behind_the_name_of_a_file_are_an_extension() -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "path", "absolute", "key"),
+    [
+        (["1.dcm", "x/b/1.dcm"], "b/1.dcm", "/data/b/1.dcm", "x/b/1.dcm"),
+        (["1.dcm", "b/1.dcm", "x/b/1.dcm"], "b/1.dcm", "/data/b/1.dcm", "b/1.dcm"),
+        (["1.dcm", "b/1.dcm"], "a/b/1.dcm", "/data/a/b/1.dcm", "b/1.dcm"),
+        (["1.dcm", "b/1.dcm", "x/1.dcm"], "1.dcm", "/data/b/1.dcm", None),
+        (["b/1.dcm", "x/1.dcm"], "1.dcm", "/data/b/1.dcm", "b/1.dcm"),
+        (["1.dcm", "x/b/1.dcm", "y/b/1.dcm"], "b/1.dcm", "/data/b/1.dcm", None),
+    ],
+)
+def test_the_longest_common_end_of_a_path_counts(table: list[str], path: str, absolute: str, key: str | None) -> None:
+    """A row '1.dcm' was taken for b/1.dcm, though another one ended with its whole path."""
+    image = {"path": [path], "absolute": [absolute]}
+    if key is not None:
+        assert Keys("path", table).find(image) == key
+        return
+    with pytest.raises(RejectedInput, match="name a SRC further up"):
+        Keys("path", table).find(image)
+
+
+@pytest.mark.parametrize(
     ("kind", "table", "image"),
     [("image", "1.2.840.113", "1.2.840.113.004"), ("image", "IM.001", "IM.002"), ("patient", "C12.003", "C12.004")],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrace.cohort.non_answers import stratum
+from fastrace.cohort.non_answers import no_answers, stratum
 
 UNKNOWN = (
     "Unknown, Unavailable or Unreported", "UNABLE TO OBTAIN", "Not Recorded", "Race and Ethnicity Unknown",
@@ -143,3 +143,36 @@ def test_an_answer_beside_no_answer_is_an_answer(cell: str, beside: list) -> Non
     # These say nothing themselves, or (No insurance) only alone; a number beside words is their code.
     if cell not in SILENT:
         assert stratum(", ".join((cell, *beside))) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "gaps"),
+    [
+        ("No response;Response;Unknown", "Unknown"),
+        ("No response;Complete", "No response"),
+        ("nicht weiß;weiß;Weiß nicht", "Weiß nicht"),
+        ("weiß;Nicht bekannt", "Nicht bekannt"),
+        ("NOT CONFIRMED;Confirmed", ""),
+        ("Not completed;Completed;Not recorded", "Not recorded"),
+        ("Masked;Not masked", ""),
+        ("Masked;White", "Masked"),
+        ("Unclassified;Classified", ""),
+        ("Unknown;Known", "Unknown"),
+        ("+;++;+++;+/-;-;?", "?"),
+        ("(-);(+)", ""),
+        ("-;yes", "-"),
+        ("+;Unknown", "Unknown"),
+    ],
+)
+def test_a_gap_beside_its_counterpart_is_an_answer(cells: str, gaps: str) -> None:
+    """Half of a column of findings was read as unknown."""
+    assert sorted(no_answers(cells.split(";"))) == sorted(filter(None, gaps.split(";")))
+
+
+def test_short_codes_are_no_answers_only_where_a_column_asks_who_somebody_is() -> None:
+    codes = ("MSK", "NI", "NP", "QS", "INV", "utd")
+    assert not no_answers(codes, codes=False)
+    assert set(no_answers(codes)) == set(codes)
+    assert set(no_answers(("UNK", "ASKU", "NASK", "NAV", "Unknown"), codes=False)) == {
+        "UNK", "ASKU", "NASK", "NAV", "Unknown"
+    }  # fmt: skip

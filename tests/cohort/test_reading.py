@@ -243,6 +243,25 @@ def test_numbers_among_words_are_named(tmp_path: Path) -> None:
         assert not any("among words" in note for note in race(tmp_path, cells)[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "values"),
+    [
+        ("label", "+;-;++;", "+;-;++;unknown"),
+        ("label", "pos;-;neg", "pos;unknown;neg"),
+        ("label", "No response;Response", "No response;Response"),
+        ("site", "MSK;NYU;UNK", "MSK;NYU;unknown"),
+        ("race", "MSK;White;NI", "unknown;White;unknown"),
+        ("Ethnicity_desc", "NI;A", "unknown;A"),
+        ("trace", "NI;A", "NI;A"),
+    ],
+)
+def test_a_column_decides_what_is_no_answer(tmp_path: Path, name: str, cells: str, values: str) -> None:
+    rows = "".join(f"p{number},{cell}\n" for number, cell in enumerate(cells.split(";")))
+    (tmp_path / "labels.csv").write_text(f"PatientID,{name}\n" + rows)
+    labels = read_labels(tmp_path / "labels.csv", columns=[name])
+    assert [row[name] for row in labels.rows.values()] == values.split(";")
+
+
 def test_rows_without_an_answer_are_counted(tmp_path: Path) -> None:
     _, notes = race(tmp_path, "White;;?;Unknown;99 Unknown;Declined;7 - Refused")
     assert "labels: column 'race': 4 rows read as unknown: '99 Unknown' 1, 'Unknown' 1, missing 2" in notes
@@ -291,6 +310,17 @@ def test_policies_of_race_are_decided_over_all_rows_of_a_patient(tmp_path: Path)
     assert any("1 of 2 patients have different recorded values" in note for note in labels.notes)
 
 
+def test_a_row_without_a_patient_takes_nothing_of_a_patient_who_is_called_as_its_key(tmp_path: Path) -> None:
+    """Accession 100 names no patient; patient 100 is somebody else, whose race it got."""
+    for first in ("Unknown", "White"):
+        rows = f"accession,patient_id,race\n100,,{first}\n200,100,Black\n300,300,Asian\n300,300,Asian\n"
+        (tmp_path / "labels.csv").write_text(rows)
+        labels = read_labels(tmp_path / "labels.csv")
+        own = "unknown" if first == "Unknown" else first
+        assert {key: row["race"] for key, row in labels.rows.items()} == {"100": own, "200": "Black", "300": "Asian"}
+        assert "race_recorded" not in labels.columns
+
+
 def test_bins_hold_their_lower_edge() -> None:
     bins = parse_bins("age=40,60.5")
     assert (bins.name, bins.classes) == ("age_bin", ("<40", "40-60.5", ">=60.5"))
@@ -322,7 +352,7 @@ def test_columns_that_describe_the_image_are_named(tmp_path: Path) -> None:
     assert notes[0].endswith(
         "label columns: none; for the index, where the header has none: sex from 'gender', age_years from 'age'"
     )
-    assert any("read as O, another sex than F or M: '1'" in note for note in notes)
+    assert any("no known sex, read as missing (write F, M or O): '1'" in note for note in notes)
 
 
 def test_sexes_are_read_in_the_words_of_other_languages(tmp_path: Path) -> None:
@@ -335,7 +365,33 @@ def test_sexes_are_read_in_the_words_of_other_languages(tmp_path: Path) -> None:
         "mujer": "F",
         "masculino": "M",
         "divers": "O",
+        "Other": "O",
+        "X": "O",
+        "F.": "F",
+        "♂": "M",
+        "U": None,
+        "N": None,
+        "Unknown": None,
+        "1": None,
+        "2": None,
+        "zz": None,
         "kvinna": "F",
     }
     pd.DataFrame({"image": list(words), "sex": list(words)}).to_csv(tmp_path / "labels.csv", index=False)
-    assert {key: row["sex"] for key, row in read_labels(tmp_path / "labels.csv").rows.items()} == words
+    labels = read_labels(tmp_path / "labels.csv")
+    assert {key: row["sex"] for key, row in labels.rows.items()} == words
+    lines = labels.lines(lambda column, value: True)
+    assert "labels: column 'sex': no known sex, read as missing (write F, M or O): '1', '2', 'zz'" in lines
+    assert "labels: column 'sex': read as O, another sex than F or M: 'Other', 'X', 'divers'" in lines
+
+
+def test_side_and_view_are_read_in_the_words_of_headers(tmp_path: Path) -> None:
+    rows = ("left,mediolateral oblique", "L,MLO", "RIGHT,L MLO", "bilateral,spot CC", "middle,sideways", "unknown,")
+    lines = "".join(f"{number},{row}\n" for number, row in enumerate(rows))
+    (tmp_path / "labels.csv").write_text("image,laterality,view\n" + lines)
+    labels = read_labels(tmp_path / "labels.csv")
+    found = [(row["laterality"], row["view"]) for row in labels.rows.values()]
+    assert found == [("L", "MLO"), ("L", "MLO"), ("R", "L MLO"), ("B", "SPOT CC"), (None, "other"), (None, None)]
+    said = labels.lines(lambda column, value: True)
+    assert "labels: column 'laterality': no known side, read as missing (write L, R or B): 'middle'" in said
+    assert "labels: column 'view': no known view, read as other: 'sideways'" in said

@@ -93,3 +93,20 @@ def test_bins_of_what_is_no_number_are_refused(archive: Path, typed: str) -> Non
         options = {"labels": table, "modality": "any", "size": (16, 16), "jobs": 1}
         with pytest.raises(UsageError, match=f"--bins {typed}: .*(no such column|no number|not all of its values)"):
             api.preprocess(archive / "src", archive / "out", bins=[f"{typed}=1,2"], **options)
+
+
+def test_what_the_table_says_of_an_image_stands_in_the_index_as_headers_say_it(
+    tmp_path: Path, write_dicom: WriteDicom
+) -> None:
+    """'LEFT' stood beside 'L', 'MEDIOLATERAL OBLIQUE' beside 'MLO', and sex U was another sex."""
+    for n in range(4):
+        write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=f"P{n}", PatientSex="", ViewPosition="")
+    rows = ("0.dcm,a,U,left,mediolateral oblique", "1.dcm,a,f,L,MLO", "2.dcm,b,1,,R CC", "3.dcm,b,M,,CC rolled lateral")
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,sex,laterality,view", *rows]) + "\n")
+    _, index = run(tmp_path)
+    assert (index["sex"], index["laterality"], index["view"]) == (
+        ["F", "M"],
+        ["L", "L", "R"],
+        ["CC", "CC", "MLO", "MLO"],
+    )
+    assert index["view_modifiers"] == ["rolled_lateral"]

@@ -218,3 +218,34 @@ def test_ids_that_lost_digits_join_nobody_and_the_error_says_so(tmp_path: Path, 
         found = dry_run(given)
         assert (found.images, found.rejected) == (0, {"no_label": 3})
         assert any("3 cells are numbers in scientific notation that lost digits" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("key", ["accession", "study_uid"])
+@pytest.mark.parametrize("column", [False, True])
+def test_a_row_of_two_patients_labels_neither(
+    tmp_path: Path, write_dicom: WriteDicom, key: str, *, column: bool
+) -> None:
+    """One accession number of two hospitals gave both patients the race of one."""
+    for name, patient, number in (("a", "A", "1"), ("b", "B", "1"), ("c", "C", "2"), ("d", "C", "2")):
+        ids = {"PatientID": patient, "AccessionNumber": number, "StudyInstanceUID": number}
+        write_dicom(tmp_path / "src" / f"{name}.dcm", **ids)
+    rows = ("1,,Black", "2,C,White") if column else ("1,Black", "2,White")
+    labels = table(tmp_path / "labels.csv", f"{key},patient_id,race" if column else f"{key},race", *rows)
+    asked = job(tmp_path, labels=labels)
+    line = "1 rows of the label table fit images of several patients: none of these images gets a label (ambiguous_patient)"
+    assert line in dry_run(asked).of_patients
+    summary = preprocess(asked)
+    assert line in summary.of_patients
+    assert summary.rejected == {"ambiguous_patient": 2}
+    assert "fits images of several patients" in summary.examples["ambiguous_patient"]
+    assert Dataset.open(tmp_path / "out").index["race"].tolist() == ["White", "White"]
+    assert summary.rows_without_images == 0
+
+
+def test_a_row_of_two_ids_of_one_person_labels_both(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    for patient in "AB":
+        write_dicom(tmp_path / "src" / f"{patient}.dcm", PatientID=patient, AccessionNumber="1")
+    persons = table(tmp_path / "persons.csv", "id,person", "A,ann", "B,ann")
+    labels = table(tmp_path / "labels.csv", "accession,race", "1,Black")
+    summary = preprocess(job(tmp_path, patient_from=str(persons), labels=labels))
+    assert (summary.indexed, summary.rejected) == (2, {})
