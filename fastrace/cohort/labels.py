@@ -212,7 +212,7 @@ def read_labels(
         if column not in table.columns:
             hint = f"; {column} of the index comes from {facts[column]!r}" if column in facts else ""
             raise UsageError(f"{file}: no column {column!r}; {listed(list(table.columns))}{hint}")
-    meant = [found for one in bins if (found := table_column(one.column, table.columns)) is not None]
+    meant = [name for one in bins if (name := table_column(one.column, table.columns)) is not None]
     binned = [name for name in meant if name not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
     # A column of the index may be asked for as a label column too, unless that has the same name.
