@@ -27,6 +27,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from fastrace.dicom.readings import counts_in_doubt, other_readings, raw_of
 from fastrace.dicom.values import items, stored, value
 from fastrace.errors import RejectedInput
 
@@ -255,19 +256,17 @@ def identity_of(ds: Dataset) -> Identity:
     for scope in _scopes(ds):
         present = scope.keys()
         for tag in _NAMES.intersection(present):
-            for text in _texts(scope, tag):
-                (labels if text in known else words).update(_names(text))
+            for text, doubtful in _readings(scope, tag):
+                (labels if text in known else words).update(_names(text, doubtful))
                 numbers.update(_digits(text, 3))
         for tag in _PLACES.intersection(present):
-            for text in _texts(scope, tag):
-                words.update(
-                    w for w in map(name_form, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
-                )
+            for text, doubtful in _readings(scope, tag):
+                words.update(w for w in _folded(text, doubtful) if len(w) > 3 and w not in _NO_PLACES)
         for tag in (_NUMBERS | _STATIONS).intersection(present):
-            for text in _texts(scope, tag):
+            for text, doubtful in _readings(scope, tag):
                 labels.update(
                     w
-                    for w in map(name_form, _WORD.findall(_composed(text)))
+                    for w in _folded(text, doubtful)
                     if len(w) > 1 and w not in _NO_NAMES and (tag in _NUMBERS or (len(w) > 3 and w not in _NO_PLACES))
                 )
                 if tag in _NUMBERS:
@@ -322,11 +321,33 @@ def _texts(ds: Dataset, tag: int) -> Iterator[str]:
         yield text[:_LONGEST].strip(" \0")
 
 
-def _names(name: str) -> Iterator[str]:
+def _readings(ds: Dataset, tag: int) -> Iterator[tuple[str, bool]]:
+    """Texts of an attribute as its character set and every other one has them, and whether a text is probably a wrong reading."""
+    found = getattr(stored(ds, tag), "value", None)
+    raw = None if isinstance(found, bytes) and found.isascii() and b"\x1b" not in found else raw_of(ds, found)
+    declared = list(_texts(ds, tag))  # pydicom converts it, so that the bytes had to be looked at before
+    if raw is None:
+        yield from ((text, False) for text in declared)
+        return
+    others = other_readings(raw)
+    likely = [text for text, sure in others if sure]
+    wrong = bool(likely) and b"\x1b" not in raw and "\\".join(declared) != likely[0].strip(" \0")
+    yield from ((text, wrong) for text in declared)
+    for whole, sure in others:
+        yield from ((text[:_LONGEST].strip(" \0"), not sure) for text in whole.split("\\")[:_MOST_VALUES])
+
+
+def _folded(text: str, doubtful: bool = False) -> list[str]:
+    """The words of a text in the form of `name_form`; of a doubtful reading only those that count."""
+    words = [(word, name_form(word)) for word in _WORD.findall(_composed(text))]
+    return [folded for word, folded in words if not doubtful or counts_in_doubt(word, folded)]
+
+
+def _names(name: str, doubtful: bool = False) -> Iterator[str]:
     """Words of a Person Name (PS3.5 6.2.1): three groups of spelling, five components; not prefix and suffix."""
     for group in name.split("="):
         for component in group.split("^")[:3]:
-            parts = [word for word in map(name_form, _WORD.findall(_composed(component))) if word not in _NO_NAMES]
+            parts = [word for word in _folded(component, doubtful) if word not in _NO_NAMES]
             yield from (word for word in parts if len(word) > 1 or not word.isascii())
             if len("".join(parts)) >= 5:
                 yield "".join(parts)
