@@ -72,7 +72,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
         If no input could be used.
     """
     columns = label_columns(job, labels)
-    rivals = contested(finished_parts(private))
+    rivals = contested(lambda: finished_parts(private))
     seen = Overview(salt, columns, labels)
     for part in settled(finished_parts(private), rivals):
         seen.see(part)
