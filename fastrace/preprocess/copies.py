@@ -16,7 +16,7 @@ import pandas as pd
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 
 LABEL = "label:"
-_UNITED = ("withheld",)  # lists in JSON
+_UNITED = ("withheld", "names")  # lists in JSON
 _ANY = ("ethnic_group", "recognizable")
 _STORED = ("transfer_syntax", "photometric", "bits_stored", "voi_source")  # how, not what
 _SAME = (

@@ -112,7 +112,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
             *lines(counts["notes"]),
         ],
         of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
-        warnings=_without_attribute(labels, columns),
+        warnings=[*_without_attribute(labels, columns), *seen.learned.lines()],
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],
     )

@@ -26,7 +26,7 @@ from fastrace.preprocess.notes import joined
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
-from fastrace.preprocess.vocabulary import part_cell
+from fastrace.preprocess.vocabulary import part_cell, part_names
 
 _COMPARED = ("pixel_hash", "patient_key", "shown", "said")  # 16, 16, 8 and 8 bytes
 
@@ -154,6 +154,7 @@ class Identify:
             ethnic_group=facts.get("ethnic_group"),
             recognizable=facts.get("recognizable"),
             withheld=part_cell(self.salt, facts.get("withheld", ())),
+            names=part_names(self.salt, facts.get("identity", Identity()).names),
             notes=joined(result.notes)[0],
             shown=_shown(self.salt, result.pixels),
         )

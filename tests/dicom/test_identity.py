@@ -146,6 +146,51 @@ def test_letters_that_a_wrong_reading_leaves_are_nobodys_name() -> None:
     assert [found.found_in(text) for text in ("MA", "JA", "A", "General", "Центр")] == [None] * 5
 
 
+@pytest.mark.parametrize(
+    ("cell", "how"),
+    [
+        ("nordlicht  KLINIK", "place"), ("Nordlicht", "place"), ("J.D.", "stands"), ("J. Q. D.", "stands"), ("JQD", "stands"),
+        ("JD", None), ("D.J.", "stands"), ("A.B.", None), ("12300", "stands"), ("10838", "stands"), ("12301", None), ("X", None),
+        ("General Hospital", None), ("Wu", "stands"), ("q7", "stands"), ("Klinikum Aachen", "place"), ("Aachen", None),
+        ("Doe, John Quentin", "stands"),
+    ],
+)  # fmt: skip
+def test_a_cell_is_compared_as_a_whole(cell: str, how: str | None) -> None:
+    found = person(
+        PatientName="Doe^John^Quentin",
+        PatientID="Q7",
+        ReferringPhysicianName="Wu^X",
+        IssuerOfPatientID="Klinikum Aachen",
+    )  # born on 3 September 1933: 12300 days, or 10838 from 1904
+    assert found.found_in_cell(cell) == how
+
+
+@pytest.mark.parametrize("name", ["General Hospital", "MGH", "U K"])
+def test_an_institution_is_one_however_short_and_common_its_words(name: str) -> None:
+    assert person(InstitutionName=name).found_in_cell(name.lower()) == "place"
+
+
+def test_a_known_term_is_somebody_only_as_a_whole_name() -> None:
+    found = person(PatientName="Costa^German")
+    assert [found.found_in_cell(text, known=True) for text in ("German Costa", "German", "Costa Rican")] == [
+        "stands", None, None,
+    ]  # fmt: skip
+
+
+def test_names_are_read_from_any_sequence_and_from_the_code_of_a_person() -> None:
+    ds, step, physician, code = Dataset(), Dataset(), Dataset(), Dataset()
+    step.ScheduledPerformingPhysicianName = "Obermair^Kurt"
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "77123", "99X", "Hubertus^Xaver"
+    physician.PersonIdentificationCodeSequence = [code]
+    ds.ScheduledProcedureStepSequence, ds.PerformingPhysicianIdentificationSequence = [step], [physician]
+    found = identity_of(ds)
+    for text in ("Obermair", "Hubertus X", "77123", "Kurt"):
+        assert found.found_in(text) == "stands", text
+    view = Dataset()
+    view.ViewCodeSequence = [code]
+    assert identity_of(view).found_in("Hubertus") is None
+
+
 def test_plain_ascii_has_one_reading() -> None:
     assert written(b"Smith^John", None).words == {"SMITH", "JOHN"}
 
