@@ -375,8 +375,16 @@ def _scopes(ds: Dataset, kind: str = "all", depth: int = 0) -> Iterator[tuple[Da
     if depth < _DEPTH:
         for tag in sorted(_WITH_NAMES.intersection(ds.keys())):
             inside = "person" if tag in _PERSON_CODES else "all" if tag in _SEQUENCES else "names"
+            if inside == "names" and _without_names(stored(ds, tag)):
+                continue
             for item in items(ds, tag)[:_MOST_ITEMS]:
                 yield from _scopes(item, inside, depth + 1)
+
+
+def _without_names(element: Any) -> bool:
+    """Whether a sequence that was not taken apart holds no VR PN: to look takes a tenth of taking it apart."""
+    found = getattr(element, "value", None)
+    return isinstance(found, bytes) and not element.is_implicit_VR and b"PN" not in found
 
 
 def _texts(ds: Dataset, tag: int) -> Iterator[str]:
@@ -420,14 +428,17 @@ def _folded(text: str, doubtful: bool = False) -> list[str]:
     return [folded for word, folded in words if not doubtful or counts_in_doubt(word, folded)]
 
 
-def _names(name: str, doubtful: bool = False) -> Iterator[str]:
+@lru_cache(4096)
+def _names(name: str, doubtful: bool = False) -> frozenset[str]:
     """Words of a Person Name (PS3.5 6.2.1): three groups of spelling, five components; not prefix and suffix."""
+    found: set[str] = set()
     for group in name.split("="):
         for component in group.split("^")[:3]:
             parts = [word for word in _folded(component, doubtful) if word not in _NO_NAMES]
-            yield from (word for word in parts if len(word) > 1 or not word.isascii())
+            found.update(word for word in parts if len(word) > 1 or not word.isascii())
             if len("".join(parts)) >= 5:
-                yield "".join(parts)
+                found.add("".join(parts))
+    return frozenset(found)
 
 
 @lru_cache(4096)
@@ -437,23 +448,27 @@ def full_name(text: str) -> str:
     return " ".join(words) if len(words) > 1 else ""
 
 
-def _full_names(name: str) -> Iterator[str]:
-    for group in name.split("="):
-        parts = group.split("^")
-        yield from filter(None, (full_name(" ".join(parts[:3])), full_name(" ".join(parts[:2]))))
+@lru_cache(4096)
+def _full_names(name: str) -> frozenset[str]:
+    parts = [group.split("^") for group in name.split("=")]
+    return frozenset(full_name(" ".join(several[:count])) for several in parts for count in (2, 3)) - {""}
 
 
-def _initials_of(name: str) -> Iterator[str]:
+@lru_cache(4096)
+def _initials_of(name: str) -> frozenset[str]:
     """Given name first, or family name first; with and without the middle name."""
+    found: set[str] = set()
     for group in name.split("="):
         family, *given = [_folded(component) for component in group.split("^")[:3]]
         for several in (given, given[:1]):
             first = "".join(word[0] for words in several for word in words)
             last = "".join(word[0] for word in family)
             if first and last:
-                yield from (first + last, last + first)
+                found |= {first + last, last + first}
+    return frozenset(found)
 
 
+@lru_cache(4096)
 def squeezed(text: str) -> str:
     """Letters and digits alone, in the form of `name_form`."""
     return re.sub(r"[\W_]+", "", name_form(text))
