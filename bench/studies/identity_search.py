@@ -47,6 +47,11 @@ NUMBERS = ("KVP", "WindowCenter", "ExposureIndex", "BodyPartThickness", "Rescale
 # Columns of the label table that goes with the archive: kept by their names, by --column, and one that fills a gap of headers.
 TABLE = ("label", "group", "site", "scanner", "race", "side", "comment", "amount")
 COLUMNS = ("comment", "amount")  # named by --column; the second is a number
+CHARSETS = (
+    b"ISO_IR 192",
+    b"ISO_IR 100",
+    b" " * 10,
+)  # right, wrong, missing: of the same length, so that bytes can be exchanged
 FATAL = ("Modality", "VOILUTFunction", "PhotometricInterpretation")  # may end in a rejection, whose message is searched
 
 
@@ -151,6 +156,8 @@ def _write(path: Path, rng: random.Random, person: Person, place: str, text: str
     else:
         setattr(ds, place, text)
     ds.save_as(path, enforce_file_format=True)
+    charset = CHARSETS[int(path.name) // 2 % len(CHARSETS)]  # all is UTF-8, whatever the file says
+    path.write_bytes(path.read_bytes().replace(CHARSETS[0], charset, 1))
 
 
 def write_archive(folder: Path, seed: int, persons: int = 24, files: int = 96) -> tuple[list[Person], Counter[str]]:
@@ -308,7 +315,8 @@ _PAGE = """# Is anything of a person in a dataset?
 files, {persons} persons. Every file has a name, a number or a date of a person in an attribute of the device, in one of
 {spellings} spellings: glued to letters and digits, backwards, spaced, cut off, umlauts, two-letter names, dates in any order.
 Half of them are of another person than the file: left on the console from the patient before. The label table that goes with
-an archive has such texts too, in columns that are kept by their names alone and by `--column` (`table:` below). Every
+an archive has such texts too, in columns that are kept by their names alone and by `--column` (`table:` below). The character
+set of two thirds of the files is wrong or missing. Every
 decoded value of the datasets and all that the command printed (`--dry-run`, text, `--json`) was searched for every word, number
 and date of everybody.
 

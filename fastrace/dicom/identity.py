@@ -10,15 +10,20 @@ to other letters or digits, and what is *shared*, a word of an identifier (the H
 name. A text where a name stands is never kept; one of the other two only where many patients have it
 (`fastrace.preprocess.vocabulary`). Attributes: PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.5.1 (serial numbers), all of
 VR PN, DA and DT. Two letters are a name only as a word of their own. Other scripts are compared as they are.
+
+A cell of a label table is compared as a whole too (`Identity.found_in_cell`): with names, institutions, issuers and ids, however
+short, with initials, and with dates as spreadsheets number their days. What stands there of a *place* is told from what stands of
+a person, since a place is that of all its patients; what is a small number and an *id* counts where most cells are.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -27,10 +32,11 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from fastrace.dicom.readings import counts_in_doubt, other_readings, raw_of
 from fastrace.dicom.values import items, stored, value
 from fastrace.errors import RejectedInput
 
-Found = Literal["stands", "glued", "shared"]
+Found = Literal["stands", "place", "glued", "shared", "id"]
 _ORDER: tuple[Found, ...] = ("stands", "glued", "shared")
 
 _MOST_VALUES, _LONGEST = 64, 256  # of one attribute, and characters of each: a damaged length must not cost time
@@ -60,12 +66,19 @@ _NUMBERS = _tags(
 )
 _BIRTH = _tags("PatientBirthDate PatientBirthDateInAlternativeCalendar")
 _DATES = _of_vr("DA", "DT") | _BIRTH
+_WHOLE_IDS = _tags("PatientID OtherPatientIDs AccessionNumber AdmissionID MedicalRecordLocator")
+_WHOLE_PLACES = _PLACES | _tags("IssuerOfPatientID")
+_PATIENT_NAME = int(tag_for_keyword("PatientName") or 0)
+_CODES = _tags("CodeMeaning"), _tags("CodeValue LongCodeValue")  # of a person (PS3.3 10.1): a name, and an id
 _UIDS = _tags("StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID")
 _SEQUENCES = _tags(
     """OtherPatientIDsSequence RequestAttributesSequence ReferencedRequestSequence PerformingPhysicianIdentificationSequence
     OperatorIdentificationSequence ReferringPhysicianIdentificationSequence PhysiciansOfRecordIdentificationSequence
     PhysiciansReadingStudyIdentificationSequence OriginalAttributesSequence ModifiedAttributesSequence"""
 ) | {0x00100011}  # Person Names to Use Sequence
+_PERSON_CODES = _tags("PersonIdentificationCodeSequence HumanPerformerCodeSequence")
+# Any other may hold a name (Scheduled Procedure Step Sequence, Contributing Equipment Sequence); those of frames are long.
+_WITH_NAMES = _of_vr("SQ") - _tags("SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence IconImageSequence")
 
 # Titles, and what de-identification writes instead of a name: in every file, so no sign of anybody.
 _NO_NAMES = _words(
@@ -112,6 +125,9 @@ _ATTRIBUTE = re.compile(r"((?:[A-Z][\w'/-]* )+\([0-9A-F]{4},[0-9A-F]{4}\))")
 # A date with its separators is one token; so are digits glued to letters.
 _TOKEN = re.compile(r"[^\s'\"(),;:]*\w")
 _HIDDEN = "(withheld)"
+_DAY_0, _DAYS_TO_1904 = datetime.date(1899, 12, 30).toordinal(), 1462
+_SERIAL = re.compile(r"(?<!\d)\d{5}(?!\d)")
+_INITIALS = re.compile(r"(?:[^\W\d_][.\s-]{0,2}){2,4}")
 _THREE_NUMBERS = re.compile(r"(?<!\d)(\d{1,4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,4})(?!\d)")
 
 
@@ -137,12 +153,56 @@ class Identity:
         Digits of identifiers, dates and UIDs, without leading zeros.
     dates : frozenset of (int, int, int)
         Day, month, year.
+    places : frozenset of str
+        Those of ``words`` that are of places alone.
+    names : frozenset of str
+        Whole names of two words or more, in the form of `full_name`.
+    initials : frozenset of str
+        Of the patient.
+    whole_ids, whole_places : frozenset of str
+        Whole identifiers, and whole names of institutions and issuers, in the form of `squeezed`.
     """
 
     words: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
     dates: frozenset[tuple[int, int, int]] = frozenset()
+    places: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    initials: frozenset[str] = frozenset()
+    whole_ids: frozenset[str] = frozenset()
+    whole_places: frozenset[str] = frozenset()
+
+    def found_in_cell(self, text: str, *, known: bool = False) -> Found | None:
+        """How a cell of a label table repeats something of this header; of a known term, only whether it is a whole name."""
+        if full_name(text) in self.names:
+            return "stands"
+        if known:
+            return None
+        whole = squeezed(text)
+        if (
+            whole in self.whole_ids
+            or self._initials(text)
+            or any(self.serial(int(day)) for day in _SERIAL.findall(text))
+        ):
+            return "stands"
+        if whole in self.whole_places:
+            return "place"
+        how = self.found_in(text)
+        if how == "stands" and self.places and replace(self, words=self.words - self.places).found_in(text) != "stands":
+            return "place"
+        return how
+
+    def serial(self, number: int) -> bool:
+        """Whether a number is a date of this header as spreadsheets number their days, from 1900 or from 1904."""
+        return 10_000 <= number < 100_000 and any(_same_day(date, number) for date in self.dates)
+
+    def _initials(self, text: str) -> bool:
+        """J.D. or J. Q. D., and three letters or more without points: two may be the code of anything."""
+        if not _INITIALS.fullmatch(text):
+            return False
+        letters = squeezed(text)
+        return letters in self.initials and ("." in text or len(letters) > 2)
 
     def found_in(self, text: str) -> Found | None:
         """How a text repeats something of this header; None if it does not, or not that one could see."""
@@ -248,29 +308,39 @@ def nobody_in_messages(identity: Callable[[], Identity]) -> Iterator[None]:
 def identity_of(ds: Dataset) -> Identity:
     """Collect what identifies somebody in a data set; never raises for what a value holds."""
     words: set[str] = set()
+    places: set[str] = set()
     labels: set[str] = set()
     numbers: set[str] = set()
+    names: set[str] = set()
+    initials: set[str] = set()
+    whole: dict[bool, set[str]] = {False: set(), True: set()}  # ids, and places
     dates: set[tuple[int, int, int]] = set()
     known = {text for tag in _tags("PatientID OtherPatientIDs") for text in _texts(ds, tag)}
-    for scope in _scopes(ds):
+    for scope, kind in _scopes(ds):
         present = scope.keys()
-        for tag in _NAMES.intersection(present):
-            for text in _texts(scope, tag):
-                (labels if text in known else words).update(_names(text))
+        for tag in (_NAMES | _CODES[0] if kind == "person" else _NAMES).intersection(present):
+            for text, doubtful in _readings(scope, tag):
+                (labels if text in known else words).update(_names(text, doubtful))
                 numbers.update(_digits(text, 3))
+                if text not in known:
+                    names.update(_full_names(text))
+                    initials.update(_initials_of(text) if tag == _PATIENT_NAME else ())
+        if kind == "names":
+            continue
+        for tag in (_WHOLE_IDS | _WHOLE_PLACES).intersection(present):
+            whole[tag in _WHOLE_PLACES].update(squeezed(text) for text, _ in _readings(scope, tag))
         for tag in _PLACES.intersection(present):
-            for text in _texts(scope, tag):
-                words.update(
-                    w for w in map(name_form, _WORD.findall(_composed(text))) if len(w) > 3 and w not in _NO_PLACES
-                )
-        for tag in (_NUMBERS | _STATIONS).intersection(present):
-            for text in _texts(scope, tag):
+            for text, doubtful in _readings(scope, tag):
+                places.update(w for w in _folded(text, doubtful) if len(w) > 3 and w not in _NO_PLACES)
+        of_ids = _NUMBERS | _CODES[1] if kind == "person" else _NUMBERS
+        for tag in (of_ids | _STATIONS).intersection(present):
+            for text, doubtful in _readings(scope, tag):
                 labels.update(
                     w
-                    for w in map(name_form, _WORD.findall(_composed(text)))
-                    if len(w) > 1 and w not in _NO_NAMES and (tag in _NUMBERS or (len(w) > 3 and w not in _NO_PLACES))
+                    for w in _folded(text, doubtful)
+                    if len(w) > 1 and w not in _NO_NAMES and (tag in of_ids or (len(w) > 3 and w not in _NO_PLACES))
                 )
-                if tag in _NUMBERS:
+                if tag in of_ids:
                     numbers.update(_digits(text, 3))
         for tag in _DATES.intersection(present):
             for text in _texts(scope, tag):
@@ -283,7 +353,11 @@ def identity_of(ds: Dataset) -> Identity:
         for tag in _UIDS.intersection(present):
             for text in _texts(scope, tag):
                 numbers.update(part for part in text.split(".") if len(part) >= 6 and part.isdecimal())
-    return Identity(frozenset(words), frozenset(labels - words), frozenset(numbers), frozenset(dates))
+    return Identity(
+        frozenset(words | places), frozenset(labels - words - places), frozenset(numbers), frozenset(dates),
+        frozenset(places - words), frozenset(names), frozenset(initials), frozenset(whole[False] - {""}),
+        frozenset(whole[True] - {""}),
+    )  # fmt: skip
 
 
 def identity_of_ids(ids: Iterable[str]) -> Identity:
@@ -295,12 +369,22 @@ def identity_of_ids(ids: Iterable[str]) -> Identity:
     )
 
 
-def _scopes(ds: Dataset, depth: int = 0) -> Iterator[Dataset]:
-    yield ds
+def _scopes(ds: Dataset, kind: str = "all", depth: int = 0) -> Iterator[tuple[Dataset, str]]:
+    """The data set and items in it, and what is read of them: all, all with the code of a person, or names alone."""
+    yield ds, kind
     if depth < _DEPTH:
-        for tag in sorted(_SEQUENCES.intersection(ds.keys())):
+        for tag in sorted(_WITH_NAMES.intersection(ds.keys())):
+            inside = "person" if tag in _PERSON_CODES else "all" if tag in _SEQUENCES else "names"
+            if inside == "names" and _without_names(stored(ds, tag)):
+                continue
             for item in items(ds, tag)[:_MOST_ITEMS]:
-                yield from _scopes(item, depth + 1)
+                yield from _scopes(item, inside, depth + 1)
+
+
+def _without_names(element: Any) -> bool:
+    """Whether a sequence that was not taken apart holds no VR PN: to look takes a tenth of taking it apart."""
+    found = getattr(element, "value", None)
+    return isinstance(found, bytes) and not element.is_implicit_VR and b"PN" not in found
 
 
 def _texts(ds: Dataset, tag: int) -> Iterator[str]:
@@ -322,14 +406,80 @@ def _texts(ds: Dataset, tag: int) -> Iterator[str]:
         yield text[:_LONGEST].strip(" \0")
 
 
-def _names(name: str) -> Iterator[str]:
+def _readings(ds: Dataset, tag: int) -> Iterator[tuple[str, bool]]:
+    """Texts of an attribute as its character set and every other one has them, and whether a text is probably a wrong reading."""
+    found = getattr(stored(ds, tag), "value", None)
+    raw = None if isinstance(found, bytes) and found.isascii() and b"\x1b" not in found else raw_of(ds, found)
+    declared = list(_texts(ds, tag))  # pydicom converts it, so that the bytes had to be looked at before
+    if raw is None:
+        yield from ((text, False) for text in declared)
+        return
+    others = other_readings(raw)
+    likely = [text for text, sure in others if sure]
+    wrong = bool(likely) and b"\x1b" not in raw and "\\".join(declared) != likely[0].strip(" \0")
+    yield from ((text, wrong) for text in declared)
+    for whole, sure in others:
+        yield from ((text[:_LONGEST].strip(" \0"), not sure) for text in whole.split("\\")[:_MOST_VALUES])
+
+
+def _folded(text: str, doubtful: bool = False) -> list[str]:
+    """The words of a text in the form of `name_form`; of a doubtful reading only those that count."""
+    words = [(word, name_form(word)) for word in _WORD.findall(_composed(text))]
+    return [folded for word, folded in words if not doubtful or counts_in_doubt(word, folded)]
+
+
+@lru_cache(4096)
+def _names(name: str, doubtful: bool = False) -> frozenset[str]:
     """Words of a Person Name (PS3.5 6.2.1): three groups of spelling, five components; not prefix and suffix."""
+    found: set[str] = set()
     for group in name.split("="):
         for component in group.split("^")[:3]:
-            parts = [word for word in map(name_form, _WORD.findall(_composed(component))) if word not in _NO_NAMES]
-            yield from (word for word in parts if len(word) > 1 or not word.isascii())
+            parts = [word for word in _folded(component, doubtful) if word not in _NO_NAMES]
+            found.update(word for word in parts if len(word) > 1 or not word.isascii())
             if len("".join(parts)) >= 5:
-                yield "".join(parts)
+                found.add("".join(parts))
+    return frozenset(found)
+
+
+@lru_cache(4096)
+def full_name(text: str) -> str:
+    """The words of a name in alphabetical order, in the form of `name_form`; empty for a single word."""
+    words = sorted(word for word in _folded(text) if word not in _NO_NAMES)
+    return " ".join(words) if len(words) > 1 else ""
+
+
+@lru_cache(4096)
+def _full_names(name: str) -> frozenset[str]:
+    parts = [group.split("^") for group in name.split("=")]
+    return frozenset(full_name(" ".join(several[:count])) for several in parts for count in (2, 3)) - {""}
+
+
+@lru_cache(4096)
+def _initials_of(name: str) -> frozenset[str]:
+    """Given name first, or family name first; with and without the middle name."""
+    found: set[str] = set()
+    for group in name.split("="):
+        family, *given = [_folded(component) for component in group.split("^")[:3]]
+        for several in (given, given[:1]):
+            first = "".join(word[0] for words in several for word in words)
+            last = "".join(word[0] for word in family)
+            if first and last:
+                found |= {first + last, last + first}
+    return frozenset(found)
+
+
+@lru_cache(4096)
+def squeezed(text: str) -> str:
+    """Letters and digits alone, in the form of `name_form`."""
+    return re.sub(r"[\W_]+", "", name_form(text))
+
+
+def _same_day(date: tuple[int, int, int], serial: int) -> bool:
+    try:
+        days = datetime.date(date[2], date[1], date[0]).toordinal() - _DAY_0
+    except ValueError:  # 31 February
+        return False
+    return serial in (days, days - _DAYS_TO_1904)
 
 
 def _digits(text: str, least: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ KINDS: dict[str, str] = {
     "reduced": "decoded at a half, a quarter ... of its rows and columns, as --decode reduced says",
     "fallback": "decoded by another decoder than the usual one",
     "contradiction": "two attributes contradict each other on view, side, body part, intent or polarity: the note says which "
-    "was taken",
+    "was taken; or copies of the image differ in a fact, which is missing then",
     "polarity": "the background is brighter than the tissue, as if black and white were exchanged: kept as it is",
     "frame": "a bright frame surrounds the image, of a collimator or of film: kept as it is",
     "padding_outside": "Pixel Padding Value lies outside the stored range: no pixel is padding",

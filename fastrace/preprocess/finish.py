@@ -72,7 +72,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
         If no input could be used.
     """
     columns = label_columns(job, labels)
-    rivals = contested(finished_parts(private))
+    rivals = contested(lambda: finished_parts(private))
     seen = Overview(salt, columns, labels)
     for part in settled(finished_parts(private), rivals):
         seen.see(part)
@@ -112,7 +112,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
             *lines(counts["notes"]),
         ],
         of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
-        warnings=_without_attribute(labels, columns),
+        warnings=[*_without_attribute(labels, columns), *seen.learned.lines()],
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],
     )

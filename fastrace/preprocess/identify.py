@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xxhash
 
 from fastrace.cohort.ages import capped
 from fastrace.cohort.labels import Labels
@@ -19,14 +20,18 @@ from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
 from fastrace.preprocess.contested import MESSAGES, OTHER_PATIENT, OTHER_PIXELS, Rival
+from fastrace.preprocess.copies import said
 from fastrace.preprocess.joined import bins_source
 from fastrace.preprocess.label_cells import names_nobody
 from fastrace.preprocess.label_rows import LabelRows
 from fastrace.preprocess.nobody import is_nobody
+from fastrace.preprocess.notes import joined
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.task import Result
-from fastrace.preprocess.vocabulary import part_cell
+from fastrace.preprocess.vocabulary import part_cell, part_names
+
+_COMPARED = ("pixel_hash", "patient_key", "shown", "said")  # 16, 16, 8 and 8 bytes
 
 
 class Identifiers:
@@ -78,7 +83,8 @@ class Identify:
     ) -> None:
         self.job, self.salt, self.labels, self.patients = job, salt, labels, patients
         self.identifiers = Identifiers(job.join.patient_pattern, patients.of_file)
-        # Key of an image -> hash of its pixels and key of its patient, 16 bytes each: 0.2 GB for each million.
+        # Key of an image -> hash of its pixels and key of its patient, 16 bytes each, what it shows and says, 8 each: 0.2 GB for
+        # each million.
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
         self.label_rows = None if labels is None else LabelRows(labels, sources)
@@ -86,13 +92,13 @@ class Identify:
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
         kept = rows[rows["outcome"] == "indexed"]
-        keys, pixels, patients = (map(bytes.fromhex, kept[name]) for name in ("image_key", "pixel_hash", "patient_key"))
-        self.seen.update((key, one + whose) for key, one, whose in zip(keys, pixels, patients, strict=True))
+        for row in kept[["image_key", *_COMPARED]].to_dict("records"):
+            self.indexed(row)
         self.used_labels.update(rows["label_key"].dropna())
 
     def indexed(self, row: Mapping[str, Any]) -> None:
         """Remember a row that was made by `row` and written."""
-        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex(row["pixel_hash"] + row["patient_key"])
+        self.seen[bytes.fromhex(row["image_key"])] = bytes.fromhex("".join(row[name] for name in _COMPARED))
 
     def unused(self) -> list[str]:
         """Keys of the label table to which no image belonged, sorted."""
@@ -145,15 +151,6 @@ class Identify:
         if self._about_one_image:
             subject = ("uid", uid) if uid else ("pixels", facts["pixel_digest"], patient)
             row["claim"] = keyed_hash(self.salt, "claim", *subject)
-        kept = {"image_key": image, "label_key": row.get("label_key"), "claim": row.get("claim")}
-        before = self.seen.get(bytes.fromhex(image))
-        if before is not None:
-            if before[: len(pixels) // 2] != bytes.fromhex(pixels):
-                raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], kept)
-            if uid and before != bytes.fromhex(pixels + patient):
-                raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], kept)
-            same = "SOP Instance UID (0008,0018), frame and pixels" if uid else "path below its SRC and the same pixels"
-            raise Rival("duplicate", f"an image with the same {same} was read before", kept)
         study = facts.get("study_uid")
         row.update({name: facts.get(name) for name in INDEX_COLUMNS})
         row.update(
@@ -168,8 +165,29 @@ class Identify:
             ethnic_group=facts.get("ethnic_group"),
             recognizable=facts.get("recognizable"),
             withheld=part_cell(self.salt, facts.get("withheld", ())),
+            names=part_names(self.salt, facts.get("identity", Identity()).names),
+            notes=joined(result.notes)[0],
+            shown=_shown(self.salt, result.pixels),
         )
+        row["said"] = said(self.salt, row)
+        self._check_rivals(row, bool(uid))
         return row
+
+    def _check_rivals(self, row: Mapping[str, Any], named: bool) -> None:
+        """Whether another file has the key of this image; ``named``: by its UID."""
+        before = self.seen.get(bytes.fromhex(row["image_key"]))
+        if before is None:
+            return
+        pixels, patient, shown, of_it = before[:16], before[16:32], before[32:40], before[40:]
+        kept = {name: row.get(name) for name in ("image_key", "label_key", "claim")}
+        if pixels != bytes.fromhex(row["pixel_hash"]) or shown != bytes.fromhex(row["shown"]):
+            raise Rival(OTHER_PIXELS, MESSAGES[OTHER_PIXELS], kept)
+        if named and patient != bytes.fromhex(row["patient_key"]):
+            raise Rival(OTHER_PATIENT, MESSAGES[OTHER_PATIENT], kept)
+        if of_it != bytes.fromhex(row["said"]):
+            kept = {**row, "differs": True}
+        same = "SOP Instance UID (0008,0018), frame and pixels" if named else "path below its SRC and the same pixels"
+        raise Rival("duplicate", f"an image with the same {same} was read before", kept)
 
     def offer(self, source: Source, result: Result) -> str | None:
         """Options that would join an image which has no row of the label table."""
@@ -202,6 +220,11 @@ def _in_words(facts: Mapping[str, Any]) -> dict[str, str | None]:
         "view_modifiers": facts.get("view_modifiers") or ",".join(words.modifiers) or None,
         "laterality": facts.get("laterality") or words.side,
     }
+
+
+def _shown(salt: bytes, pixels: Any) -> str:
+    """A keyed hash of what a copy shows, 16 hex digits: a window of its own makes another image of the same pixels."""
+    return keyed_hash(salt, "shown", b"" if pixels is None else xxhash.xxh3_128_digest(pixels.tobytes()))[:16]
 
 
 def _institution_key(salt: bytes, name: str | None) -> str | None:

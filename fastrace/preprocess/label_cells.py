@@ -2,8 +2,9 @@
 
 A hospital's table holds a name, an id or a birth date in any column, kept by its name alone (``label``, ``site``) or by
 ``--column``. A cell in which one of them stands becomes missing here, where the header is at hand; what is only glued to other
-letters, or shared with an id, is marked, and kept where enough patients have it (`fastrace.preprocess.vocabulary`). Known terms,
-and what the category map makes, are not compared: a Mr White may be white (`fastrace.cohort.known_terms`).
+letters, or shared with an id, is marked, and kept where enough patients have it (`fastrace.preprocess.vocabulary`). Of known
+terms, and of what the category map makes, only a whole name counts: a Mr White may be white (`fastrace.cohort.known_terms`), but
+German Costa is somebody. A mark holds a keyed hash of the text, so that a value that turns out to be a term can be put back.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
-from fastrace.dicom.identity import Found, Identity, Withheld, identity_of_ids, name_form
+from fastrace.dicom.identity import Found, Identity, Withheld, identity_of_ids, squeezed
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 
 LABEL = "label:"
 """Before the name of a label column, in the parts of a run."""
-_ORDER: tuple[Found, ...] = ("stands", "glued", "shared")
+_ORDER: tuple[Found, ...] = ("stands", "place", "glued", "shared")
 _FEWEST_LETTERS = 3  # of an id that a whole cell repeats: shorter ones are codes as well
 _DIGITS = 4  # of a number that may be an id or a date
 
@@ -48,47 +49,53 @@ def names_nobody(
         if value is None or name in ("patient_id", "study_id"):
             continue
         column = LABEL + name if name in labels.columns else name
-        for text in _texts(labels, name, value):
-            how = compare.found_in(text) if isinstance(text, str) else compare.held(text)
+        recorded = name in (labels.values or {})
+        for text, known in _texts(labels, name, value):
+            how = compare.found_in(text, known) if isinstance(text, str) else compare.held(text)
             if how is None:
                 continue
             found.append(Withheld(column, how, text if isinstance(text, str) else str(float(text))))
-            if how == "stands":
+            if how in ("stands", "place") and not recorded:  # of recorded values the cell holds the numbers alone
                 kept[name] = None
     return kept, found
 
 
-def _texts(labels: Labels, name: str, value: str | float) -> list[str | float]:
-    """What has to be compared: all recorded values of a column of them, nothing that is a known term."""
+def _texts(labels: Labels, name: str, value: str | float) -> list[tuple[str | float, bool]]:
+    """What has to be compared, all recorded values of a column of them; and whether it is a known term."""
     if name not in labels.columns:
         known = not isinstance(value, str) or (name in OURS and name == "sex") or is_term(name, value)
-        return [] if known else [value]
+        return [] if known else [(value, False)]
     terms = (labels.terms or {}).get(name, frozenset())
     words = (labels.values or {}).get(name)
     said: list[Any] = [value] if words is None else [words[int(code)] for code in dict.fromkeys(str(value).split(","))]
-    return [one for one in said if one not in terms]
+    return [(one, one in terms) for one in said]
 
 
 class _Compare:
     def __init__(self, identity: Identity, ids: set[str]) -> None:
-        self._identities = (identity, identity_of_ids(ids))
-        self._whole = {one for one in map(_squeezed, ids) if len(one) >= _FEWEST_LETTERS}
+        self._identity, self._ids = identity, identity_of_ids(ids)
+        self._whole = {one for one in map(squeezed, ids) if len(one) >= _FEWEST_LETTERS}
+        self._numbers = {re.sub(r"\D", "", one).lstrip("0") for one in ids} - {""}
 
-    def found_in(self, text: str) -> Found | None:
-        if _squeezed(text) in self._whole:
+    def found_in(self, text: str, known: bool = False) -> Found | None:
+        how = self._identity.found_in_cell(text, known=known)
+        if known or how == "stands":
+            return how
+        if squeezed(text) in self._whole:
             return "stands"
-        both = [one.found_in(text) for one in self._identities]
+        both = (how, self._ids.found_in(text))
         return next((how for how in _ORDER if how in both), None)
 
     def held(self, number: float) -> Found | None:
-        """A measurement is no name; a whole number may be an id or a date."""
-        if number != int(number) or abs(number) < 10 ** (_DIGITS - 1):
+        """A measurement is no name; a whole number may be an id or a date, a small one where most of its column are."""
+        if self._identity.serial(int(number)):
+            return "stands"
+        if number != int(number):
             return None
-        return "stands" if self.found_in(f"{number:.0f}") == "stands" else None
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", name_form(text))
+        digits = f"{number:.0f}"
+        if abs(number) >= 10 ** (_DIGITS - 1) and self.found_in(digits) in ("stands", "place"):
+            return "stands"
+        return "id" if digits in self._numbers else None
 
 
 def codes_used(cells: Iterable[Any]) -> set[int]:

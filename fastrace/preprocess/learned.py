@@ -15,7 +15,13 @@ from fastrace.dataset import ACQUISITION_NUMBERS, ACQUISITION_TEXTS
 from fastrace.preprocess.study_days import StudyDays
 from fastrace.preprocess.vocabulary import Vocabulary
 
-PART_COLUMNS = ("study_day", "withheld", "ethnic_group", "recognizable")  # of a part, beside the columns of the index
+PART_COLUMNS = (
+    "study_day",
+    "withheld",
+    "names",
+    "ethnic_group",
+    "recognizable",
+)  # of a part, beside the columns of the index
 _ACQUISITION = ("manufacturer", "model", *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS)
 
 
@@ -43,6 +49,10 @@ class Learned:
     def shown(self, name: str, value: str) -> bool:
         """Whether a value of a label column may be printed."""
         return self._vocabulary.shown(name, value)
+
+    def lines(self) -> list[str]:
+        """Label columns that lost a whole class or all of their numbers."""
+        return self._vocabulary.lines()
 
     def counts(self) -> dict[str, Any]:
         """For ``dataset.json``, when `apply` has seen all rows: images whose acquisition is known, what was left out, and headers

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from fastrace.dicom.identity import Identity, identity_of
 from fastrace.dicom.terms import TERMS, is_term
@@ -104,6 +106,93 @@ def test_umlauts_that_a_code_string_cannot_hold_are_read_as_they_were_meant() ->
 def test_names_in_other_scripts_are_found_as_they_are() -> None:
     assert person(PatientName="Yamada^Taro=山田^太郎").found_in("XR 山田") is not None
     assert person(PatientName="Yamada^Taro=山田^太郎").found_in("YAMADA") == "stands"
+
+
+def written(name: bytes, charset: str | None) -> Identity:
+    ds = Dataset()
+    if charset is not None:
+        ds.SpecificCharacterSet = charset
+    ds._dict[Tag("PatientName")] = RawDataElement(Tag("PatientName"), "PN", len(name), name, 0, False, True)
+    return identity_of(ds)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "charset"),
+    [
+        ("Иванов^Пётр", "utf-8", None), ("山田^太郎", "utf-8", None), ("김^철수", "utf-8", None), ("Jürg^Öz", "utf-8", None),
+        ("Кузнецов^Олег", "utf-8", "ISO_IR 100"), ("Сидоров^Семён", "cp1251", None), ("Сидоров^Семён", "koi8-r", "ISO_IR 100"),
+        ("Сидоров^Семён", "cp866", None), ("王^小东", "gbk", None), ("王^小東", "big5", None), ("山田^太郎", "shift_jis", None),
+        ("山田^太郎", "iso2022_jp", None), ("김^철수", "euc_kr", "ISO_IR 192"),
+        ("Παππάς^Νίκος", "cp1253", None), ("כהן^דוד", "cp1255", None),
+        ("عمر^خالد", "cp1256", None), ("Łukaś^Żak", "cp1250", "ISO_IR 100"), ("Müller^Eva", "utf-8", "ISO_IR 999"),
+        ("Петров^Илья", "utf-8", "ISO_IR 192"), ("Петров^Илья", "iso8859-5", "ISO_IR 144"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, about character sets
+def test_a_name_is_found_whatever_character_set_it_is_said_to_have(
+    name: str, encoding: str, charset: str | None
+) -> None:
+    found = written(name.encode(encoding), charset)
+    for text in (name.replace("^", " "), *name.split("^")):
+        assert found.found_in(text) == "stands", text
+
+
+def test_a_name_that_was_cut_within_a_character_is_found() -> None:
+    assert written("Иванов^Пётр".encode()[:-1], None).found_in("Иванов") == "stands"
+
+
+def test_letters_that_a_wrong_reading_leaves_are_nobodys_name() -> None:
+    found = written("Müller^Jörg".encode(), None)  # MÃ¼ller^JÃ¶rg
+    assert [found.found_in(text) for text in ("MA", "JA", "A", "General", "Центр")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("cell", "how"),
+    [
+        ("nordlicht  KLINIK", "place"), ("Nordlicht", "place"), ("J.D.", "stands"), ("J. Q. D.", "stands"), ("JQD", "stands"),
+        ("JD", None), ("D.J.", "stands"), ("A.B.", None), ("12300", "stands"), ("10838", "stands"), ("12301", None), ("X", None),
+        ("General Hospital", None), ("Wu", "stands"), ("q7", "stands"), ("Klinikum Aachen", "place"), ("Aachen", None),
+        ("Doe, John Quentin", "stands"),
+    ],
+)  # fmt: skip
+def test_a_cell_is_compared_as_a_whole(cell: str, how: str | None) -> None:
+    found = person(
+        PatientName="Doe^John^Quentin",
+        PatientID="Q7",
+        ReferringPhysicianName="Wu^X",
+        IssuerOfPatientID="Klinikum Aachen",
+    )  # born on 3 September 1933: 12300 days, or 10838 from 1904
+    assert found.found_in_cell(cell) == how
+
+
+@pytest.mark.parametrize("name", ["General Hospital", "MGH", "U K"])
+def test_an_institution_is_one_however_short_and_common_its_words(name: str) -> None:
+    assert person(InstitutionName=name).found_in_cell(name.lower()) == "place"
+
+
+def test_a_known_term_is_somebody_only_as_a_whole_name() -> None:
+    found = person(PatientName="Costa^German")
+    assert [found.found_in_cell(text, known=True) for text in ("German Costa", "German", "Costa Rican")] == [
+        "stands", None, None,
+    ]  # fmt: skip
+
+
+def test_names_are_read_from_any_sequence_and_from_the_code_of_a_person() -> None:
+    ds, step, physician, code = Dataset(), Dataset(), Dataset(), Dataset()
+    step.ScheduledPerformingPhysicianName = "Obermair^Kurt"
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "77123", "99X", "Hubertus^Xaver"
+    physician.PersonIdentificationCodeSequence = [code]
+    ds.ScheduledProcedureStepSequence, ds.PerformingPhysicianIdentificationSequence = [step], [physician]
+    found = identity_of(ds)
+    for text in ("Obermair", "Hubertus X", "77123", "Kurt"):
+        assert found.found_in(text) == "stands", text
+    view = Dataset()
+    view.ViewCodeSequence = [code]
+    assert identity_of(view).found_in("Hubertus") is None
+
+
+def test_plain_ascii_has_one_reading() -> None:
+    assert written(b"Smith^John", None).words == {"SMITH", "JOHN"}
 
 
 def test_a_measurement_of_five_digits_that_is_an_identifier_is_one() -> None:

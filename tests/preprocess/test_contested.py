@@ -5,6 +5,7 @@ Rivals hold other pixels, or name another patient.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,63 @@ def test_other_pixels_are_said_where_the_patients_differ_too(tmp_path: Path, wri
         write_dicom(tmp_path / "src" / f"{name}.dcm", one, SOPInstanceUID=UID, PatientID=patient)
     write_dicom(tmp_path / "src" / "d.dcm", SOPInstanceUID="9.8.7")
     assert run((tmp_path / "src",), tmp_path / "out").rejected == {"duplicate_other_pixels": 3}
+
+
+def two_copies(folder: Path, write_dicom: WriteDicom, names: str, **of_each: tuple[Any, Any]) -> None:
+    """One image in two folders, whose copies differ in some attributes; and another image."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 30))
+    for number, name in enumerate(names):
+        changes = {keyword: both[number] for keyword, both in of_each.items()}
+        write_dicom(folder / name / "1.dcm", pixels, SOPInstanceUID=UID, PatientID="A", **changes)
+    write_dicom(folder / "m" / "2.dcm", SOPInstanceUID="9.8.7", PatientID="C")
+
+
+@pytest.mark.parametrize("options", [{}, {"rows_per_shard": 1, "jobs": 2}])
+def test_what_copies_do_not_agree_on_is_missing_whatever_their_folders_are_called(
+    tmp_path: Path, write_dicom: WriteDicom, options: dict[str, Any]
+) -> None:
+    """Also the keys of hashes are one: the copies are one image."""
+    salt = tmp_path / "salt"
+    salt.write_bytes(bytes(range(32)))
+    differ = {
+        "PatientSex": ("F", "M"), "PatientAge": ("040Y", "060Y"), "ViewPosition": ("PA", "AP"), "ImageLaterality": ("L", "R"),
+        "StudyInstanceUID": ("1.2.1", "1.2.2"), "RecognizableVisualFeatures": ("YES", "NO"), "KVP": (70, 70),
+    }  # fmt: skip
+    found = []
+    for names in ("az", "za"):
+        out = tmp_path / names / "out"
+        two_copies(tmp_path / names / "src", write_dicom, names, **differ)
+        for _ in range(2):  # the second time when the parts of the first run are read
+            summary = run((tmp_path / names / "src",), out, salt=salt, **options)
+        assert (summary.indexed, summary.rejected) == (2, {"duplicate": 1})
+        assert verify(out) == []
+        index = Dataset.open(out).index.drop(columns=["shard", "row"])
+        found.append(index[index["notes"].notna()].reset_index(drop=True))
+        assert json.loads((out / "dataset.json").read_text())["counts"]["recognizable"] == 1
+    pd.testing.assert_frame_equal(*found)
+    [row] = found[0].to_dict("records")
+    assert row["notes"] == "contradiction"
+    assert all(pd.isna(row[name]) for name in ("sex", "view", "laterality", "age_years"))
+    assert row["kvp"] == 70
+
+
+def test_copies_that_are_shown_otherwise_are_not_used(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    two_copies(tmp_path / "src", write_dicom, "ab", WindowCenter=(2048, 500), WindowWidth=(4096, 500))
+    summary = run((tmp_path / "src",), tmp_path / "out")
+    assert (summary.indexed, summary.rejected) == (1, {"duplicate_other_pixels": 2})
+    assert "another window or size" in summary.examples["duplicate_other_pixels"]
+
+
+@pytest.mark.parametrize("names", ["az", "za"])
+@pytest.mark.parametrize(("labels", "used"), [(("pos", "neg"), False), (("pos", "pos"), True)])
+def test_copies_with_different_labels_are_not_used(
+    tmp_path: Path, write_dicom: WriteDicom, names: str, labels: tuple[str, str], used: bool
+) -> None:
+    two_copies(tmp_path / "src", write_dicom, names)
+    rows = "".join(f"{name}/1.dcm,{label}\n" for name, label in zip(names, labels, strict=True))
+    (tmp_path / "labels.csv").write_text(f"path,label\n{rows}m/2.dcm,neg\n")
+    summary = run((tmp_path / "src",), tmp_path / "out", join=Join(labels=tmp_path / "labels.csv"))
+    assert summary.rejected == ({"duplicate": 1} if used else {"ambiguous_label": 2})
+    index = Dataset.open(tmp_path / "out").index
+    assert sorted(index["label"]) == (["neg", "pos"] if used else ["neg"])
+    assert used or "copies of this image" in summary.examples["ambiguous_label"]

@@ -110,6 +110,34 @@ def test_a_number_that_is_an_id_or_a_date_is_missing(tmp_path: Path, write_dicom
     assert (summary.withheld["a"], summary.withheld["b"]) == ({"personal": 1}, {"personal": 2})
 
 
+def test_numbers_that_are_ids_for_half_of_the_patients_are_left_out(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    rows = "".join(f"{name},{101 + n if n < 3 else 7.5 + n},{n + 0.5}\n" for n, name in enumerate("abcdef"))
+    for n, name in enumerate("abcdef"):
+        write_dicom(tmp_path / "src" / f"{name}.dcm", PatientID=str(101 + n))
+    (tmp_path / "labels.csv").write_text(f"image,density,dose\n{rows}")
+    options: dict[str, Any] = {"modality": "any", "size": (16, 16), "jobs": 1, "labels": tmp_path / "labels.csv"}
+    summary = api.preprocess(tmp_path / "src", tmp_path / "out", columns=["density", "dose"], **options)
+    index = Dataset.open(tmp_path / "out").index
+    assert index["density"].isna().all()
+    assert index["dose"].notna().all()
+    assert summary.withheld == {"density": {"personal": 6}}
+    assert any("column 'density' is missing: its numbers are ids" in line for line in summary.warnings)
+
+
+def test_a_date_that_a_spreadsheet_made_a_number_is_missing(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    table = "patient_id,a,label\nKH-77120,12300,x\nKH-77121,10838.25,12300\nKH-77122,12301,x\nKH-77123,1.5,y\n"
+    _, index = run(tmp_path, write_dicom, table, columns=["a"])
+    assert sorted(index["a"].dropna()) == [1.5, 12301]
+    assert sorted(index["label"].dropna()) == ["x", "x", "y"]
+
+
+def test_a_race_that_is_a_surname_too_is_kept_for_all_of_its_patients(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    rows = "".join(f"KH-{77120 + n},{'Strauss' if n < 13 else 'Negro'}\n" for n in range(15))
+    summary, index = run(tmp_path, write_dicom, f"patient_id,race\n{rows}", people=15)
+    assert sorted(index["race"]) == ["Negro"] * 2 + ["Strauss"] * 13
+    assert "race" not in summary.withheld
+
+
 def test_what_names_one_patient_is_no_value_of_another(tmp_path: Path, write_dicom: WriteDicom) -> None:
     table = "patient_id,site\nKH-77120,Strauss\nKH-77121,Strauss\nKH-77122,x\nKH-77123,x\n"
     summary, index = run(tmp_path, write_dicom, table)

@@ -11,7 +11,7 @@ from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Withheld
 from fastrace.preprocess.learned import PART_COLUMNS, Learned
 from fastrace.preprocess.study_days import StudyDays
-from fastrace.preprocess.vocabulary import Vocabulary, part_cell, withheld_lines
+from fastrace.preprocess.vocabulary import Vocabulary, part_cell, part_names, withheld_lines
 
 SALT = bytes(range(32))
 
@@ -102,6 +102,51 @@ def test_a_value_that_is_a_name_in_one_column_is_not_known_in_another() -> None:
     hers = {"patient": "a", "body_part": None, "repeats": [("body_part", "stands", "QXMUELLER09")]}
     _, [found] = learned(part(hers, *models("b", "c", model="QXMUELLER09")))
     assert found["model"].isna().all()
+
+
+def cells(count: int, value: str | None, start: int = 0, **more: Any) -> list[dict[str, Any]]:
+    return [{"patient": f"p{start + n}", "label:race": value, **more} for n in range(count)]
+
+
+def races(*rows: dict[str, Any]) -> tuple[Vocabulary, list[Any]]:
+    made = part(*rows)
+    made["label:race"] = [row["label:race"] for row in rows]
+    made["names"] = [row.get("names") for row in rows]
+    vocabulary = Vocabulary(SALT)
+    vocabulary.see(made)
+    return vocabulary, [None if pd.isna(cell) else cell for cell in vocabulary.apply(made)["label:race"]]
+
+
+HERS = {"label:race": None, "repeats": [("label:race", "stands", "Blanco")]}
+
+
+def test_a_value_of_eleven_other_patients_is_a_term_for_all() -> None:
+    named = [{"patient": f"h{n}", **HERS} for n in range(2)]
+    vocabulary, found = races(*named, *cells(11, "Blanco"), *cells(13, "Negro", 20))
+    assert found == ["Blanco"] * 13 + ["Negro"] * 13
+    assert (vocabulary.counts(), vocabulary.lines()) == ({}, [])
+    vocabulary, found = races(*named, *cells(10, "Blanco"), *cells(13, "Negro", 20))
+    assert found == [None] * 12 + ["Negro"] * 13
+    assert vocabulary.counts() == {"race": {"personal": 12}}
+    [line] = vocabulary.lines()
+    assert "column 'race': a value of 12 patients is missing" in line
+    assert "--categories FILE" in line
+    assert "Blanco" not in line
+
+
+def test_a_place_is_no_term_however_many_have_it() -> None:
+    there = {"label:race": None, "repeats": [("label:race", "place", "MGH")]}
+    vocabulary, found = races({"patient": "x", **there}, *cells(200, "MGH"))
+    assert found == [None] * 201
+    assert "a value of 101 patients is missing" in vocabulary.lines()[0]
+
+
+def test_the_whole_name_of_anybody_is_no_value_of_somebody_else() -> None:
+    names = part_names(SALT, ["LINDQVIST MAJA"])
+    _, found = races(
+        {"patient": "a", "label:race": "x", "names": names}, *cells(10, "Maja Lindqvist"), *cells(2, "Maja")
+    )
+    assert found == ["x", *[None] * 10, "Maja", "Maja"]
 
 
 def test_keys_and_words_of_ours_are_no_text_of_a_header() -> None:
