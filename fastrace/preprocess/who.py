@@ -28,7 +28,7 @@ from fastrace.execute.processes import Processes
 from fastrace.execute.protocol import Work
 from fastrace.preprocess.identify import Identifiers
 from fastrace.preprocess.label_rows import LabelRows
-from fastrace.preprocess.nobody import Zeros
+from fastrace.preprocess.nobody import Either
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
 from fastrace.preprocess.store import private_folder
@@ -61,7 +61,7 @@ class Who:
         self._file = None if file is None else read_patients(file)
         self._identifiers = Identifiers(job.join.patient_pattern, self._file)
         self._naming, self._persons = Naming(job.join.match), Persons()
-        self._zeros = Zeros()
+        self._either = Either()
         answered = job.join.patient_from is not None or job.join.patient_pattern is not None
         spare = None if labels is None or answered else labels.spare
         self._unlisted = None if spare is None else Unlisted(spare)
@@ -103,7 +103,7 @@ class Who:
             _age(row, self._labels),
         )
         self._persons.add(said, source.path)
-        self._zeros.add(said, source.path)
+        self._either.add(said, source.path)
         return said
 
     def offer(self, source: Source, facts: Mapping[str, Any]) -> str | None:
@@ -147,7 +147,7 @@ class Who:
             question = self._persons.question(keyed, by_table=by_table)
             asked += [question] if question else []
         if join.patient_from is None:
-            question = self._zeros.question()
+            question = self._either.question()
             asked += [question] if question else []
         doubts = self.doubts()
         if doubts.other_table and join.sex_and_age_from is None:

@@ -20,7 +20,23 @@ NOBODY = (
     "UNKNOWN", "Unknown Patient", "Anonymous", "ANON", "ANON^ANON", "Anonimo", "De-identified", "REMOVED", "NONE", "N/A", "no id",
     "not available", "xxxxx", "-", "???", "unk",
 )  # fmt: skip
-SOMEBODY = ("ANON-0012", "Unknown 12", "0", "NI", "NP", "QS", "Blanco", "Anna", "P", "X", "patient", "no", "", None)
+SOMEBODY = (
+    "NA",
+    "ANON-0012",
+    "Unknown 12",
+    "0",
+    "NI",
+    "NP",
+    "QS",
+    "Blanco",
+    "Anna",
+    "P",
+    "X",
+    "patient",
+    "no",
+    "",
+    None,
+)
 
 
 def test_what_is_nobody() -> None:
@@ -73,13 +89,16 @@ def test_a_file_of_persons_may_say_that_such_an_id_is_somebody(tmp_path: Path, w
     assert preprocess(job(tmp_path, patient_from=str(persons))).patients == 2
 
 
-def test_nothing_but_zeros_is_asked_about_where_it_is_several_persons(tmp_path: Path, write_dicom: WriteDicom) -> None:
-    three(tmp_path, write_dicom, "0000")
-    with pytest.raises(UsageError, match=r"nothing but zeros on files of different sexes or birth dates"):
+@pytest.mark.parametrize("name", ["0000", "NA"])
+def test_what_may_be_nobody_is_asked_about_where_it_is_several_persons(
+    tmp_path: Path, write_dicom: WriteDicom, name: str
+) -> None:
+    three(tmp_path, write_dicom, name)
+    with pytest.raises(UsageError, match=r"NA or nothing but zeros on files of different sexes or birth dates"):
         preprocess(job(tmp_path))
     assert len(dry_run(job(tmp_path)).questions) == 1
     persons = tmp_path / "persons.csv"
-    persons.write_text("id,person\n0000,the volunteer\nP3,P3\n")
+    persons.write_text(f"id,person\n{name},the volunteer\nP3,P3\n")
     assert preprocess(job(tmp_path, patient_from=str(persons))).patients == 2
 
 
