@@ -22,6 +22,7 @@ from fastrace.cohort.key_columns import KeyColumns, choose_keys
 from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.label_columns import DECIDED, Columns, read_columns
 from fastrace.cohort.matching import Keys, Offers
+from fastrace.cohort.patients import PatientFile
 from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
@@ -164,6 +165,7 @@ def read_labels(
     policy: Policy = "consistent",
     bins: Sequence[Bins] = (),
     over_headers: bool = False,
+    persons: PatientFile | None = None,
 ) -> Labels:
     """Read a label table.
 
@@ -186,6 +188,8 @@ def read_labels(
         Numbers that are kept for their classes.
     over_headers : bool
         Whether its sex and age count where the header has others; said, and done by who joins.
+    persons : PatientFile, optional
+        Who the ids are: rows about ids of one patient are rows of that patient.
 
     Raises
     ------
@@ -227,6 +231,9 @@ def read_labels(
     if keys.kind == "path":
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = row_patients(keys, ids, match)
+    if persons is not None:
+        patient = list(map(persons.of_row, patient))
+        found = list(map(persons.of_row, found)) if keys.kind == "patient" else found
     cells = {name: clean_column(table[name]) for name in (*kept, *facts.values())}
     owners = patient if keys.patient is not None else found
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)

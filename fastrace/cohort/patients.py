@@ -17,7 +17,10 @@ from pathlib import Path
 from fastrace.cohort.matching import TRANSFORMATIONS, canonical
 from fastrace.errors import RejectedInput, UsageError
 
-_REMEDY = "--patient-from table, --patient-from header, or --patient-from FILE (two columns: id in the header, patient)"
+_REMEDY = (
+    "--patient-from table, --patient-from header, or --patient-from FILE (two columns: id in the header, patient; "
+    "an id that it does not name stays what it is)"
+)
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
@@ -63,14 +66,29 @@ class PatientFile:
         return self.rows.get((header or "", issuer_of(issuer) if self.by_issuer else ""))
 
     def called(self, header: str | None, issuer: str | None) -> str | None:
-        """What a label table may call the patient of a header: its id, or who the file says it is where that is several."""
-        return self.of(header, issuer) if header in self.several else header
+        """The patient of an id: an id that the file does not name stays what it is, one of another issuer is nobody's."""
+        return self.of(header, issuer) if header in self.ids else header
+
+    def of_row(self, cell: str | None) -> str | None:
+        """Whom a label table means by an id: a patient of the file, else who an id of the headers is.
+
+        A row about an id that is several patients stays about that id, by which no image is called.
+        """
+        patients = self.ids.get(cell or "", frozenset())
+        return cell if cell in self.patients or len(patients) != 1 else next(iter(patients))
 
     @cached_property
-    def several(self) -> frozenset[str]:
-        """Ids that are several patients, by their issuers."""
-        found: dict[str, str] = {}
-        return frozenset(one for (one, _), patient in self.rows.items() if found.setdefault(one, patient) != patient)
+    def ids(self) -> dict[str, frozenset[str]]:
+        """Id of the headers -> its patients: several, where issuers tell them apart."""
+        found: dict[str, set[str]] = {}
+        for (one, _), patient in self.rows.items():
+            found.setdefault(one, set()).add(patient)
+        return {one: frozenset(patients) for one, patients in found.items()}
+
+    @cached_property
+    def patients(self) -> frozenset[str]:
+        """All that it names."""
+        return frozenset(self.rows.values())
 
 
 def read_patients(file: Path) -> PatientFile:
@@ -257,10 +275,13 @@ class Patients:
         """
         header, table = header or None, table or None
         if self.source == "file":
-            found = self.of_file.of(header, issuer)
-            what = "no row of the file of --patient-from names its Patient ID (0010,0020)"
-            if self.of_file.by_issuer:
-                what += " with its Issuer of Patient ID (0010,0021)"
+            found = self.of_file.called(header, issuer)
+            what = "its Patient ID (0010,0020) is empty, which no row of the file of --patient-from names"
+            if header is not None:
+                what = (
+                    "the file of --patient-from names its Patient ID (0010,0020), but not with its Issuer of Patient ID "
+                    "(0010,0021)"
+                )
         elif self.source == "table":
             found = table or self.of_header.get(header or "")
             what = "the label table names no patient for it, and --patient-from is table"

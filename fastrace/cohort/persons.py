@@ -8,7 +8,7 @@ or age until the user says which of them is right. Everything else is counted, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 
 from fastrace.cohort.ages import OLDEST_YEARS
@@ -100,6 +100,8 @@ class Doubts:
         Patients whose name differs from another one's in leading zeros, `.0` or case alone.
     shared_rows : int
         Rows of a label table of studies or accessions whose images are of several patients: no image gets their labels.
+    in_file, not_in_file : int
+        Patient IDs that the file of ``--patient-from`` names, and others.
     """
 
     other_birth_or_sex: int = 0
@@ -110,6 +112,8 @@ class Doubts:
     age_differs: int = 0
     alike: int = 0
     shared_rows: int = 0
+    in_file: int = 0
+    not_in_file: int = 0
 
     @property
     def other_table(self) -> bool:
@@ -140,6 +144,11 @@ class Doubts:
                 f"{self.shared_rows} rows of the label table fit images of several patients: none of these images gets a label "
                 "(ambiguous_patient)"
             )
+        if self.not_in_file:
+            said.append(
+                f"{self.not_in_file} of {self.in_file + self.not_in_file} Patient IDs are not in the file of --patient-from, and stay "
+                "what they are"
+            )
         if self.alike:
             said.append(
                 f"{self.alike} Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone, and are "
@@ -169,8 +178,11 @@ class Persons:
         issuer = issuer_of(said.issuer)
         self._by_ids.setdefault((header, issuer, table), _Person(path if issuer else "")).add(said)
 
-    def _issuers(self, *, by_table: bool) -> dict[str, list[str]]:
-        """Ids of headers of several issuers -> a path for each; ``by_table``: but for those whose images the table all names."""
+    def _issuers(self, *, by_table: bool, named: Container[str] = ()) -> dict[str, list[str]]:
+        """Ids of headers of several issuers -> a path for each.
+
+        ``by_table``: but for those whose images the table all names; ``named``: for those of the file of ``--patient-from``.
+        """
         issuers: dict[str, dict[str, str]] = {}
         unnamed: set[str] = set()
         for (header, issuer, table), person in self._by_ids.items():
@@ -180,10 +192,14 @@ class Persons:
                     unnamed.add(header)
         found = {header: [path for one, path in paths.items() if one] for header, paths in issuers.items()}
         return {
-            header: paths for header, paths in found.items() if len(paths) > 1 and (not by_table or header in unnamed)
+            header: paths
+            for header, paths in found.items()
+            if len(paths) > 1 and header not in named and (not by_table or header in unnamed)
         }
 
-    def question(self, keyed: Callable[[str], str], *, by_table: bool = False) -> str | None:
+    def question(
+        self, keyed: Callable[[str], str], *, by_table: bool = False, named: Container[str] = ()
+    ) -> str | None:
         """What to ask about ids of several issuers, with counts, and examples under keyed hashes; None: nothing.
 
         Parameters
@@ -192,8 +208,10 @@ class Persons:
             Id -> its keyed hash: ids do not go to a terminal or a log.
         by_table : bool
             Whether an image that the table names a patient for has that one.
+        named : container of str
+            Ids about which the file of ``--patient-from`` says who they are.
         """
-        found = self._issuers(by_table=by_table)
+        found = self._issuers(by_table=by_table, named=named)
         if not found:
             return None
         files = sum(person.images for (header, _, _), person in self._by_ids.items() if header in found)
@@ -216,6 +234,7 @@ class Persons:
             if header is not None:
                 of_headers.add(name)
             persons.setdefault(name, _Person()).join(person)
+        listed = {header: header in patients.of_file.ids for header, _, _ in self._by_ids if header is not None}
         sexes = [one.same_sex for one in persons.values() if one.same_sex is not None]
         years = [one.years for one in persons.values() if one.years is not None]
         return Doubts(
@@ -226,4 +245,6 @@ class Persons:
             age_compared=len(years),
             age_differs=sum(one > YEARS_APART for one in years),
             alike=spelled_alike(of_headers, ("decimals", "case", "zeros")),
+            in_file=sum(listed.values()),
+            not_in_file=sum(not one for one in listed.values()) if patients.source == "file" else 0,
         )

@@ -139,11 +139,15 @@ class Who:
         if labels is not None and self._unlisted is not None:
             question = self._unlisted.question(f"{labels.key}={labels.column}", keyed)
             asked += [f"{join.labels}: {question}"] if question else []
-        if self._file is None:
-            by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
-            question = self._persons.question(keyed, by_table=by_table)
-            asked += [question] if question else []
+        by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
+        question = self._persons.question(keyed, by_table=by_table, named=self._file.ids if self._file else ())
+        asked += [question] if question else []
         doubts = self.doubts()
+        if doubts.not_in_file and not doubts.in_file:
+            asked.append(
+                f"{join.patients_file}: names none of {doubts.not_in_file} Patient IDs of the headers: is it the right file, with the "
+                "id in the header first?"
+            )
         if doubts.other_table and join.sex_and_age_from is None:
             asked.append(
                 f"{join.labels}: {doubts.differences()}: is it the table of this archive? If not, name the right one, or another "
