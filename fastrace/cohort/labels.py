@@ -136,11 +136,12 @@ class Labels:
     def of_several_patients(self, shared: frozenset[str]) -> Labels:
         """The same table, in which rows of these keys are about nobody.
 
-        One accession of two hospitals, or one study under two Patient IDs: whose label it is cannot be known.
+        One accession of two hospitals, one study under two Patient IDs, or 3 where headers say 00003 and 3: whose label it is
+        cannot be known.
         """
         message = (
             f"its row of the label table, by {self.key} (column {self.column!r}), fits images of several patients: none of them "
-            "gets its label; name another --key, or say with --patient-from FILE that they are one person"
+            "gets its label; name another --key, or say with --patient-from FILE who they are"
         )
         return replace(self, conflicts={**self.conflicts, **dict.fromkeys(shared, message)}, shared=shared)
 

@@ -8,7 +8,7 @@ or age until the user says which of them is right. Everything else is counted, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from dataclasses import asdict, dataclass
 
 from fastrace.cohort.ages import OLDEST_YEARS
@@ -84,6 +84,15 @@ def _differ(one: object, other: object) -> bool:
     return one is not None and other is not None and one != other
 
 
+def _one_person(persons: Collection[_Person], *, exact: bool) -> bool:
+    """Whether ids that are alike may be taken for one person; ``exact``: the table has one of them as it is written."""
+    together = _Person()
+    for person in persons:
+        together.join(person)
+    known = all(person.birth_day is not None for person in persons)
+    return not together.several and (known or not exact)
+
+
 @dataclass(frozen=True)
 class Doubts:
     """How many patients give reason to ask whether each is one person.
@@ -99,7 +108,7 @@ class Doubts:
     alike : int
         Patients whose name differs from another one's in leading zeros, `.0` or case alone.
     shared_rows : int
-        Rows of a label table of studies or accessions whose images are of several patients: no image gets their labels.
+        Rows of a label table, but those about images, whose images are of several patients: no image gets their labels.
     in_file, not_in_file : int
         Patient IDs that the file of ``--patient-from`` names, and others.
     """
@@ -146,8 +155,8 @@ class Doubts:
             )
         if self.not_in_file:
             said.append(
-                f"{self.not_in_file} of {self.in_file + self.not_in_file} Patient IDs are not in the file of --patient-from, and stay "
-                "what they are"
+                f"{self.not_in_file} of {self.in_file + self.not_in_file} Patient IDs are not in the file of --patient-from, "
+                "and stay what they are"
             )
         if self.alike:
             said.append(
@@ -220,6 +229,22 @@ class Persons:
             f"{len(found)} Patient IDs (0010,0020) on {files} files have several issuers (Issuer of Patient ID (0010,0021)): "
             "each may be several persons. Say who they are: --patient-from FILE (three columns: id in the header, issuer, "
             f"patient; or two, id and patient, where each is one person). By keyed hash: {examples}"
+        )
+
+    def strangers(self) -> frozenset[str]:
+        """Ids of a table of patients that are those of several headers but for how they are written, not of one person.
+
+        00003 and 3 are two persons where sex or birth date differ. Where no birth date tells, and the row is written as one of
+        them is, it is that one's, or was meant for the other: nobody knows.
+        """
+        by_table: dict[str, dict[str, _Person]] = {}
+        for (header, _, table), person in self._by_ids.items():
+            if header is not None and table is not None:
+                by_table.setdefault(table, {}).setdefault(header, _Person()).join(person)
+        return frozenset(
+            table
+            for table, headers in by_table.items()
+            if len(headers) > 1 and not _one_person(headers.values(), exact=table in headers)
         )
 
     def doubts(self, patients: Patients) -> Doubts:

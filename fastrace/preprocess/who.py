@@ -4,7 +4,8 @@ It asks where table and headers name different patients (`fastrace.cohort.patien
 where the table contradicts the headers of most patients (`fastrace.cohort.persons`), and where a column that is not known to
 name patients looks as if it did (`fastrace.cohort.unlisted`). Raster files have no header: eight bytes of them are read.
 
-A row by accession or study whose images turn out to be of two patients labels nobody (`Who.shared`).
+A row by accession or study whose images turn out to be of two patients labels nobody, nor does one that ``--match`` gives to two
+persons (`Who.shared`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _FILES_PER_WORKER = 1024  # a worker takes 0.8 s of a processor to start, as lon
 _FILES_HERE = 256
 """Up to so many are read in this process: 0.2 s, where the first worker takes 0.8 to start. Parsing a header runs no codec."""
 _OF_ONE_PATIENT = frozenset({"study", "accession"})
-"""Kinds of keys that belong to one patient; rows about images are compared when those are written (contested)."""
+"""Kinds of keys that belong to one patient, beside patients with --match; rows about images are compared at the end (contested)."""
 _Ids = tuple[str | None, str | None, str | None]
 _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
 
@@ -80,13 +81,14 @@ class Who:
         table = None
         if self._labels is not None and self._rows is not None:
             key, row = self._rows.find(source, found)
-            ids = header, _text(row.get("patient_id")), facts.get("issuer")
-            if self._labels.key in _OF_ONE_PATIENT and ids not in self._of_keys.setdefault(key, ()):
+            in_table = key if self._labels.key == "patient" else row.get("patient_id")
+            table = None if in_table is None else str(in_table)
+            ids = header, table, facts.get("issuer")
+            of_one = self._labels.key in _OF_ONE_PATIENT or _alike(self._labels)
+            if of_one and ids not in self._of_keys.setdefault(key, ()):
                 self._of_keys[key] += (ids,)
             if self._unlisted is not None:
                 self._unlisted.add(header, key, _by_name(self._labels, row, facts))
-            in_table = key if self._labels.key == "patient" else row.get("patient_id")
-            table = None if in_table is None else str(in_table)
         if self._labels is not None and can_differ(self._labels):
             self._naming.add(header, table, source.path)
         of_header = self._job.join.patient_pattern is None
@@ -114,17 +116,27 @@ class Who:
             return Patients("file", of_file=self._file)
         if self._labels is None or not can_differ(self._labels):
             return Patients(join.patient_from or "agreed")
-        return Patients.choose(join.patient_from, self._naming)
+        return Patients.choose(join.patient_from, self._settled())
+
+    def _settled(self) -> Naming:
+        """How table and headers name the patients, without rows that label nobody: about those nothing has to be asked."""
+        return self._naming.without(self._strangers())
+
+    def _strangers(self) -> frozenset[str]:
+        """Rows of patients that ``--match`` gives to several persons; the file of ``--patient-from`` knows who they are."""
+        asked = self._labels is not None and _alike(self._labels) and self._file is None
+        return self._persons.strangers() if asked else frozenset()
 
     def doubts(self) -> Doubts:
         """How many patients may be several persons, or other ones than the table's."""
         return replace(self._persons.doubts(self.patients()), shared_rows=len(self.shared()))
 
     def shared(self) -> frozenset[str]:
-        """Keys of studies or accessions whose images are of several patients: whose labels they are cannot be known."""
+        """Keys whose images are of several patients, where a row is about one: whose labels they are cannot be known."""
         patients = self.patients()
         several = ((key, ids) for key, ids in self._of_keys.items() if len(ids) > 1)
-        return frozenset(key for key, ids in several if len({_named(patients, one) for one in ids} - {None}) > 1)
+        found = (key for key, ids in several if len({_named(patients, one) for one in ids} - {None}) > 1)
+        return self._strangers() | frozenset(found)
 
     def labels(self) -> Labels | None:
         """The table, in which those rows are about nobody."""
@@ -134,8 +146,9 @@ class Who:
         """What the user has to answer first."""
         join, labels, keyed = self._job.join, self._labels, _keyed(self._job)
         asked = []
-        if labels is not None and can_differ(labels) and join.patient_from is None and not self._naming.agrees:
-            asked.append(f"{join.labels}: {self._naming.question(keyed)}")
+        naming = self._settled()
+        if labels is not None and can_differ(labels) and join.patient_from is None and not naming.agrees:
+            asked.append(f"{join.labels}: {naming.question(keyed)}")
         if labels is not None and self._unlisted is not None:
             question = self._unlisted.question(f"{labels.key}={labels.column}", keyed)
             asked += [f"{join.labels}: {question}"] if question else []
@@ -145,8 +158,8 @@ class Who:
         doubts = self.doubts()
         if doubts.not_in_file and not doubts.in_file:
             asked.append(
-                f"{join.patients_file}: names none of {doubts.not_in_file} Patient IDs of the headers: is it the right file, with the "
-                "id in the header first?"
+                f"{join.patients_file}: names none of {doubts.not_in_file} Patient IDs of the headers: is it the right file, "
+                "with the id in the header first?"
             )
         if doubts.other_table and join.sex_and_age_from is None:
             asked.append(
@@ -219,6 +232,11 @@ def _age(row: Row, labels: Labels | None) -> float | None:
 def can_differ(labels: Labels) -> bool:
     """Whether the table may name another patient than the header of an image that it describes."""
     return bool(labels.match) if labels.key == "patient" else labels.names_patients
+
+
+def _alike(labels: Labels) -> bool:
+    """Whether a row of one patient may be found by several ids of headers."""
+    return labels.key == "patient" and bool(labels.match)
 
 
 def _keyed(job: Job) -> Callable[[str], str]:

@@ -54,7 +54,11 @@ def test_a_file_of_three_columns_tells_issuers_apart(tmp_path: Path) -> None:
     ]
     with pytest.raises(RejectedInput, match=r"with its Issuer of Patient ID \(0010,0021\)"):
         patients.of("1001", None, "HOSP_C")
-    assert (of_file.called("1001", "HOSP A"), of_file.called("7", None), of_file.called("8", None)) == ("ann", "eve", "8")
+    assert (of_file.called("1001", "HOSP A"), of_file.called("7", None), of_file.called("8", None)) == (
+        "ann",
+        "eve",
+        "8",
+    )
     # A row "1001" of the label table would be about one of the two, and nobody knows which.
     assert [of_file.of_row(cell) for cell in ("1001", "7", "eve", "8", None)] == ["1001", "eve", "eve", "8", None]
 

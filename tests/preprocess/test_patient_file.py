@@ -59,7 +59,7 @@ def test_a_file_that_names_no_id_of_the_headers_is_asked_about(tmp_path: Path, w
 
 
 def test_an_issuer_is_asked_about_where_the_file_does_not_name_the_id(tmp_path: Path, write_dicom: WriteDicom) -> None:
-    with pytest.raises(UsageError, match="1 Patient IDs .* on 2 files have several issuers"):
+    with pytest.raises(UsageError, match=r"1 Patient IDs .* on 2 files have several issuers"):
         run(tmp_path, write_dicom, "id,patient a,p", "patient_id,race p,White 1,Black", "a@A a@B 1@A 1@B")
 
 
