@@ -3,6 +3,9 @@
 A later line than the first is taken only where it cannot be anything else: it has more cells than any line above, all of them
 different and no numbers, and one of them is a column that names images or patients, which none above is. Where that much is not
 known, the user is told which line it seems to be. No cell is quoted: what stands there may be a patient.
+
+A first line of one cell may be a title although that is a usual name ("Study"), padded with blanks or not: then a later line that
+has two such names counts.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fastrace.cohort.vocabulary import is_column_word
 from fastrace.errors import UsageError
 
 Recognised = Callable[[str], bool]
@@ -31,16 +35,26 @@ def names_of(row: Sequence[str]) -> list[str]:
 def header_line(rows: Sequence[Sequence[str]], recognised: Recognised) -> int:
     """The place in `rows` of the line that names the columns; its first line with cells, where no other is unmistakable."""
     places = [place for place, row in enumerate(rows[:MOST_LINES]) if any(cell.strip() for cell in row)]
-    if not places or any(map(recognised, names_of(rows[places[0]]))):
-        return places[0] if places else 0
+    if not places:
+        return 0
+    stated = any(map(recognised, names_of(rows[places[0]])))
+    if stated and not _may_be_title(rows[places[0]]):
+        return places[0]
     widest = 0
     for place in places:
         cells = [cell.strip() for cell in rows[place] if cell.strip()]
         plain = len(set(cells)) == len(cells) > max(widest, 1) and not any(map(_NO_NAME.fullmatch, cells))
-        if plain and any(map(recognised, cells)):
+        usual = sum(recognised(cell) or is_column_word(cell) for cell in cells)
+        if plain and any(map(recognised, cells)) and usual > stated:
             return place
         widest = max(widest, len(cells))
     return places[0]
+
+
+def _may_be_title(row: Sequence[str]) -> bool:
+    """Whether a line has one cell, and that a usual name rather than one that the user has typed."""
+    cells = [cell.strip() for cell in row if cell.strip()]
+    return len(cells) == 1 and is_column_word(cells[0])
 
 
 def check_names(file: Path, rows: Sequence[Sequence[str]], lines: Sequence[int], recognised: Recognised) -> None:

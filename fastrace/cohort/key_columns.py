@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastrace.cohort.vocabulary import KEYS, plain
+from fastrace.cohort.vocabulary import KEYS, listed, plain
 from fastrace.errors import UsageError
 
 
@@ -61,8 +61,8 @@ def choose_keys(file: Path, columns: Sequence[str], given: Sequence[str]) -> Key
     ]
     if not (stated or known):
         raise UsageError(
-            f"{file}: no column names a patient, study, accession, image or path; it has "
-            f"{', '.join(map(repr, columns))}. Name one with --key, for example --key patient=COLUMN"
+            f"{file}: no column names a patient, study, accession, image or path; {listed(columns)}. Name one with --key, for "
+            "example --key patient=COLUMN"
         )
     kind, column = next((one, stated[one]) for one in KEYS if one in stated) if stated else known[0]
     beside = {name: found for name, found in reversed(known) if found != column}
@@ -76,7 +76,7 @@ def choose_keys(file: Path, columns: Sequence[str], given: Sequence[str]) -> Key
 def _parse(file: Path, columns: Sequence[str], text: str) -> tuple[str, str]:
     kind, _, column = ("", "", text) if text in columns else text.partition("=")
     if column not in columns:
-        raise UsageError(f"{file}: no column {column or text!r} (--key); it has {', '.join(map(repr, columns))}")
+        raise UsageError(f"{file}: no column {column or text!r} (--key); {listed(columns)}")
     if not kind:
         kind = next((name for name, plains in KEYS.items() if plain(column) in plains), "")
     if kind not in KEYS:

@@ -6,19 +6,30 @@ rows of one key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastrace.cohort.ages import OLDEST_YEARS, age_in_text, capped, is_age, is_age_group
+from fastrace.cohort.ages import (
+    LIMIT_YEARS,
+    OLDEST_YEARS,
+    age_in_text,
+    age_of_cell,
+    capped,
+    is_age,
+    is_age_group,
+    read_age,
+)
 from fastrace.cohort.answers import strata
 from fastrace.cohort.known_terms import is_known
 from fastrace.cohort.non_answers import NO_ANSWER, no_answers, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
 from fastrace.cohort.said import Said
-from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact
+from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact, states_no_sex
+from fastrace.dicom.views import OTHER
 from fastrace.errors import UsageError
 
 Cells = Sequence[str | None]
@@ -79,7 +90,7 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
     for name in columns.kept:
         _label(file, name, columns, mapping, policy, shown)
     for fact, name in columns.facts.items():
-        read = [read_fact(fact, cell) for cell in columns.cells[name]]
+        read = [age_of_cell(cell) if fact == "age_years" else read_fact(fact, cell) for cell in columns.cells[name]]
         if fact in DECIDED:
             decided = _decide(columns.keys, read, columns.keys, policy)
             several = sum(one is None and other is not None for one, other in zip(decided, read, strict=True))
@@ -96,14 +107,35 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
             if lost:
                 rows = f"{lost} rows have" if lost > 1 else "1 row has"
                 shown.notes.append(
-                    f"labels: column {name!r}: {rows} no age that can be read (44, 044Y, 44 years, 90+ can): none is taken"
+                    f"labels: column {name!r}: {rows} no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): "
+                    "none is taken"
                 )
-        if fact == "sex":
-            others = {cell for cell, sex in zip(columns.cells[name], read, strict=True) if sex == "O" and cell}
-            if others:
-                entries = tuple((other, repr(other)) for other in sorted(others))
-                shown.notes.append(Said(name, "read as O, another sex than F or M", entries))
+            shown.notes += _like_codes(name, columns.cells[name])
+        shown.notes += _not_understood(fact, name, columns.cells[name], read)
     return shown
+
+
+def _not_understood(fact: str, name: str, cells: Cells, read: Sequence[object]) -> list[Said]:
+    """What a column that fills the index says in words that headers do not have."""
+    pairs = {(cell, one) for cell, one in zip(cells, read, strict=True) if cell is not None}
+    ask = "no known sex, read as missing (write F, M or O)"
+    kinds = {
+        "sex": (
+            ("read as O, another sex than F or M", {cell for cell, one in pairs if one == "O"}),
+            (ask, {cell for cell, one in pairs if one is None and not states_no_sex(cell)}),
+        ),
+        "laterality": (
+            (
+                "no known side, read as missing (write L, R or B)",
+                {c for c, one in pairs if one is None and stratum(c) is None},
+            ),
+        ),
+        "view": (
+            ("no known view, read as other", {cell for cell, one in pairs if one == OTHER and cell.lower() != OTHER}),
+        ),
+    }
+    said = ((before, tuple((cell, repr(cell)) for cell in sorted(found))) for before, found in kinds.get(fact, ()))
+    return [Said(name, before, entries) for before, entries in said if entries]
 
 
 def _label(
@@ -117,7 +149,12 @@ def _label(
         codes = plain(name) not in OF_PATIENTS and not named
         numbers = column_numbers(name, answered) if codes or name in columns.binned else None
         if is_age(name) and not named:
-            cells, numbers = _of_age(name, cells, answered, numbers)
+            cells, numbers, lost = _of_age(name, cells, answered, numbers)
+            if lost:
+                rows = f"{lost} rows have" if lost > 1 else "1 row has"
+                shown.notes.append(f"labels: column {name!r}: {rows} no age from 0 to 130 years: none is taken")
+            if not is_age_group(name) and name not in columns.facts.values():
+                shown.notes += _like_codes(name, columns.cells[name])
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     if name in columns.binned and numbers is None:
@@ -160,16 +197,35 @@ def _groups(columns: Columns, of_patients: bool) -> list[str | None]:
 
 def _of_age(
     name: str, cells: Cells, answered: Cells, numbers: list[float | None] | None
-) -> tuple[Cells, list[float | None] | None]:
-    """Cells and numbers of a column of ages, as a dataset may hold them."""
+) -> tuple[Cells, list[float | None] | None, int]:
+    """Cells and numbers of a column of ages, as a dataset may hold them, and how many are no age."""
     if numbers is None:
-        read = [read_fact("age_years", cell) for cell in answered]
+        read = [age_of_cell(cell) for cell in answered]
         if any(answered) and all((one is None) == (cell is None) for one, cell in zip(read, answered, strict=True)):
-            numbers = [None if one is None else float(one) for one in read]
+            numbers = read
     elif is_age_group(name) and all(number is None or number <= OLDEST_YEARS for number in numbers):
-        return cells, numbers
-    texts = [cell and age_in_text(cell) for cell in cells]
-    return texts, numbers and [None if number is None else capped(number, name) for number in numbers]
+        return cells, numbers, 0
+    texts = [age_in_text(cell, name) if cell and said else cell for cell, said in zip(cells, answered, strict=True)]
+    ages = numbers and [None if number is None else read_age(number, name) for number in numbers]
+    known: Sequence[object] = texts if ages is None else ages
+    lost = sum(one is None and cell is not None for one, cell in zip(known, answered, strict=True))
+    return texts, ages, lost
+
+
+def _like_codes(name: str, cells: Cells) -> list[str]:
+    """A line about ages that may be codes: they are kept, as those of headers are."""
+    if capped(LIMIT_YEARS, name) > OLDEST_YEARS:  # not in years
+        return []
+    said = []
+    for age in (0, 99):
+        count = sum(cell is not None and re.fullmatch(f"0*{age}(?:[.,]0*)?", cell) is not None for cell in cells)
+        said += [f"{age} in {count} row{'s' * (count > 1)}"] * bool(count)
+    if not said:
+        return []
+    return [
+        f"labels: column {name!r}: {' and '.join(said)} read as an age (0 of an infant, 99 kept as 90): if it is a code for no "
+        "answer, empty the cell"
+    ]
 
 
 def column_numbers_or_none(name: str, cells: Cells) -> bool:

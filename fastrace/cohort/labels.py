@@ -28,7 +28,7 @@ from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
 from fastrace.cohort.tables import read_categories, read_table
 from fastrace.cohort.unlisted import Spare
-from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean_column, names_rows, plain
+from fastrace.cohort.vocabulary import FACTS, KEPT, PERSON_FACTS, clean_column, listed, names_rows, plain
 from fastrace.dataset import INDEX_COLUMNS
 from fastrace.errors import RejectedInput, UsageError
 
@@ -216,7 +216,7 @@ def read_labels(
     for column in columns:
         if column not in table.columns:
             hint = f"; {column} of the index comes from {facts[column]!r}" if column in facts else ""
-            raise UsageError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.columns))}{hint}")
+            raise UsageError(f"{file}: no column {column!r}; {listed(list(table.columns))}{hint}")
     binned = [one.column for one in bins if one.column in table.columns and one.column not in facts.values()]
     kept = [name for name in table.columns if plain(name) in KEPT and name not in facts.values()]
     # A column of the index may be asked for as a label column too, unless that has the same name.

@@ -93,21 +93,38 @@ class PatientFile:
         return frozenset(self.rows.values())
 
 
+_ISSUER = frozenset({"issuer", "issuerofpatientid", "hospital", "site", "source"})
+_ID_OR_PATIENT = frozenset(
+    {"id", "ids", "header", "headerid", "idinheader", "idintheheader", "dicomid", "person", "patient", "participant"}
+)
+
+
 def read_patients(file: Path) -> PatientFile:
     """A table of two columns, ids of the headers and patients, or of three: id, Issuer of Patient ID, patient.
+
+    Its first line must name them in known words: were it a row, one person would be left out, or become two.
 
     Raises
     ------
     UsageError
-        Another number of columns, an id with two patients.
+        Another number of columns, a first line that is a row or may be one, an id with two patients.
     """
     from fastrace.cohort.tables import read_table  # pandas, which workers that read headers must not load
+    from fastrace.cohort.vocabulary import KEYS, plain
 
     table = read_table(file).cells
     if len(table.columns) not in (2, 3):
         raise UsageError(
             f"{file}: has {len(table.columns)} columns, expected two (id in the header, patient) or three (id in the header, "
             "Issuer of Patient ID (0010,0021), patient)"
+        )
+    ids = _ID_OR_PATIENT | set(KEYS["patient"])
+    known = (ids, _ISSUER, ids) if len(table.columns) == 3 else (ids, ids)
+    if not all(plain(name) in words for name, words in zip(table.columns, known, strict=True)):
+        names = "id,issuer,patient" if len(known) == 3 else "id,patient"
+        raise UsageError(
+            f"{file}: its first line does not name its columns in words that are known, and may be one of its rows: write "
+            f"{names} above the rows (id: Patient ID (0010,0020) of the header)"
         )
     patients: dict[tuple[str, str], str] = {}
     for number, (one, *between, other) in enumerate(zip(*(table[name] for name in table.columns), strict=True), 2):

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from fastrace.cohort.encodings import decode, read_bytes
 from fastrace.cohort.header_line import MOST_LINES, Recognised, check_names, header_line, names_of
 from fastrace.cohort.spreadsheet import MAGIC, read_sheet
+from fastrace.cohort.vocabulary import is_column_word
 from fastrace.errors import UsageError
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -123,7 +124,10 @@ def _framed(file: Path, rows: list[list[str]]) -> pd.DataFrame:
     names = names_of(rows[0])
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise UsageError(f"{file}: column {repeated[0]!r} occurs twice in the first line")
+        one = next(filter(is_column_word, repeated), repeated[0])
+        places = " and ".join(str(place) for place, name in enumerate(names, 1) if name == one)
+        what = f"column {one!r} occurs twice" if is_column_word(one) else f"columns {places} have the same name"
+        raise UsageError(f"{file}: {what} in the line that names the columns; is that line one of the rows?")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UsageError(f"{file}: row {number} has {len(row)} cells, the first line has {len(names)} columns")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fastrace.cohort.non_answers import has_plus, is_sign, stratum
 from fastrace.cohort.patient_words import PATIENT_WORDS
+from fastrace.dicom.views import read_side, read_words
 
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -42,6 +43,8 @@ KEPT = (
     "tissueden", "bmi", "site", "scanner", "insurance", "language",
 )  # fmt: skip
 
+_COLUMN_WORDS = frozenset(KEPT).union(*KEYS.values(), *FACTS.values())
+
 # What a patient has once, however often it is recorded: where a table names patients, all their rows count together.
 OF_PATIENTS = ("race", "racedesc", "primaryrace", "ethnicity", "ethnicitydesc", "ethnicgroupdesc")
 # Numbers in these are names of something, not amounts.
@@ -55,14 +58,22 @@ MISSING = frozenset({"", "na", "n/a", "n.a.", "nan", "<na>", "none", "null", "ni
 _WHO = re.compile(r"(?:patient|primary|pt)?(?:race|ethnic|sex|gender|language|religion|marital)\w*")
 
 _FEMALE = (
-    "f", "female", "woman", "w", "weiblich", "frau", "feminin", "féminin", "femme", "femenino", "mujer", "feminino", "mulher",
+    "f", "fem", "♀",
+    "female", "woman", "w", "weiblich", "frau", "feminin", "féminin", "femme", "femenino", "mujer", "feminino", "mulher",
     "femminile", "femmina", "donna", "vrouw", "vrouwelijk", "kvinna", "kvinde", "kvinne",
 )  # fmt: skip
 _MALE = (
-    "m", "male", "man", "männlich", "maennlich", "mann", "masculin", "homme", "masculino", "hombre", "varón", "homem", "maschile",
+    "m", "masc", "♂",
+    "male", "man", "männlich", "maennlich", "mann", "masculin", "homme", "masculino", "hombre", "varón", "homem", "maschile",
     "maschio", "uomo", "mannelijk", "mand",
 )  # fmt: skip
-_SEXES = dict.fromkeys(_FEMALE, "F") | dict.fromkeys(_MALE, "M")
+# A: ambiguous, of HL7 table 0001; X of passports, D of German ones.
+_NEITHER = (
+    "o", "other", "another", "another gender", "x", "a", "ambiguous", "d", "divers", "diverse", "intersex", "inter", "nonbinary",
+    "non-binary", "non binary", "transgender", "genderqueer", "andere", "autre", "otro", "outro", "altro",
+)  # fmt: skip
+_SEXES = dict.fromkeys(_FEMALE, "F") | dict.fromkeys(_MALE, "M") | dict.fromkeys(_NEITHER, "O")
+_NO_SEX = frozenset({"u", "n"})  # HL7 table 0001: unknown, not applicable
 
 
 def plain(name: str) -> str:
@@ -85,6 +96,26 @@ def words_of(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"(?<=[^\W_A-Z])(?=[A-Z])", " ", name).lower())
 
 
+def states_no_sex(cell: str) -> bool:
+    """Whether a cell of a column of sex says that it is not known, rather than something that is not understood."""
+    return cell.lower() in _NO_SEX or (cell not in _SEXES and stratum(cell) is not None)
+
+
+def is_column_word(name: str) -> bool:
+    """Whether a name is a usual one of a column of a label table, so that it may be quoted: a cell of a row may be somebody."""
+    return plain(name) in _COLUMN_WORDS
+
+
+def listed(columns: Sequence[str]) -> str:
+    """The columns of a table in words; counted where none has a usual name, since the first line may then be a row."""
+    if any(map(is_column_word, columns)):
+        return f"it has {', '.join(map(repr, columns))}"
+    return (
+        f"none of its {len(columns)} columns has a usual name (if its first line is a row, write the names of the columns above "
+        "it)"
+    )
+
+
 def clean(cell: str) -> str | None:
     """A cell without outer and repeated white space; None where it stands for a missing value."""
     return None if cell.strip().lower() in MISSING else re.sub(r"\s+", " ", cell.strip())
@@ -105,19 +136,22 @@ def is_amount(name: str, numbers: Sequence[float | None]) -> bool:
     return plain(name) in AMOUNTS or len(known) > 12 or any(not number.is_integer() for number in known)
 
 
-def read_fact(fact: str, cell: str | None) -> str | float | None:
-    """A cell of a column of `FACTS` as the index holds it."""
+def read_fact(fact: str, cell: str | None) -> str | None:
+    """A cell of a column of `FACTS` as the index holds it, in the words of headers; ages: `fastrace.cohort.ages.age_of_cell`.
+
+    None where it is no sex or side that is known: 1 and 2 are not guessed.
+    """
     if cell is None:
         return None
-    if fact == "age_years":
-        if re.sub(r"\s", "", cell) in ("90+", ">89", ">=90", "≥90"):
-            return 90.0
-        match = re.fullmatch(r"0*(\d+(?:[.,]\d+)?)\s*(?:[yY]|years?|yrs?)?", cell)
-        return float(match[1].replace(",", ".")) if match else None
     if fact == "sex":
-        if stratum(cell) is not None:
-            return None
-        return _SEXES.get(cell.lower(), "O")
+        return _SEXES.get(cell.lower().rstrip("."))
+    if fact == "laterality":
+        return read_side(cell)
+    if fact == "view" and stratum(cell) is not None:
+        return None
+    if fact == "view":
+        words = read_words(cell)  # what more it says is for who joins: a spot view of MLO is no MLO
+        return cell.upper() if words.side or words.modifiers else words.view
     if fact == "official_split":
         return {"validate": "val", "valid": "val", "validation": "val"}.get(cell.lower(), cell.lower())
     return cell.upper()

@@ -14,6 +14,7 @@ from fastrace.cohort.labels import Labels
 from fastrace.cohort.patients import AGREED, PatientFile, Patients, pattern_of
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Identity
+from fastrace.dicom.views import read_words
 from fastrace.errors import RejectedInput
 from fastrace.preprocess.belongs import check_facts
 from fastrace.preprocess.body_part import names_a_part
@@ -98,7 +99,7 @@ class Identify:
         row: dict[str, Any] = {}
         identifiers = self.identifiers.of(source, facts)
         facts["patient_id"] = self.identifiers.patient(source, facts)
-        of_table = None
+        of_table, view_of_header = None, facts.get("view")
         if self.labels is not None and self.label_rows is not None:
             label_key, label = self.label_rows.find(source, identifiers)
             row["label_key"] = self._label_hash(label_key)
@@ -117,6 +118,8 @@ class Identify:
             if facts.get("study_uid") is None and label.get("study_id") is not None:
                 facts["study_uid"] = label["study_id"]
         check_facts(self.job.preset, self.job.recipe, facts)
+        if view_of_header is None:
+            facts.update(_in_words(facts))
         if facts.get("age_years") is not None:
             facts["age_years"] = capped(float(facts["age_years"]))
         row.update(self._bins(row, facts))
@@ -181,6 +184,16 @@ class Identify:
 
     def _label_hash(self, label_key: str) -> str:
         return keyed_hash(self.salt, "label", label_key)
+
+
+def _in_words(facts: Mapping[str, Any]) -> dict[str, str | None]:
+    """The view of a table as those of headers are written, and what else its words say."""
+    words = read_words(facts.get("view"))
+    return {
+        "view": words.view,
+        "view_modifiers": facts.get("view_modifiers") or ",".join(words.modifiers) or None,
+        "laterality": facts.get("laterality") or words.side,
+    }
 
 
 def _institution_key(salt: bytes, name: str | None) -> str | None:

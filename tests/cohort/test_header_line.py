@@ -35,6 +35,25 @@ def test_the_names_of_the_columns_may_stand_below_a_title(tmp_path: Path, lines:
     assert (FROM_LINE.format(line) in found.notes) == (line is not None)
 
 
+@pytest.mark.parametrize("title", ["Study", "Patient", "Study,,", "Study,,\n,,", "File: x.csv,,"])
+def test_a_padded_title_of_one_word_is_no_line_of_names(tmp_path: Path, title: str) -> None:
+    """'Study,,' named a column of studies, and no image had a row."""
+    found = labels(tmp_path, f"{title}\npatient_id,race,label\nQ1000,White,a\nQ1001,Black,b\n")
+    assert (found.key, [row["race"] for row in found.rows.values()]) == ("patient", ["White", "Black"])
+
+
+def test_a_first_line_with_a_key_stays_the_names_where_the_rows_are_no_names(tmp_path: Path) -> None:
+    for lines in (
+        "patient_id,\nann,study\n",
+        "patient_id,,\nann,patient,x\n",
+        "patient_id\nstudy\n",
+        "study,\n1,patient\n",
+    ):
+        found = labels(tmp_path, lines)
+        assert found.column in ("patient_id", "study")
+        assert len(found.rows) == 1
+
+
 def test_a_key_that_is_typed_finds_its_line(tmp_path: Path) -> None:
     lines = "Export of RIS;;\nNummer;race;x\n1;A;\n"
     found = labels(tmp_path, lines, key="patient=Nummer")
@@ -72,6 +91,27 @@ def test_a_table_that_begins_with_a_row_is_refused_without_its_cells(tmp_path: P
             with pytest.raises(UsageError, match="line 1 has numbers and no column known") as error:
                 labels(tmp_path, lines, key=key)
             assert "Meier" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Mueller Anna,White\nSmith Bob,Black\n",
+        "Mueller,Mueller,White\nSmith,Smith,Black\n",
+        "anna@x,White\nbob@x,Black\n",
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"key": "patient=id"}, {"key": "id", "columns": ["race"]}])
+def test_no_cell_of_a_first_line_that_may_be_a_row_is_quoted(tmp_path: Path, lines: str, options: dict) -> None:
+    with pytest.raises(UsageError, match=r"columns ha(s|ve)|columns 1 and 2 have the same name") as error:
+        labels(tmp_path, lines, **options)
+    assert not any(cell in str(error.value) for cell in ("Mueller", "Anna", "anna", "White"))
+
+
+def test_a_repeated_name_is_quoted_where_it_is_a_usual_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="column 'race' occurs twice") as error:
+        labels(tmp_path, "patient_id,Mueller,Mueller,race,race\n1,2,3,4,5\n")
+    assert "Mueller" not in str(error.value)
 
 
 def test_a_table_of_names_alone_has_no_rows(tmp_path: Path) -> None:

@@ -126,3 +126,29 @@ def test_ids_that_differ_in_zeros_or_case_alone_are_hinted_at() -> None:
     assert doubts.lines()[0].startswith(
         "6 Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone"
     )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ID_s,ID_s\nID_i,ID_2\n",
+        "ID_s,Doe\nID_i,ID_i\n",
+        "1001,ann\n1002,eve\n",
+        "id,Doe\n1,2\n",
+        "7,HOSP,Doe\n8,HOSP,eve\n",
+    ],
+)
+def test_a_file_of_patients_that_begins_with_a_row_is_refused_without_its_cells(tmp_path: Path, lines: str) -> None:
+    """Its first person was taken for the names of the columns."""
+    (tmp_path / "persons.csv").write_text(lines)
+    with pytest.raises(UsageError) as error:
+        read_patients(tmp_path / "persons.csv")
+    said = str(error.value).replace(str(tmp_path), "")
+    assert "first line does not name" in said or "have the same name" in said
+    assert not any(cell in said for cell in ("ID_s", "Doe", "1001", "ann", "HOSP"))
+
+
+@pytest.mark.parametrize("names", ["id,patient", "PatientID,person", "Patient ID,subject_id", "header,participant"])
+def test_a_file_of_patients_may_call_its_columns_in_usual_words(tmp_path: Path, names: str) -> None:
+    (tmp_path / "persons.csv").write_text(f"{names}\n1,ann\n")
+    assert read_patients(tmp_path / "persons.csv").of("1", None) == "ann"

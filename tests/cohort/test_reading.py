@@ -352,7 +352,7 @@ def test_columns_that_describe_the_image_are_named(tmp_path: Path) -> None:
     assert notes[0].endswith(
         "label columns: none; for the index, where the header has none: sex from 'gender', age_years from 'age'"
     )
-    assert any("read as O, another sex than F or M: '1'" in note for note in notes)
+    assert any("no known sex, read as missing (write F, M or O): '1'" in note for note in notes)
 
 
 def test_sexes_are_read_in_the_words_of_other_languages(tmp_path: Path) -> None:
@@ -365,7 +365,33 @@ def test_sexes_are_read_in_the_words_of_other_languages(tmp_path: Path) -> None:
         "mujer": "F",
         "masculino": "M",
         "divers": "O",
+        "Other": "O",
+        "X": "O",
+        "F.": "F",
+        "♂": "M",
+        "U": None,
+        "N": None,
+        "Unknown": None,
+        "1": None,
+        "2": None,
+        "zz": None,
         "kvinna": "F",
     }
     pd.DataFrame({"image": list(words), "sex": list(words)}).to_csv(tmp_path / "labels.csv", index=False)
-    assert {key: row["sex"] for key, row in read_labels(tmp_path / "labels.csv").rows.items()} == words
+    labels = read_labels(tmp_path / "labels.csv")
+    assert {key: row["sex"] for key, row in labels.rows.items()} == words
+    lines = labels.lines(lambda column, value: True)
+    assert "labels: column 'sex': no known sex, read as missing (write F, M or O): '1', '2', 'zz'" in lines
+    assert "labels: column 'sex': read as O, another sex than F or M: 'Other', 'X', 'divers'" in lines
+
+
+def test_side_and_view_are_read_in_the_words_of_headers(tmp_path: Path) -> None:
+    rows = ("left,mediolateral oblique", "L,MLO", "RIGHT,L MLO", "bilateral,spot CC", "middle,sideways", "unknown,")
+    lines = "".join(f"{number},{row}\n" for number, row in enumerate(rows))
+    (tmp_path / "labels.csv").write_text("image,laterality,view\n" + lines)
+    labels = read_labels(tmp_path / "labels.csv")
+    found = [(row["laterality"], row["view"]) for row in labels.rows.values()]
+    assert found == [("L", "MLO"), ("L", "MLO"), ("R", "L MLO"), ("B", "SPOT CC"), (None, "other"), (None, None)]
+    said = labels.lines(lambda column, value: True)
+    assert "labels: column 'laterality': no known side, read as missing (write L, R or B): 'middle'" in said
+    assert "labels: column 'view': no known view, read as other: 'sideways'" in said

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrace.cohort.ages import age_in_text, age_of_cell, is_age
 from fastrace.cohort.labels import Labels, read_labels
 from fastrace.cohort.tables import read_categories
 from fastrace.errors import RejectedInput, UsageError
@@ -210,7 +211,7 @@ def test_an_age_of_a_patient_is_taken_and_said_to_be_the_same_for_all_studies(tm
     assert labels.notes[0].endswith(f"label columns: race; for the index, where the header has none: {line}")
     assert "labels: 2 rows contradict another row's age_years ('age'): none is taken" in labels.notes
     assert (
-        "labels: column 'age': 1 row has no age that can be read (44, 044Y, 44 years, 90+ can): none is taken"
+        "labels: column 'age': 1 row has no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): none is taken"
         in labels.notes
     )
 
@@ -276,9 +277,63 @@ def test_any_table_written_by_the_csv_module_comes_back(tmp_path_factory: pytest
         ("age_band", "90-94 60-69 95+", ["90+", "60-69", "90+"]),
         ("age_group", "1 2 3", ["1", "2", "3"]),
         ("stage", "93 64.5 95", [93.0, 64.5, 95.0]),
+        ("Alter", "93 94 41", [90.0, 90.0, 41.0]),
+        ("Altersgruppe", "90-94 80-89", ["90+", "80-89"]),
+        ("edad_meses", "1100 18 30", [1080.0, 18.0, 30.0]),
+        ("âge", "93 64.5", [90.0, 64.5]),
+        ("età", "93 64.5", [90.0, 64.5]),
+        ("AgeHours", "120 800000.5", [120.0, 788940.0]),
+        ("ageing_score", "93 94.5", [93.0, 94.5]),
+        ("bone_age", "93 140.5", [93.0, 140.5]),
+        ("age_gap", "-3.5 95", [-3.5, 95.0]),
+        ("age_group", ">90 85-89 >89 60+", ["90+", "85-89", "90+", "60+"]),
+        ("age", "999 200 -1 0 44.5", [None, None, None, 0.0, 44.5]),
+        ("age_months", "1561 18", [None, 18.0]),
+        ("age_group", "1 2 999", ["1", "2", "unknown"]),
     ],
 )
 def test_every_column_of_ages_ends_at_90(tmp_path: Path, name: str, cells: str, kept: list) -> None:
     rows = "".join(f"p{number},{cell}\n" for number, cell in enumerate(cells.split()))
     labels = read_labels(table(tmp_path, f"patient_id,{name}\n{rows}"), columns=[name])
     assert [row[name] for row in labels.rows.values()] == kept
+
+
+@pytest.mark.parametrize(
+    "name", ["idade", "leeftijd", "ålder", "wiek", "yaş", "alder", "ikä", "Patientenalter", "나이", "AGEGR1"]
+)
+def test_ages_are_known_in_other_languages(name: str) -> None:
+    assert is_age(name)
+
+
+@pytest.mark.parametrize("name", ["agent", "average", "stage", "image", "language", "eta", "AgeingIndex", "boneage"])
+def test_words_that_only_look_like_ages_are_none(name: str) -> None:
+    assert not is_age(name)
+
+
+@pytest.mark.parametrize(
+    "cell", [">90", "90 and over", "90+", ">= 90", "over 89", "90 or older", "90 u. älter", "90-94", "95 years"]
+)
+def test_90_and_more_is_known_in_words(cell: str) -> None:
+    assert (age_in_text(cell), age_of_cell(cell)) == ("90+", 90.0)
+
+
+@pytest.mark.parametrize("cell", ["85+", "85-90", "under 90", "up to 90", "60 and over"])
+def test_other_groups_of_ages_stay(cell: str) -> None:
+    assert (age_in_text(cell), age_of_cell(cell)) == (cell, None)
+
+
+def test_codes_for_no_age_are_none_and_counted(tmp_path: Path) -> None:
+    """999 became 90; 0 is an age, as in headers."""
+    cells = ("999", "200", "-1", "0", "99", "130", "44")
+    rows = "".join(f"p{number},A,{cell},{cell}\n" for number, cell in enumerate(cells))
+    labels = read_labels(table(tmp_path, "patient_id,race,age,age2\n" + rows), columns=["age2"])
+    for name in ("age_years", "age2"):
+        assert [row[name] for row in labels.rows.values()] == [None, None, None, 0.0, 90.0, 90.0, 44.0]
+    said = "0 in 1 row and 99 in 1 row read as an age (0 of an infant, 99 kept as 90)"
+    said += ": if it is a code for no answer, empty the cell"
+    assert {f"labels: column {name!r}: {said}" for name in ("age", "age2")} <= set(labels.notes)
+    assert (
+        "labels: column 'age': 3 rows have no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): none is taken"
+        in labels.notes
+    )
+    assert "labels: column 'age2': 3 rows have no age from 0 to 130 years: none is taken" in labels.notes

@@ -69,3 +69,20 @@ def test_a_table_of_which_no_attribute_is_kept_ends_with_a_warning(archive: Path
         (archive / "labels.csv").write_text(text + "".join(f"P{n},{n % 2},F\n" for n in range(8)))
         options = {"labels": archive / "labels.csv", "modality": "any", "size": (16, 16), "jobs": 1, "columns": columns}
         assert api.preprocess(archive / "src", archive / f"out{len(columns)}", **options).warnings == []
+
+
+def test_what_the_table_says_of_an_image_stands_in_the_index_as_headers_say_it(
+    tmp_path: Path, write_dicom: WriteDicom
+) -> None:
+    """'LEFT' stood beside 'L', 'MEDIOLATERAL OBLIQUE' beside 'MLO', and sex U was another sex."""
+    for n in range(4):
+        write_dicom(tmp_path / "src" / f"{n}.dcm", PatientID=f"P{n}", PatientSex="", ViewPosition="")
+    rows = ("0.dcm,a,U,left,mediolateral oblique", "1.dcm,a,f,L,MLO", "2.dcm,b,1,,R CC", "3.dcm,b,M,,CC rolled lateral")
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,sex,laterality,view", *rows]) + "\n")
+    _, index = run(tmp_path)
+    assert (index["sex"], index["laterality"], index["view"]) == (
+        ["F", "M"],
+        ["L", "L", "R"],
+        ["CC", "CC", "MLO", "MLO"],
+    )
+    assert index["view_modifiers"] == ["rolled_lateral"]
