@@ -20,9 +20,10 @@ from fastrace.cohort.bins import Bins
 from fastrace.cohort.grouping import ungrouped
 from fastrace.cohort.key_columns import KeyColumns, choose_keys
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.label_columns import DECIDED, Columns, read_columns
+from fastrace.cohort.label_columns import DECIDED, Columns, groups_of, read_columns
 from fastrace.cohort.matching import Keys, Offers
 from fastrace.cohort.patients import PatientFile
+from fastrace.cohort.person_columns import NOTHING_SAID, PersonColumns
 from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
@@ -73,6 +74,8 @@ class Labels:
         Columns used for nothing, where no column names the patients.
     shared : frozenset of str
         Keys whose images are of several patients (`of_several_patients`).
+    persons : PersonColumns
+        What its rows say of persons, where they are about something else.
     """
 
     key: str
@@ -91,6 +94,7 @@ class Labels:
     not_kept: tuple[str, ...] = ()
     spare: Spare | None = None
     shared: frozenset[str] = frozenset()
+    persons: PersonColumns = NOTHING_SAID
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -240,9 +244,11 @@ def read_labels(
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
     kept = [name for name in kept if name not in left_out]
     mapping = read_categories(categories) if categories else None
-    shown = read_columns(
-        file, Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned)), mapping, policy
-    )
+    read_from = Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned))
+    shown = read_columns(file, read_from, mapping, policy)
+    persons_said = NOTHING_SAID
+    if keys.kind != "patient":
+        persons_said = PersonColumns(policy, found, groups_of(read_from, of_patients=True), shown.answers, shown.sex)
     if keys.kind != "patient" and keys.patient is not None:
         shown.identity["patient_id"] = patient
     if keys.kind not in ("study", "patient") and keys.study is not None:
@@ -263,6 +269,7 @@ def read_labels(
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
         shown.terms, _ids(found, ids), not_kept, spare if spare is not None and spare.codes else None,
+        persons=persons_said,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ persons (`Who.shared`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import Naming, Patients, read_patients
+from fastrace.cohort.person_columns import by_person
 from fastrace.cohort.persons import Doubts, PersonFacts, Persons
 from fastrace.cohort.unlisted import Unlisted
 from fastrace.cohort.vocabulary import FACTS, plain
@@ -39,7 +41,7 @@ _FILES_PER_WORKER = 1024  # a worker takes 0.8 s of a processor to start, as lon
 _FILES_HERE = 256
 """Up to so many are read in this process: 0.2 s, where the first worker takes 0.8 to start. Parsing a header runs no codec."""
 _OF_ONE_PATIENT = frozenset({"study", "accession"})
-"""Kinds of keys that belong to one patient, beside patients with --match; rows about images are compared at the end (contested)."""
+"""Kinds of keys that belong to one patient, beside patients with --match; rows about images are compared at the end."""
 _Ids = tuple[str | None, str | None, str | None]
 _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
 
@@ -64,8 +66,9 @@ class Who:
         answered = job.join.patient_from is not None or job.join.patient_pattern is not None
         spare = None if labels is None or answered else labels.spare
         self._unlisted = None if spare is None else Unlisted(spare)
-        # Key of a row that is about one patient's study -> ids of its images: header, table, issuer.
+        # Key of a row -> ids of its images: header, table, issuer; the tuple of one is shared by all rows of a patient.
         self._of_keys: dict[str, tuple[_Ids, ...]] = {}
+        self._ids: dict[_Ids, tuple[_Ids, ...]] = {}
 
     def see(self, source: Source, facts: Mapping[str, Any]) -> PersonFacts:
         """Take up an image; returns what is known of its person.
@@ -84,9 +87,10 @@ class Who:
             in_table = key if self._labels.key == "patient" else row.get("patient_id")
             table = None if in_table is None else str(in_table)
             ids = header, table, facts.get("issuer")
-            of_one = self._labels.key in _OF_ONE_PATIENT or _alike(self._labels)
-            if of_one and ids not in self._of_keys.setdefault(key, ()):
-                self._of_keys[key] += (ids,)
+            if self._labels.key in _OF_ONE_PATIENT or _alike(self._labels) or self._labels.persons:
+                before = self._of_keys.setdefault(key, self._ids.setdefault(ids, (ids,)))
+                if ids not in before:
+                    self._of_keys[key] = (*before, ids)
             if self._unlisted is not None:
                 self._unlisted.add(header, key, _by_name(self._labels, row, facts))
         if self._labels is not None and can_differ(self._labels):
@@ -133,14 +137,20 @@ class Who:
 
     def shared(self) -> frozenset[str]:
         """Keys whose images are of several patients, where a row is about one: whose labels they are cannot be known."""
+        if self._labels is None or not (self._labels.key in _OF_ONE_PATIENT or _alike(self._labels)):
+            return frozenset()
         patients = self.patients()
         several = ((key, ids) for key, ids in self._of_keys.items() if len(ids) > 1)
-        found = (key for key, ids in several if len({_named(patients, one) for one in ids} - {None}) > 1)
-        return self._strangers() | frozenset(found)
+        return self._strangers() | {key for key, ids in several if len(_named(patients, ids)) > 1}
 
     def labels(self) -> Labels | None:
-        """The table, in which those rows are about nobody."""
-        return None if self._labels is None else self._labels.of_several_patients(self.shared())
+        """The table, in which those rows are about nobody, and what a person has once is decided over all of the person's."""
+        if self._labels is None:
+            return None
+        patients = self.patients()
+        names = {one: _named(patients, one) for one in set(self._of_keys.values())}
+        of_key = {key: next(iter(names[ids])) for key, ids in self._of_keys.items() if len(names[ids]) == 1}
+        return by_person(self._labels, of_key).of_several_patients(self.shared())
 
     def questions(self) -> list[str]:
         """What the user has to answer first."""
@@ -197,11 +207,13 @@ def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress:
     return Known(who.patients(), who.doubts(), who.labels())
 
 
-def _named(patients: Patients, ids: _Ids) -> str | None:
-    try:
-        return patients.of(*ids)
-    except RejectedInput:  # its image will be no row of the dataset
-        return None
+def _named(patients: Patients, several: Iterable[_Ids]) -> set[str]:
+    """The patients of some images; those that have none will be no rows of the dataset."""
+    found = set()
+    for ids in several:
+        with suppress(RejectedInput):
+            found.add(patients.of(*ids))
+    return found
 
 
 def _by_name(labels: Labels, row: Row, facts: Mapping[str, Any]) -> dict[str, str | None]:
