@@ -111,6 +111,8 @@ class Doubts:
         Rows of a label table, but those about images, whose images are of several patients: no image gets their labels.
     in_file, not_in_file : int
         Patient IDs that the file of ``--patient-from`` names, and others.
+    shared_studies, shared_pixels, shared_pixels_other_labels : int
+        Studies that several patients of the dataset have, identical images, and those of them with different labels.
     """
 
     other_birth_or_sex: int = 0
@@ -123,6 +125,9 @@ class Doubts:
     shared_rows: int = 0
     in_file: int = 0
     not_in_file: int = 0
+    shared_studies: int = 0
+    shared_pixels: int = 0
+    shared_pixels_other_labels: int = 0
 
     @property
     def other_table(self) -> bool:
@@ -152,6 +157,16 @@ class Doubts:
             said.append(
                 f"{self.shared_rows} rows of the label table fit images of several patients: none of these images gets a label "
                 "(ambiguous_patient)"
+            )
+        one = "if that is one person, --patient-from FILE with another --out"
+        if self.shared_studies:
+            said.append(
+                f"{self.shared_studies} studies have images of several patients, though a study is of one (PS3.3 A.1.2): {one}"
+            )
+        if self.shared_pixels:
+            said.append(
+                f"{self.shared_pixels} images are those of several patients, pixel by pixel, "
+                f"{self.shared_pixels_other_labels} of them with different labels: {one}"
             )
         if self.not_in_file:
             said.append(
