@@ -45,7 +45,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--patient-from",
     metavar="table|header|FILE",
-    help="Whose patient counts where they differ; FILE: id in the header (and its issuer), patient.",
+    help="Whose patient counts where they differ; FILE: id in the header (and its issuer), patient; "
+    "an id that it does not name stays what it is.",
 )
 @click.option(
     "--sex-and-age-from",

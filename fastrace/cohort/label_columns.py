@@ -28,7 +28,7 @@ from fastrace.cohort.non_answers import NO_ANSWER, no_answers, stratum
 from fastrace.cohort.numbers import column_numbers
 from fastrace.cohort.policy import RECORDED, Policy, changes, codes_of, encode, patients_with, resolve, resolve_number
 from fastrace.cohort.said import Said
-from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, plain, read_fact, states_no_sex
+from fastrace.cohort.vocabulary import OF_PATIENTS, asks_who, is_amount, of_person, plain, read_fact, states_no_sex
 from fastrace.dicom.views import OTHER
 from fastrace.errors import UsageError
 
@@ -68,7 +68,10 @@ class Columns:
 
 @dataclass
 class Shown:
-    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes, values that name nobody."""
+    """Values by row of the table, the kinds of the label columns, values of recorded columns, notes, values that name nobody.
+
+    And what each row says of a person (`fastrace.cohort.person_columns`): in label columns, and for the sex of the index.
+    """
 
     values: dict[str, list[Any]] = field(default_factory=dict)
     identity: dict[str, list[Any]] = field(default_factory=dict)
@@ -76,6 +79,8 @@ class Shown:
     recorded: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str | Said] = field(default_factory=list)
     terms: dict[str, frozenset[str]] = field(default_factory=dict)
+    answers: dict[str, Sequence[str]] = field(default_factory=dict)
+    sex: Sequence[Any] = ()
 
 
 def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None, policy: Policy) -> Shown:
@@ -92,11 +97,14 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
     for fact, name in columns.facts.items():
         read = [age_of_cell(cell) if fact == "age_years" else read_fact(fact, cell) for cell in columns.cells[name]]
         if fact in DECIDED:
-            decided = _decide(columns.keys, read, columns.keys, policy)
+            groups = groups_of(columns, of_patients=True) if fact == "sex" else columns.keys
+            decided = decide(columns.keys, read, groups, policy)
             several = sum(one is None and other is not None for one, other in zip(decided, read, strict=True))
             if several:
                 shown.notes.append(f"labels: {several} rows contradict another row's {fact} ({name!r}): none is taken")
             shown.values[fact] = decided
+            if fact == "sex":
+                shown.sex = read
         else:
             shown.identity[fact] = read
         if fact == "age_years":
@@ -163,7 +171,7 @@ def _label(
         name in columns.binned or is_amount(name, numbers) or (is_age(name) and not is_age_group(name))
     ):
         shown.kinds[name] = "numeric"
-        shown.values[name] = _decide(columns.keys, numbers, columns.keys, policy)
+        shown.values[name] = decide(columns.keys, numbers, columns.keys, policy)
         lost = len(
             {
                 k
@@ -181,13 +189,15 @@ def _label(
     shown.notes += notes
     shown.kinds[name] = "categorical"
     shown.terms[name] = frozenset((mapping or {}).values()) | {value for value in values if is_known(name, value)}
-    of_patients = plain(name) in OF_PATIENTS
-    groups = _groups(columns, of_patients)
+    of_patients = of_person(name)
+    if of_patients:
+        shown.answers[name] = values
+    groups = groups_of(columns, of_patients=of_patients)
     who = "patients" if of_patients and any(columns.patients) else f"{columns.kind} keys"
-    _decide_strata(name, groups, values, policy, shown, who)
+    decide_strata(name, groups, values, policy, shown, who)
 
 
-def _groups(columns: Columns, of_patients: bool) -> list[str | None]:
+def groups_of(columns: Columns, *, of_patients: bool) -> list[str | None]:
     """Rows that are decided together: those of a patient or of a key, which may have the same name and are kept apart."""
     return [
         f"patient {patient}" if of_patients and patient is not None else None if key is None else f"key {key}"
@@ -236,7 +246,7 @@ def column_numbers_or_none(name: str, cells: Cells) -> bool:
         return False
 
 
-def _decide(keys: Cells, values: Sequence[Any], groups: Sequence[str | None], policy: Policy) -> list[Any]:
+def decide(keys: Cells, values: Sequence[Any], groups: Sequence[str | None], policy: Policy) -> list[Any]:
     """The number or fact that counts for each row."""
     together: dict[str | None, list[Any]] = {}
     for group, value in zip(groups, values, strict=True):
@@ -245,9 +255,10 @@ def _decide(keys: Cells, values: Sequence[Any], groups: Sequence[str | None], po
     return [None if key is None else chosen[group] for key, group in zip(keys, groups, strict=True)]
 
 
-def _decide_strata(
+def decide_strata(
     name: str, groups: Sequence[str | None], values: Sequence[str], policy: Policy, shown: Shown, who: str
 ) -> None:
+    """The stratum that counts for each row, and all that are recorded where a group has several."""
     together: dict[str, list[str]] = {}
     for group, value in zip(groups, values, strict=True):
         if group is not None:

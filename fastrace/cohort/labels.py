@@ -20,8 +20,10 @@ from fastrace.cohort.bins import Bins, table_column
 from fastrace.cohort.grouping import ungrouped
 from fastrace.cohort.key_columns import KeyColumns, choose_keys
 from fastrace.cohort.known_terms import is_known
-from fastrace.cohort.label_columns import DECIDED, Columns, read_columns
+from fastrace.cohort.label_columns import DECIDED, Columns, groups_of, read_columns
 from fastrace.cohort.matching import Keys, Offers
+from fastrace.cohort.patients import PatientFile
+from fastrace.cohort.person_columns import NOTHING_SAID, PersonColumns
 from fastrace.cohort.policy import POLICIES, Policy
 from fastrace.cohort.row_patients import row_patients
 from fastrace.cohort.said import Remedy, Said, Shown
@@ -72,6 +74,8 @@ class Labels:
         Columns used for nothing, where no column names the patients.
     shared : frozenset of str
         Keys whose images are of several patients (`of_several_patients`).
+    persons : PersonColumns
+        What its rows say of persons, where they are about something else.
     """
 
     key: str
@@ -90,6 +94,7 @@ class Labels:
     not_kept: tuple[str, ...] = ()
     spare: Spare | None = None
     shared: frozenset[str] = frozenset()
+    persons: PersonColumns = NOTHING_SAID
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,11 +140,12 @@ class Labels:
     def of_several_patients(self, shared: frozenset[str]) -> Labels:
         """The same table, in which rows of these keys are about nobody.
 
-        One accession of two hospitals, or one study under two Patient IDs: whose label it is cannot be known.
+        One accession of two hospitals, one study under two Patient IDs, or 3 where headers say 00003 and 3: whose label it is
+        cannot be known.
         """
         message = (
             f"its row of the label table, by {self.key} (column {self.column!r}), fits images of several patients: none of them "
-            "gets its label; name another --key, or say with --patient-from FILE that they are one person"
+            "gets its label; name another --key, or say with --patient-from FILE who they are"
         )
         return replace(self, conflicts={**self.conflicts, **dict.fromkeys(shared, message)}, shared=shared)
 
@@ -164,6 +170,7 @@ def read_labels(
     policy: Policy = "consistent",
     bins: Sequence[Bins] = (),
     over_headers: bool = False,
+    persons: PatientFile | None = None,
 ) -> Labels:
     """Read a label table.
 
@@ -186,6 +193,8 @@ def read_labels(
         Numbers that are kept for their classes.
     over_headers : bool
         Whether its sex and age count where the header has others; said, and done by who joins.
+    persons : PatientFile, optional
+        Who the ids are: rows about ids of one patient are rows of that patient.
 
     Raises
     ------
@@ -228,6 +237,9 @@ def read_labels(
     if keys.kind == "path":
         found = [cell and str(PurePosixPath(cell)) for cell in found]
     patient, doubtful = row_patients(keys, ids, match)
+    if persons is not None:
+        patient = list(map(persons.of_row, patient))
+        found = list(map(persons.of_row, found)) if keys.kind == "patient" else found
     cells = {name: clean_column(table[name]) for name in (*kept, *facts.values())}
     also = {fact: names[ALSO[fact]] for fact in facts if ALSO.get(fact) in names and facts[fact] != names[ALSO[fact]]}
     for fact, other in also.items():
@@ -239,9 +251,11 @@ def read_labels(
     left_out = ungrouped({name: cells[name] for name in kept if name not in (*columns, *binned)}, owners)
     kept = [name for name in kept if name not in left_out]
     mapping = read_categories(categories) if categories else None
-    shown = read_columns(
-        file, Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned)), mapping, policy
-    )
+    read_from = Columns(keys.kind, found, patient, cells, tuple(kept), facts, frozenset(binned))
+    shown = read_columns(file, read_from, mapping, policy)
+    persons_said = NOTHING_SAID
+    if keys.kind != "patient":
+        persons_said = PersonColumns(policy, found, groups_of(read_from, of_patients=True), shown.answers, shown.sex)
     if keys.kind != "patient" and keys.patient is not None:
         shown.identity["patient_id"] = patient
     if keys.kind not in ("study", "patient") and keys.study is not None:
@@ -265,6 +279,7 @@ def read_labels(
         {(kind, name): frozenset(filter(None, ids[name])) for kind, name in keys.others}, shown.recorded,
         keys.patient is not None, {name: fact for fact, name in facts.items()}, keys.column,
         shown.terms, _ids(found, ids), not_kept, spare if spare is not None and spare.codes else None,
+        persons=persons_said,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,12 @@ from pathlib import Path
 from fastrace.cohort.matching import TRANSFORMATIONS, canonical
 from fastrace.errors import RejectedInput, UsageError
 
-_REMEDY = "--patient-from table, --patient-from header, or --patient-from FILE (two columns: id in the header, patient)"
+_REMEDY = (
+    "--patient-from table, --patient-from header, or --patient-from FILE (two columns: id in the header, patient; "
+    "an id that it does not name stays what it is)"
+)
+
+_EXAMPLES = 3
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
@@ -63,14 +68,29 @@ class PatientFile:
         return self.rows.get((header or "", issuer_of(issuer) if self.by_issuer else ""))
 
     def called(self, header: str | None, issuer: str | None) -> str | None:
-        """What a label table may call the patient of a header: its id, or who the file says it is where that is several."""
-        return self.of(header, issuer) if header in self.several else header
+        """The patient of an id: an id that the file does not name stays what it is, one of another issuer is nobody's."""
+        return self.of(header, issuer) if header in self.ids else header
+
+    def of_row(self, cell: str | None) -> str | None:
+        """Whom a label table means by an id: a patient of the file, else who an id of the headers is.
+
+        A row about an id that is several patients stays about that id, by which no image is called.
+        """
+        patients = self.ids.get(cell or "", frozenset())
+        return cell if cell in self.patients or len(patients) != 1 else next(iter(patients))
 
     @cached_property
-    def several(self) -> frozenset[str]:
-        """Ids that are several patients, by their issuers."""
-        found: dict[str, str] = {}
-        return frozenset(one for (one, _), patient in self.rows.items() if found.setdefault(one, patient) != patient)
+    def ids(self) -> dict[str, frozenset[str]]:
+        """Id of the headers -> its patients: several, where issuers tell them apart."""
+        found: dict[str, set[str]] = {}
+        for (one, _), patient in self.rows.items():
+            found.setdefault(one, set()).add(patient)
+        return {one: frozenset(patients) for one, patients in found.items()}
+
+    @cached_property
+    def patients(self) -> frozenset[str]:
+        """All that it names."""
+        return frozenset(self.rows.values())
 
 
 _ISSUER = frozenset({"issuer", "issuerofpatientid", "hospital", "site", "source"})
@@ -203,8 +223,10 @@ class Naming:
             f"on {images} files the table names {len(by_table)} patients and Patient ID (0010,0020) of the header "
             f"{len(by_header)}: "
             f"{several} ids of the table have several in the headers, {reverse} of the headers several in the table, "
-            f"{len(self.other_names(self.match))} pairs are written differently"
+            f"{len(self.other_names(()))} pairs are written differently"
         )
+        if self.match:
+            facts += f", {len(self.other_names(self.match))} of them in more than --match ignores"
         examples = "; ".join(self._examples(keyed))
         return f"{facts}. Say which ones count: {_REMEDY}. {self._alike(bool(several or reverse))}By keyed hash: {examples}"
 
@@ -217,21 +239,37 @@ class Naming:
         return ""
 
     def _examples(self, keyed: Callable[[str], str]) -> list[str]:
+        """The first of what does not agree: ids with several on the other side, then pairs that are not the same."""
         by_table, by_header = self.sides()
-        said = []
-        worst = sorted(by_table, key=lambda table: (-len(by_table[table]), table))
-        for table in worst[:3]:
-            headers = by_table[table]
-            shown = ", ".join(keyed(one) for one in headers[:3]) + (
-                f" and {len(headers) - 3} more" if len(headers) > 3 else ""
-            )
-            said.append(f"table {keyed(table)} = header {shown} ({self.example.get((headers[0], table), '')})")
-        if worst and len(by_table[worst[0]]) == 1:
-            for header in sorted(by_header, key=lambda one: (-len(by_header[one]), one))[:3]:
-                if len(tables := by_header[header]) > 1:
-                    shown = ", ".join(keyed(one) for one in tables[:3])
-                    said.append(f"header {keyed(header)} = table {shown} ({self.example.get((header, tables[0]), '')})")
-        return said[-3:]
+        said = [
+            f"table {keyed(table)} = header {_several(by_table[table], keyed)}{self._path(by_table[table][0], table)}"
+            for table in _worst(by_table)
+        ] + [
+            f"header {keyed(header)} = table {_several(by_header[header], keyed)}{self._path(header, by_header[header][0])}"
+            for header in _worst(by_header)
+        ]
+        pairs = [] if said else self.other_names(self.match)[:_EXAMPLES]
+        said += [f"table {keyed(table)} = header {keyed(header)}{self._path(header, table)}" for header, table in pairs]
+        return said[:_EXAMPLES]
+
+    def _path(self, header: str, table: str) -> str:
+        path = self.example.get((header, table))
+        return "" if path is None else f" ({path})"
+
+    def without(self, tables: Container[str]) -> Naming:
+        """The same without the images of some ids of the table."""
+        kept = Counter({pair: count for pair, count in self.pairs.items() if pair[1] is None or pair[1] not in tables})
+        return Naming(self.match, kept, self.example)
+
+
+def _worst(ids: Mapping[str, list[str]]) -> list[str]:
+    several = [one for one, others in ids.items() if len(others) > 1]
+    return sorted(several, key=lambda one: (-len(ids[one]), one))[:_EXAMPLES]
+
+
+def _several(ids: Sequence[str], keyed: Callable[[str], str]) -> str:
+    more = f" and {len(ids) - _EXAMPLES} more" if len(ids) > _EXAMPLES else ""
+    return ", ".join(map(keyed, ids[:_EXAMPLES])) + more
 
 
 def _images(naming: Naming, side: int) -> int:
@@ -274,10 +312,13 @@ class Patients:
         """
         header, table = header or None, table or None
         if self.source == "file":
-            found = self.of_file.of(header, issuer)
-            what = "no row of the file of --patient-from names its Patient ID (0010,0020)"
-            if self.of_file.by_issuer:
-                what += " with its Issuer of Patient ID (0010,0021)"
+            found = self.of_file.called(header, issuer)
+            what = "its Patient ID (0010,0020) is empty, which no row of the file of --patient-from names"
+            if header is not None:
+                what = (
+                    "the file of --patient-from names its Patient ID (0010,0020), but not with its Issuer of Patient ID "
+                    "(0010,0021)"
+                )
         elif self.source == "table":
             found = table or self.of_header.get(header or "")
             what = "the label table names no patient for it, and --patient-from is table"

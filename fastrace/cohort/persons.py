@@ -8,7 +8,7 @@ or age until the user says which of them is right. Everything else is counted, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container
 from dataclasses import asdict, dataclass
 
 from fastrace.cohort.ages import OLDEST_YEARS
@@ -84,6 +84,15 @@ def _differ(one: object, other: object) -> bool:
     return one is not None and other is not None and one != other
 
 
+def _one_person(persons: Collection[_Person], *, exact: bool) -> bool:
+    """Whether ids that are alike may be taken for one person; ``exact``: the table has one of them as it is written."""
+    together = _Person()
+    for person in persons:
+        together.join(person)
+    known = all(person.birth_day is not None for person in persons)
+    return not together.several and (known or not exact)
+
+
 @dataclass(frozen=True)
 class Doubts:
     """How many patients give reason to ask whether each is one person.
@@ -99,7 +108,11 @@ class Doubts:
     alike : int
         Patients whose name differs from another one's in leading zeros, `.0` or case alone.
     shared_rows : int
-        Rows of a label table of studies or accessions whose images are of several patients: no image gets their labels.
+        Rows of a label table, but those about images, whose images are of several patients: no image gets their labels.
+    in_file, not_in_file : int
+        Patient IDs that the file of ``--patient-from`` names, and others.
+    shared_studies, shared_pixels, shared_pixels_other_labels : int
+        Studies that several patients of the dataset have, identical images, and those of them with different labels.
     """
 
     other_birth_or_sex: int = 0
@@ -110,6 +123,11 @@ class Doubts:
     age_differs: int = 0
     alike: int = 0
     shared_rows: int = 0
+    in_file: int = 0
+    not_in_file: int = 0
+    shared_studies: int = 0
+    shared_pixels: int = 0
+    shared_pixels_other_labels: int = 0
 
     @property
     def other_table(self) -> bool:
@@ -140,6 +158,21 @@ class Doubts:
                 f"{self.shared_rows} rows of the label table fit images of several patients: none of these images gets a label "
                 "(ambiguous_patient)"
             )
+        one = "if that is one person, --patient-from FILE with another --out"
+        if self.shared_studies:
+            said.append(
+                f"{self.shared_studies} studies have images of several patients, though a study is of one (PS3.3 A.1.2): {one}"
+            )
+        if self.shared_pixels:
+            said.append(
+                f"{self.shared_pixels} images are those of several patients, pixel by pixel, "
+                f"{self.shared_pixels_other_labels} of them with different labels: {one}"
+            )
+        if self.not_in_file:
+            said.append(
+                f"{self.not_in_file} of {self.in_file + self.not_in_file} Patient IDs are not in the file of --patient-from, "
+                "and stay what they are"
+            )
         if self.alike:
             said.append(
                 f"{self.alike} Patient IDs differ from another one in leading zeros, '.0' or upper and lower case alone, and are "
@@ -169,8 +202,11 @@ class Persons:
         issuer = issuer_of(said.issuer)
         self._by_ids.setdefault((header, issuer, table), _Person(path if issuer else "")).add(said)
 
-    def _issuers(self, *, by_table: bool) -> dict[str, list[str]]:
-        """Ids of headers of several issuers -> a path for each; ``by_table``: but for those whose images the table all names."""
+    def _issuers(self, *, by_table: bool, named: Container[str] = ()) -> dict[str, list[str]]:
+        """Ids of headers of several issuers -> a path for each.
+
+        ``by_table``: but for those whose images the table all names; ``named``: for those of the file of ``--patient-from``.
+        """
         issuers: dict[str, dict[str, str]] = {}
         unnamed: set[str] = set()
         for (header, issuer, table), person in self._by_ids.items():
@@ -180,10 +216,14 @@ class Persons:
                     unnamed.add(header)
         found = {header: [path for one, path in paths.items() if one] for header, paths in issuers.items()}
         return {
-            header: paths for header, paths in found.items() if len(paths) > 1 and (not by_table or header in unnamed)
+            header: paths
+            for header, paths in found.items()
+            if len(paths) > 1 and header not in named and (not by_table or header in unnamed)
         }
 
-    def question(self, keyed: Callable[[str], str], *, by_table: bool = False) -> str | None:
+    def question(
+        self, keyed: Callable[[str], str], *, by_table: bool = False, named: Container[str] = ()
+    ) -> str | None:
         """What to ask about ids of several issuers, with counts, and examples under keyed hashes; None: nothing.
 
         Parameters
@@ -192,8 +232,10 @@ class Persons:
             Id -> its keyed hash: ids do not go to a terminal or a log.
         by_table : bool
             Whether an image that the table names a patient for has that one.
+        named : container of str
+            Ids about which the file of ``--patient-from`` says who they are.
         """
-        found = self._issuers(by_table=by_table)
+        found = self._issuers(by_table=by_table, named=named)
         if not found:
             return None
         files = sum(person.images for (header, _, _), person in self._by_ids.items() if header in found)
@@ -202,6 +244,22 @@ class Persons:
             f"{len(found)} Patient IDs (0010,0020) on {files} files have several issuers (Issuer of Patient ID (0010,0021)): "
             "each may be several persons. Say who they are: --patient-from FILE (three columns: id in the header, issuer, "
             f"patient; or two, id and patient, where each is one person). By keyed hash: {examples}"
+        )
+
+    def strangers(self) -> frozenset[str]:
+        """Ids of a table of patients that are those of several headers but for how they are written, not of one person.
+
+        00003 and 3 are two persons where sex or birth date differ. Where no birth date tells, and the row is written as one of
+        them is, it is that one's, or was meant for the other: nobody knows.
+        """
+        by_table: dict[str, dict[str, _Person]] = {}
+        for (header, _, table), person in self._by_ids.items():
+            if header is not None and table is not None:
+                by_table.setdefault(table, {}).setdefault(header, _Person()).join(person)
+        return frozenset(
+            table
+            for table, headers in by_table.items()
+            if len(headers) > 1 and not _one_person(headers.values(), exact=table in headers)
         )
 
     def doubts(self, patients: Patients) -> Doubts:
@@ -216,6 +274,7 @@ class Persons:
             if header is not None:
                 of_headers.add(name)
             persons.setdefault(name, _Person()).join(person)
+        listed = {header: header in patients.of_file.ids for header, _, _ in self._by_ids if header is not None}
         sexes = [one.same_sex for one in persons.values() if one.same_sex is not None]
         years = [one.years for one in persons.values() if one.years is not None]
         return Doubts(
@@ -226,4 +285,6 @@ class Persons:
             age_compared=len(years),
             age_differs=sum(one > YEARS_APART for one in years),
             alike=spelled_alike(of_headers, ("decimals", "case", "zeros")),
+            in_file=sum(listed.values()),
+            not_in_file=sum(not one for one in listed.values()) if patients.source == "file" else 0,
         )

@@ -96,6 +96,11 @@ def asks_who(column: str) -> bool:
     return any(map(_WHO.fullmatch, words_of(column)))
 
 
+def of_person(column: str) -> bool:
+    """Whether a column is about what a person has once: all that asks who somebody is, but for the marital status."""
+    return plain(column) in OF_PATIENTS or (asks_who(column) and "marital" not in plain(column))
+
+
 def words_of(name: str) -> list[str]:
     """The words of a column's name, lower case; cut at what is no letter or digit, and at capitals."""
     return re.findall(r"[^\W_]+", re.sub(r"(?<=[^\W_A-Z])(?=[A-Z])", " ", name).lower())

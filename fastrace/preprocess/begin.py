@@ -44,6 +44,7 @@ def labels_of(job: Job) -> Labels | None:
         labels = read_labels(
             join.labels, key=join.key, columns=join.columns, categories=join.categories, match=join.match, policy=join.policy,
             bins=join.bins, over_headers=join.sex_and_age_from == "table",
+            persons=None if join.patients_file is None else read_patients(join.patients_file),
         )  # fmt: skip
         check_sources(join.bins, labels.columns, labels.facts or {})
         return labels

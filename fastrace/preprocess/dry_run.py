@@ -117,7 +117,10 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     found.questions, found.of_patients = who.questions(), who.doubts().lines(job.join.sex_and_age_from or "header")
     if labels is not None:
         joined = found.images + rejected["no_patient"]
-        found.notes = [*labels.notes, *offer_lines(labels, asked.offers, joined, rejected["no_label"])]
+        found.notes = [
+            *(who.labels() or labels).notes,
+            *offer_lines(labels, asked.offers, joined, rejected["no_label"]),
+        ]
     _time(found, settings, good, job.jobs)
     return found
 

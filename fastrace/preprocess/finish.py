@@ -2,14 +2,14 @@
 
 The parts are gone through twice, one in memory at a time: what must be known of all rows before the first is written is
 collected in the first pass (`fastrace.preprocess.overview`), and rows are written in the second. So the memory does not depend on
-the length of the archive, but for two keys of 16 bytes for each patient.
+the length of the archive, but for some keys of 16 bytes for each patient, study and image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -88,8 +88,9 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
         )
     recipe = job.recipe.as_json()
     kept = job.join.sex_and_age_from or "header"
-    counts = {**seen.counts(ended.files), "persons": ended.doubts.as_json()}
-    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns, ended.doubts.lines(kept)).encode())
+    doubts = replace(ended.doubts, **seen.shared.counts())
+    counts = {**seen.counts(ended.files), "persons": doubts.as_json()}
+    write_atomic(job.out / manifest.README, datasheet(recipe, counts, columns, doubts.lines(kept)).encode())
     contact_sheet(job.out, SCALE[job.recipe.dtype], private / "contact_sheet.png")
     write_manifest(job.out, seen.shards, recipe=recipe, labels=columns, counts=counts, salt=salt)
     return Summary(
@@ -111,7 +112,7 @@ def finish(job: Job, private: Path, salt: bytes, labels: Labels | None, ended: E
             *_showing_somebody(seen),
             *lines(counts["notes"]),
         ],
-        of_patients=[*seen.joined.patients(job.join), *ended.doubts.lines(kept)],
+        of_patients=[*seen.joined.patients(job.join), *doubts.lines(kept)],
         warnings=[*_without_attribute(labels, columns), *seen.learned.lines()],
         withheld=counts["withheld"],
         ethnic_group=counts["ethnic_group"],

@@ -39,7 +39,7 @@ class Identifiers:
 
     def __init__(self, patient_pattern: str | None, patients: PatientFile | None = None) -> None:
         self.pattern = None if patient_pattern is None else pattern_of(patient_pattern)
-        self.patients = patients or PatientFile()
+        self.patients = patients or PatientFile()  # without rows: each id is itself
 
     def of(self, source: Source, facts: Mapping[str, Any]) -> dict[str, list[str]]:
         """Kind -> candidate values, tried in order."""

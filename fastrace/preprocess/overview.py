@@ -15,6 +15,7 @@ from fastrace.preprocess.learned import Learned
 from fastrace.preprocess.notes import counted
 from fastrace.preprocess.parts import Part
 from fastrace.preprocess.row_groups import Types
+from fastrace.preprocess.shared import Shared
 
 _PRIVATE = {name: name for name in ("path", "frame", "outcome", "image_key", "reason", "message")} | {
     "note_texts": "notes"
@@ -33,6 +34,7 @@ class Overview:
         self.examples: dict[str, str] = {}  # of each reason the first, in the order of the scan
         self.joined, self.learned = Joined(), Learned(salt, labels)
         self.index_types, self.source_types = Types(), Types()
+        self.shared = Shared(columns)
 
     def see(self, part: Part) -> None:
         """Take up a part."""
@@ -53,6 +55,7 @@ class Overview:
         self.recognizable += int(kept["recognizable"].eq(True).sum())
         self.joined.see(rows)
         self.learned.see(rows)
+        self.shared.see(kept)
         self.index_types.see(index_rows(kept, self.columns))
         self.source_types.see(private_rows(rows))
 

@@ -133,7 +133,7 @@ class Join:
         What is ignored when ids are compared, see `fastrace.cohort.matching.TRANSFORMATIONS`.
     patient_from : str or None
         Whose id counts where table and header differ: ``table``, ``header``, or a file of two columns that maps ids of the
-        headers to patients.
+        headers to patients; an id that it does not name stays what it is.
     sex_and_age_from : "header" | "table" | None
         Whose sex and age count where they differ; None: the header's, unless they differ in most patients, which is asked.
     patient_pattern : str or None

@@ -4,13 +4,15 @@ It asks where table and headers name different patients (`fastrace.cohort.patien
 where the table contradicts the headers of most patients (`fastrace.cohort.persons`), and where a column that is not known to
 name patients looks as if it did (`fastrace.cohort.unlisted`). Raster files have no header: eight bytes of them are read.
 
-A row by accession or study whose images turn out to be of two patients labels nobody (`Who.shared`).
+A row by accession or study whose images turn out to be of two patients labels nobody, nor does one that ``--match`` gives to two
+persons (`Who.shared`).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
 from fastrace.cohort.patients import Naming, Patients, read_patients
+from fastrace.cohort.person_columns import by_person
 from fastrace.cohort.persons import Doubts, PersonFacts, Persons
 from fastrace.cohort.unlisted import Unlisted
 from fastrace.cohort.vocabulary import FACTS, plain
@@ -39,7 +42,7 @@ _FILES_PER_WORKER = 1024  # a worker takes 0.8 s of a processor to start, as lon
 _FILES_HERE = 256
 """Up to so many are read in this process: 0.2 s, where the first worker takes 0.8 to start. Parsing a header runs no codec."""
 _OF_ONE_PATIENT = frozenset({"study", "accession"})
-"""Kinds of keys that belong to one patient; rows about images are compared when those are written (contested)."""
+"""Kinds of keys that belong to one patient, beside patients with --match; rows about images are compared at the end."""
 _Ids = tuple[str | None, str | None, str | None]
 _RASTER_BYTES = 8  # enough to tell PNG, JPEG and TIFF
 
@@ -65,8 +68,9 @@ class Who:
         answered = job.join.patient_from is not None or job.join.patient_pattern is not None
         spare = None if labels is None or answered else labels.spare
         self._unlisted = None if spare is None else Unlisted(spare)
-        # Key of a row that is about one patient's study -> ids of its images: header, table, issuer.
+        # Key of a row -> ids of its images: header, table, issuer; the tuple of one is shared by all rows of a patient.
         self._of_keys: dict[str, tuple[_Ids, ...]] = {}
+        self._ids: dict[_Ids, tuple[_Ids, ...]] = {}
 
     def see(self, source: Source, facts: Mapping[str, Any]) -> PersonFacts:
         """Take up an image; returns what is known of its person.
@@ -82,13 +86,15 @@ class Who:
         table = None
         if self._labels is not None and self._rows is not None:
             key, row = self._rows.find(source, found)
-            ids = header, _text(row.get("patient_id")), facts.get("issuer")
-            if self._labels.key in _OF_ONE_PATIENT and ids not in self._of_keys.setdefault(key, ()):
-                self._of_keys[key] += (ids,)
-            if self._unlisted is not None:
-                self._unlisted.add(header, key, _by_name(self._labels, row, facts))
             in_table = key if self._labels.key == "patient" else row.get("patient_id")
             table = None if in_table is None else str(in_table)
+            ids = header, table, facts.get("issuer")
+            if self._labels.key in _OF_ONE_PATIENT or _alike(self._labels) or self._labels.persons:
+                before = self._of_keys.setdefault(key, self._ids.setdefault(ids, (ids,)))
+                if ids not in before:
+                    self._of_keys[key] = (*before, ids)
+            if self._unlisted is not None:
+                self._unlisted.add(header, key, _by_name(self._labels, row, facts))
         if self._labels is not None and can_differ(self._labels):
             self._naming.add(header, table, source.path)
         of_header = self._job.join.patient_pattern is None
@@ -117,39 +123,60 @@ class Who:
             return Patients("file", of_file=self._file)
         if self._labels is None or not can_differ(self._labels):
             return Patients(join.patient_from or "agreed")
-        return Patients.choose(join.patient_from, self._naming)
+        return Patients.choose(join.patient_from, self._settled())
+
+    def _settled(self) -> Naming:
+        """How table and headers name the patients, without rows that label nobody: about those nothing has to be asked."""
+        return self._naming.without(self._strangers())
+
+    def _strangers(self) -> frozenset[str]:
+        """Rows of patients that ``--match`` gives to several persons; the file of ``--patient-from`` knows who they are."""
+        asked = self._labels is not None and _alike(self._labels) and self._file is None
+        return self._persons.strangers() if asked else frozenset()
 
     def doubts(self) -> Doubts:
         """How many patients may be several persons, or other ones than the table's."""
         return replace(self._persons.doubts(self.patients()), shared_rows=len(self.shared()))
 
     def shared(self) -> frozenset[str]:
-        """Keys of studies or accessions whose images are of several patients: whose labels they are cannot be known."""
+        """Keys whose images are of several patients, where a row is about one: whose labels they are cannot be known."""
+        if self._labels is None or not (self._labels.key in _OF_ONE_PATIENT or _alike(self._labels)):
+            return frozenset()
         patients = self.patients()
         several = ((key, ids) for key, ids in self._of_keys.items() if len(ids) > 1)
-        return frozenset(key for key, ids in several if len({_named(patients, one) for one in ids} - {None}) > 1)
+        return self._strangers() | {key for key, ids in several if len(_named(patients, ids)) > 1}
 
     def labels(self) -> Labels | None:
-        """The table, in which those rows are about nobody."""
-        return None if self._labels is None else self._labels.of_several_patients(self.shared())
+        """The table, in which those rows are about nobody, and what a person has once is decided over all of the person's."""
+        if self._labels is None:
+            return None
+        patients = self.patients()
+        names = {one: _named(patients, one) for one in set(self._of_keys.values())}
+        of_key = {key: next(iter(names[ids])) for key, ids in self._of_keys.items() if len(names[ids]) == 1}
+        return by_person(self._labels, of_key).of_several_patients(self.shared())
 
     def questions(self) -> list[str]:
         """What the user has to answer first."""
         join, labels, keyed = self._job.join, self._labels, _keyed(self._job)
         asked = []
-        if labels is not None and can_differ(labels) and join.patient_from is None and not self._naming.agrees:
-            asked.append(f"{join.labels}: {self._naming.question(keyed)}")
+        naming = self._settled()
+        if labels is not None and can_differ(labels) and join.patient_from is None and not naming.agrees:
+            asked.append(f"{join.labels}: {naming.question(keyed)}")
         if labels is not None and self._unlisted is not None:
             question = self._unlisted.question(f"{labels.key}={labels.column}", keyed)
             asked += [f"{join.labels}: {question}"] if question else []
-        if self._file is None:
-            by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
-            question = self._persons.question(keyed, by_table=by_table)
-            asked += [question] if question else []
+        by_table = join.patient_from == "table" and labels is not None and labels.key != "patient"
+        question = self._persons.question(keyed, by_table=by_table, named=self._file.ids if self._file else ())
+        asked += [question] if question else []
         if join.patient_from is None:
             question = self._either.question()
             asked += [question] if question else []
         doubts = self.doubts()
+        if doubts.not_in_file and not doubts.in_file:
+            asked.append(
+                f"{join.patients_file}: names none of {doubts.not_in_file} Patient IDs of the headers: is it the right file, "
+                "with the id in the header first?"
+            )
         if doubts.other_table and join.sex_and_age_from is None:
             asked.append(
                 f"{join.labels}: {doubts.differences()}: is it the table of this archive? If not, name the right one, or another "
@@ -186,11 +213,13 @@ def who_of(job: Job, labels: Labels | None, sources: Sequence[Source], progress:
     return Known(who.patients(), who.doubts(), who.labels())
 
 
-def _named(patients: Patients, ids: _Ids) -> str | None:
-    try:
-        return patients.of(*ids)
-    except RejectedInput:  # its image will be no row of the dataset
-        return None
+def _named(patients: Patients, several: Iterable[_Ids]) -> set[str]:
+    """The patients of some images; those that have none will be no rows of the dataset."""
+    found = set()
+    for ids in several:
+        with suppress(RejectedInput):
+            found.add(patients.of(*ids))
+    return found
 
 
 def _by_name(labels: Labels, row: Row, facts: Mapping[str, Any]) -> dict[str, str | None]:
@@ -221,6 +250,11 @@ def _age(row: Row, labels: Labels | None) -> float | None:
 def can_differ(labels: Labels) -> bool:
     """Whether the table may name another patient than the header of an image that it describes."""
     return bool(labels.match) if labels.key == "patient" else labels.names_patients
+
+
+def _alike(labels: Labels) -> bool:
+    """Whether a row of one patient may be found by several ids of headers."""
+    return labels.key == "patient" and bool(labels.match)
 
 
 def _keyed(job: Job) -> Callable[[str], str]:

@@ -54,8 +54,13 @@ def test_a_file_of_three_columns_tells_issuers_apart(tmp_path: Path) -> None:
     ]
     with pytest.raises(RejectedInput, match=r"with its Issuer of Patient ID \(0010,0021\)"):
         patients.of("1001", None, "HOSP_C")
+    assert (of_file.called("1001", "HOSP A"), of_file.called("7", None), of_file.called("8", None)) == (
+        "ann",
+        "eve",
+        "8",
+    )
     # A row "1001" of the label table would be about one of the two, and nobody knows which.
-    assert (of_file.called("1001", "HOSP A"), of_file.called("7", None)) == ("ann", "7")
+    assert [of_file.of_row(cell) for cell in ("1001", "7", "eve", "8", None)] == ["1001", "eve", "eve", "8", None]
 
 
 @pytest.mark.parametrize("row", ["a", "a,b,c,d"])
@@ -74,7 +79,7 @@ def test_headers_of_one_patient_with_other_birth_dates_or_sexes_are_counted() ->
     )
     assert persons.doubts(Patients()).other_birth_or_sex == 2
     one = {(name, ""): "same" for name in ("two ids", "of one")}
-    assert persons.doubts(Patients("file", of_file=PatientFile(one))).other_birth_or_sex == 1
+    assert persons.doubts(Patients("file", of_file=PatientFile(one))).other_birth_or_sex == 3
     assert persons.doubts(Patients()).lines() == [
         "2 Patient IDs have headers with different birth dates or sexes: is each one person?"
     ]

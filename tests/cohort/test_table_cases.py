@@ -96,8 +96,8 @@ def test_a_file_may_say_who_is_who(leak: Path, tmp_path: Path) -> None:
     rows = [f"Mass-Training_P_{person:05d}_{image},person {person}" for person in range(80) for image in range(4)]
     file.write_text("header,patient\n" + "\n".join(rows[:-1]) + "\n")
     summary = run(leak / "A1", tmp_path / "out", patient_from=str(file))
-    assert (summary.patients, summary.indexed, summary.rejected) == (80, 319, {"no_patient": 1})
-    assert "no row of the file of --patient-from names its Patient ID (0010,0020)" in summary.examples["no_patient"]
+    assert (summary.patients, summary.indexed, summary.rejected) == (81, 320, {})
+    assert "1 of 320 Patient IDs are not in the file of --patient-from, and stay what they are" in summary.of_patients
 
 
 def joined(folder: Path, **options: Any) -> tuple[Labels, dict[str, Mapping[str, Any]], Counter[str | None]]:
