@@ -35,7 +35,8 @@ from fastrace.dicom.bounds import check_frame, check_frame_count, check_memory
 from fastrace.dicom.colour import grey_channel
 from fastrace.dicom.display import Display, with_robust_range
 from fastrace.dicom.header import Header, read_header, read_selection
-from fastrace.dicom.identity import identity_of, nobody_in_messages
+from fastrace.dicom.identity import nobody_in_messages
+from fastrace.dicom.identity_of import identity_of
 from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import (
     Layout,

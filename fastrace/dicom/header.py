@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from fastrace.dicom import sop_class
 from fastrace.dicom.acquisition import Acquisition, read_acquisition
 from fastrace.dicom.anatomy import coded_part, contradict, names_a_part, regions
-from fastrace.dicom.identity import Identity, Withheld, identity_of
+from fastrace.dicom.identity import Identity, Withheld
+from fastrace.dicom.identity_of import identity_of
 from fastrace.dicom.image_kind import Facts, Kind, image_kinds
 from fastrace.dicom.image_type import known_terms
 from fastrace.dicom.issuer import issuer_of_patient_id

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastrace.cohort.labels import Labels, Row
-from fastrace.dicom.identity import Found, Identity, Withheld, identity_of_ids, squeezed
+from fastrace.dicom.identity import Found, Identity, Withheld
+from fastrace.dicom.identity_of import identity_of_ids
+from fastrace.dicom.name_forms import squeezed
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 

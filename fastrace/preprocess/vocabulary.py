@@ -27,7 +27,8 @@ import pandas as pd
 from fastrace.cohort.labels import Labels
 from fastrace.console.words import MIN_CELL
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
-from fastrace.dicom.identity import Withheld, full_name
+from fastrace.dicom.identity import Withheld
+from fastrace.dicom.name_forms import full_name
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.label_cells import LABEL

@@ -9,7 +9,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from fastrace.dicom.identity import Identity, identity_of
+from fastrace.dicom.identity import Identity
+from fastrace.dicom.identity_of import identity_of
 from fastrace.dicom.terms import TERMS, is_term
 
 
