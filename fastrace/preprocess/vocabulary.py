@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from fastrace.cohort.labels import Labels
 from fastrace.console.words import MIN_CELL
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Withheld
-from fastrace.dicom.name_forms import full_name
+from fastrace.dicom.name_forms import full_name, upper_words
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.label_cells import LABEL
@@ -40,11 +41,13 @@ REASONS = {
     "personal": "it repeats a name, number or date of a header, or an id of the label table",
     "unlearned": "its column has too many different values",
 }
+_TITLES = upper_words("MR MRS PROF HERR FRAU")
 _KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MOST_PATIENTS = 100
 _NOT_WITHOUT = ("stands", "place", "glued")  # such a patient has the value because of the own header
 _FEWEST_IDS = 3  # patients whose number is their id, before a whole column is one of ids
 _CLASS = 3  # patients who make a value a class
+_REMARK = 4  # words from which on a cell may be a sentence about somebody ("Refused by Mr. Huber, Tom")
 _Marks = Mapping[str, Sequence[tuple[str, str]]]  # column -> how a value of its cell repeats the header, its keyed hash
 _MOST_VALUES = 10_000
 # Known words where a header gave them, but a label table may have filled them with anything.
@@ -237,9 +240,9 @@ class Vocabulary:
         return self._texts_of[column].get(hashed)
 
     def _kept(self, column: str, text: str) -> bool:
-        """Of a label column, what one patient alone has is kept: the user asked for it, if it names nobody."""
+        """Of a label column, what one patient alone has is kept: the user asked for it, if it names nobody and is no remark."""
         needed = self._needed(column, text)
-        if column.startswith(LABEL) and needed == ENOUGH:
+        if column.startswith(LABEL) and needed == ENOUGH and not _is_remark(text):
             return True
         return len(self._patients[column].get(text, ())) >= needed
 
@@ -313,6 +316,12 @@ def _texts(rows: pd.DataFrame) -> Iterator[str]:
 
 def _labels(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows if str(name).startswith(LABEL)]
+
+
+def _is_remark(text: str) -> bool:
+    """Whether a cell reads like a sentence rather than a term: four words, or the title of a person."""
+    words = re.findall(r"[^\W\d_]+", text.upper())
+    return len(words) >= _REMARK or not _TITLES.isdisjoint(words)
 
 
 def _own(marks: _Marks, column: str) -> dict[str, str]:

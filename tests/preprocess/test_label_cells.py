@@ -163,6 +163,15 @@ def test_a_column_that_names_patients_is_kept_only_if_it_is_asked_for(tmp_path: 
     assert list(read_labels(file, columns=["label"]).columns) == ["label", "group"]
 
 
+def test_a_remark_of_one_patient_is_no_value(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    """'Refused by Mr. Huber, Tom' stood in the part of the dataset that may be shared."""
+    cells = ["White", "Black", "Refused by Mr. Huber, Tom", "Mrs Tom", "Only hers", "White"]
+    table = "patient_id,race\n" + "".join(f'KH-7712{n},"{cell}"\n' for n, cell in enumerate(cells))
+    summary, index = run(tmp_path, write_dicom, table, people=6)
+    assert sorted(index["race"].dropna()) == ["Black", "Only hers", "White", "White"]
+    assert "uber" not in everything(summary)
+
+
 def test_lines_show_known_terms_and_what_patients_share(tmp_path: Path, write_dicom: WriteDicom) -> None:
     rows = [
         "0,white,Doe Jane,Doe Jane 1950",
