@@ -149,7 +149,7 @@ def test_lines_show_known_terms_and_what_patients_share(tmp_path: Path, write_di
     said = "\n".join(summary.notes)
     assert "'white' as 'White'" in said
     assert "'Site one' as 'SITE ONE', 1 value that one patient alone has or that may name somebody" in said
-    assert "read as O, another sex than F or M: 1 value that" in said
+    assert "no known sex, read as missing (write F, M or O): 1 value that" in said
     assert "doe" not in everything(summary).lower()
 
 
