@@ -29,4 +29,7 @@ def test_no_decoded_value_and_no_printed_line_holds_anything_of_a_person(tmp_pat
     assert found["hits"] == []
     assert found["indexed"] > len(PLACES)
     assert set(found["withheld"]) >= {"manufacturer", "model", "body_part", "software_versions", "grid"}
-    assert set(found["withheld"]) >= {"race_recorded", "laterality", *TABLE} - {"side", "race"}  # by other names there
+    assert set(found["withheld"]) >= {"race_recorded", *TABLE} - {
+        "side",
+        "race",
+    }  # a side is L, R or B: no text is left in it
