@@ -193,7 +193,8 @@ def preprocess(
     key, columns, categories, match, patient_pattern, policy, bins, dtype, resize, decode, salt, max_pixels, rows_per_shard
         As the options of the command.
     patient_from : "table" | "header" | path, optional
-        Whose patient counts where table and headers differ; without it that is an error.
+        Whose patient counts where table and headers differ; without it that is an error. A file says who ids of the headers are;
+        an id that it does not name stays what it is.
     sex_and_age_from : "header" | "table", optional
         Whose sex and age count where header and table differ; without it the header's, unless they differ in most patients, which
         is an error.

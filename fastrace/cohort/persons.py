@@ -142,6 +142,16 @@ class Doubts:
     def lines(self, kept: str = "header") -> list[str]:
         """Sentences for the summary and the datasheet; ``kept``: whose sex and age are in the index."""
         said = []
+        one = "if that is one person, --patient-from FILE with another --out"
+        if self.shared_studies:
+            said.append(
+                f"{self.shared_studies} studies have images of several patients, though a study is of one (PS3.3 A.1.2): {one}"
+            )
+        if self.shared_pixels:
+            said.append(
+                f"{self.shared_pixels} images are those of several patients, pixel by pixel, "
+                f"{self.shared_pixels_other_labels} of them with different labels: {one}"
+            )
         if self.other_birth_or_sex:
             said.append(
                 f"{self.other_birth_or_sex} Patient IDs have headers with different birth dates or sexes: is each one person?"
@@ -157,16 +167,6 @@ class Doubts:
             said.append(
                 f"{self.shared_rows} rows of the label table fit images of several patients: none of these images gets a label "
                 "(ambiguous_patient)"
-            )
-        one = "if that is one person, --patient-from FILE with another --out"
-        if self.shared_studies:
-            said.append(
-                f"{self.shared_studies} studies have images of several patients, though a study is of one (PS3.3 A.1.2): {one}"
-            )
-        if self.shared_pixels:
-            said.append(
-                f"{self.shared_pixels} images are those of several patients, pixel by pixel, "
-                f"{self.shared_pixels_other_labels} of them with different labels: {one}"
             )
         if self.not_in_file:
             said.append(
