@@ -15,12 +15,16 @@ from fastrace.preprocess.batches import batches, readers
 from fastrace.preprocess.begin import inputs, labels_of
 from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.joined import offer_lines
+from fastrace.preprocess.opening import opened
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
-from fastrace.preprocess.task import Result, Settings, Task
+from fastrace.preprocess.task import FRAMES_PER_TASK, Result, Settings, Task
 from fastrace.preprocess.who import Who
 
 _TIMED_FILES = 8
+_SECONDS_PER_PIXEL = 2e-9
+"""Of a source image, to window, resize and hash it: 15 to 20 ms for 3328 x 2560 (bench/results/cpu.md). To do so with the sample
+took 2 s more, since it needs torch."""
 _COUNTED = (
     "modality", "sop_class", "image_type", "presentation_intent", "body_part", "view", "view_modifiers", "laterality",
     "transfer_syntax", "voi_source",
@@ -77,8 +81,8 @@ def dry_run(job: Job, progress: Progress | None = None) -> DryRun:
     -----
     What only pixels show is not found: damaged frames, constant images, duplicates; nor that a row fits several images.
     Frames of a plain object are taken to be alike; those of an enhanced one are judged one by one.
-    The time is that of a sample of files spread over the scan, decoded alone, divided by the number of jobs; it misses slow
-    storage.
+    The time is that of decoding a sample of files spread over the scan, with a usual time for windowing and resizing, divided by
+    the number of jobs; it misses slow storage.
     """
     progress = progress or Progress()
     labels = labels_of(job)
@@ -165,13 +169,25 @@ def _time(found: DryRun, settings: Settings, good: list[Task], jobs: int) -> Non
     sample = good[:: max(1, len(good) // _TIMED_FILES)][:_TIMED_FILES]
     if not sample:
         return
-    from fastrace.preprocess.worker import work  # torch, in this process alone
-
-    work(settings, sample[0])  # the first call loads the kernels
+    _decode(settings, sample[0])  # the first call loads the codecs
     started = time.perf_counter()
-    images = sum(len(work(settings, task)) for task in sample)
+    decoded = [_decode(settings, task) for task in sample]
+    seconds = time.perf_counter() - started + _SECONDS_PER_PIXEL * sum(pixels for _, pixels in decoded)
     found.timed = len(sample)
-    found.seconds = (time.perf_counter() - started) / max(1, images) * found.images / max(1, jobs)
+    found.seconds = seconds / max(1, sum(images for images, _ in decoded)) * found.images / max(1, jobs)
+
+
+def _decode(settings: Settings, task: Task) -> tuple[int, int]:
+    """Read a file as a run does, but for what needs torch; frames and pixels."""
+    images = pixels = 0
+    try:
+        frames = opened(settings, task)
+        for number in range(min(len(frames), FRAMES_PER_TASK)):
+            images += 1
+            pixels += frames.frame(number).pixels.size
+    except RejectedInput:  # counted by the run
+        pass
+    return max(1, images), pixels
 
 
 def _shown(name: str, value: object) -> str:

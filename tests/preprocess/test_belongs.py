@@ -132,6 +132,17 @@ def test_the_workers_of_a_dry_run_load_neither_torch_nor_pandas() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_a_dry_run_loads_no_torch_though_it_decodes_a_sample(cases: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from fastrace.preprocess.dry_run import dry_run; "
+        "from fastrace.preprocess.recipe import job_for; "
+        f"found = dry_run(job_for((Path({str(cases / 'dicom' / 'D1_mg')!r}),), Path({str(tmp_path / 'out')!r}), 'mammo')); "
+        "print(found.timed, found.seconds > 0, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "8 True False"
+
+
 def test_the_dry_run_asks_the_label_table(cases: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("patient_id,race\nproc,A\nmarker,B\nbg,A\n")
     job = job_for((cases / "dicom" / "D1_mg",), tmp_path / "out", "mammo", jobs=1, labels=tmp_path / "labels.csv")
