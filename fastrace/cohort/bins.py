@@ -10,14 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fastrace.cohort.vocabulary import FACTS, plain
-from fastrace.dataset import ACQUISITION_NUMBERS
 from fastrace.errors import UsageError
-
-NUMBERS = (
-    "age_years", "bits_stored", "source_rows", "source_columns", "mm_per_pixel",
-    *(name for name in ACQUISITION_NUMBERS if name != "days_since_first_study"),
-)  # fmt: skip
-"""Columns of the index that can be cut into classes; days since the first study are known after all images only."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +85,14 @@ def table_column(typed: str, columns: Iterable[str]) -> str | None:
     return typed if typed in listed else next((name for name in listed if plain(name) == plain(typed)), None)
 
 
+def numbers() -> tuple[str, ...]:
+    """Columns of the index that can be cut into classes; days since the first study are known after all images only."""
+    from fastrace.dataset import ACQUISITION_NUMBERS  # pandas, which workers do not load
+
+    of_acquisition = [name for name in ACQUISITION_NUMBERS if name != "days_since_first_study"]
+    return ("age_years", "bits_stored", "source_rows", "source_columns", "mm_per_pixel", *of_acquisition)
+
+
 def source_of(typed: str, labels: Iterable[str], facts: Mapping[str, str]) -> str | None:
     """Where the numbers of ``--bins`` are: ``label:COLUMN`` of the table, or a column of the index; None if nowhere.
 
@@ -106,7 +107,7 @@ def source_of(typed: str, labels: Iterable[str], facts: Mapping[str, str]) -> st
     kept = list(labels)
     if (found := table_column(typed, [*kept, *facts])) is not None:
         return facts.get(found, f"label:{found}")
-    if typed in NUMBERS:
+    if typed in numbers():
         return typed
     return "age_years" if plain(typed) in FACTS["age_years"] else None
 
@@ -122,7 +123,7 @@ def check_sources(bins: Sequence[Bins], labels: Iterable[str], facts: Mapping[st
     kept = list(labels)
     for one in bins:
         source = source_of(one.column, kept, facts)
-        if source is None or not (source.startswith("label:") or source in NUMBERS):
+        if source is None or not (source.startswith("label:") or source in numbers()):
             of_table = f"; of the table: {', '.join(map(repr, [*kept, *facts]))}" if kept or facts else ""
             what = "no such column" if source is None else f"{source} is no number"
-            raise UsageError(f"--bins {one.column}: {what}; numbers of the index: {', '.join(NUMBERS)}{of_table}")
+            raise UsageError(f"--bins {one.column}: {what}; numbers of the index: {', '.join(numbers())}{of_table}")
