@@ -62,6 +62,7 @@ class Either:
             return None
         return (
             "Patient ID (0010,0020) is NA or nothing but zeros on files of different sexes or birth dates "
-            f"({self._example[several[0]]}): it may stand for nobody. Say who they are: --patient-from FILE (id in the "
-            "header, patient; who is not in it is left out), or with a label table --patient-from table or header"
+            f"({self._example[several[0]]}): it may stand for nobody. Say who they are, by a label table with a patient for each "
+            "image and --patient-from table; or that it is one person: --patient-from header, without a label table a FILE that "
+            "names it"
         )
