@@ -12,7 +12,7 @@ from fastrace.dicom.views import read_side, read_words
 # Column names of the public sets and of DICOM, lower case, letters and digits only; most specific first.
 KEYS: dict[str, tuple[str, ...]] = {
     "path": ("path", "filepath", "file", "filename", "pathtoimage", "pathtodcm", "pngpath", "pngfilename", "anondicompath"),
-    "image": ("imageid", "image", "imageindex", "imageuid", "sopinstanceuid", "dicomid"),
+    "image": ("imageid", "image", "imageuid", "sopinstanceuid", "dicomid"),
     "accession": ("accession", "accessionnumber", "accanon"),
     "study": ("studyuid", "studyinstanceuid", "studyid", "study"),
     "patient": (
@@ -78,6 +78,13 @@ _NEITHER = (
     "non-binary", "non binary", "transgender", "genderqueer", "andere", "autre", "otro", "outro", "altro",
 )  # fmt: skip
 _SEXES = dict.fromkeys(_FEMALE, "F") | dict.fromkeys(_MALE, "M") | dict.fromkeys(_NEITHER, "O")
+_ANOTHER = frozenset(
+    {"transgender", "trans", "nonbinary", "genderqueer", "genderfluid", "queer", "intersex", "agender"}
+)
+_OTHERS = frozenset({
+    "marital", "radiologist", "reader", "report", "technologist", "technician", "physician", "doctor", "nurse", "referring",
+    "operator", "provider", "annotator", "interpreter", "mother", "father", "parent",
+})  # fmt: skip
 _NO_SEX = frozenset({"u", "n"})  # HL7 table 0001: unknown, not applicable
 
 
@@ -97,8 +104,13 @@ def asks_who(column: str) -> bool:
 
 
 def of_person(column: str) -> bool:
-    """Whether a column is about what a person has once: all that asks who somebody is, but for the marital status."""
-    return plain(column) in OF_PATIENTS or (asks_who(column) and "marital" not in plain(column))
+    """Whether a column is about what a patient has once: all that asks who somebody is, but for the marital status.
+
+    Not where it asks about somebody else (``radiologist_gender``) or about a text (``report_language``).
+    """
+    if plain(column) in OF_PATIENTS:
+        return True
+    return asks_who(column) and _OTHERS.isdisjoint(words_of(column))
 
 
 def words_of(name: str) -> list[str]:
@@ -154,7 +166,8 @@ def read_fact(fact: str, cell: str | None) -> str | None:
     if cell is None:
         return None
     if fact == "sex":
-        return _SEXES.get(cell.lower().rstrip("."))
+        said = words_of(cell)
+        return _SEXES.get(cell.lower().rstrip("."), None if _ANOTHER.isdisjoint(said) else "O")
     if fact == "laterality":
         return read_side(cell)
     if fact == "view" and stratum(cell) is not None:

@@ -117,11 +117,8 @@ class Identity:
         return 10_000 <= number < 100_000 and any(_same_day(date, number) for date in self.dates)
 
     def _initials(self, text: str) -> bool:
-        """J.D. or J. Q. D., and three letters or more without points: two may be the code of anything."""
-        if not _INITIALS.fullmatch(text):
-            return False
-        letters = squeezed(text)
-        return letters in self.initials and ("." in text or len(letters) > 2)
+        """J.D. or J. Q. D.; without points it may be any code: *pos* was a Mr Paul Otto Schmidt, and missing for all."""
+        return "." in text and _INITIALS.fullmatch(text) is not None and squeezed(text) in self.initials
 
     def found_in(self, text: str) -> Found | None:
         """How a text repeats something of this header; None if it does not, or not that one could see."""

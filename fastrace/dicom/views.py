@@ -111,7 +111,7 @@ _WORDS = {
 }  # fmt: skip
 # Words that have many endings, and mean one view wherever they stand.
 _STEMS = re.compile(
-    r"(?P<OBLIQUE>OBLI[QCK]|SCHRAE?G|SCHUIN|SKRA)|(?P<LORDOTIC>LORDOT|(?<!PERI)APICAL)|(?P<DECUBITUS>DECUB)"
+    r"(?P<OBLIQUE>OBLI[QCK]|SCHRAE?G|SCHUIN|SKRA)|(?P<LORDOTIC>LORDOT|(?<!PERI)(?<!BI)APICAL)|(?P<DECUBITUS>DECUB)"
 )
 # Whole words of a description that can mean nothing else.
 _DESCRIBING = (
@@ -193,7 +193,7 @@ def read_words(text: str | None) -> View:
 def _of_words(plain: str) -> View:
     letters = re.sub(r"[\W_]+", "", plain)
     for written, view in _WRITTEN.items():
-        if written in letters:
+        if written in letters.replace("UPRIGHT", ""):
             rest = re.sub(r"[\W_]*".join(written), " ", plain)
             found = _read(rest, {view})
             return found._replace(side=found.side if view not in ("LL", "RL", "LLD", "RLD") else None)

@@ -218,7 +218,8 @@ def _in_words(facts: Mapping[str, Any]) -> dict[str, str | None]:
     return {
         "view": words.view,
         "view_modifiers": facts.get("view_modifiers") or ",".join(words.modifiers) or None,
-        "laterality": facts.get("laterality") or words.side,
+        # A side alone is the direction of a lateral ("L" of PadChest), not that of an organ.
+        "laterality": facts.get("laterality") or (words.side if words.view else None),
     }
 
 

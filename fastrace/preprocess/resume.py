@@ -18,6 +18,8 @@ from fastrace.console.progress import Progress
 from fastrace.digest import file_hash
 from fastrace.errors import READ_AGAIN
 from fastrace.files import sync_folder
+from fastrace.preprocess import contested
+from fastrace.preprocess.learned import PART_COLUMNS
 from fastrace.preprocess.parts import Part, forget_parts, part_file, read_part
 from fastrace.preprocess.recipe import Job
 from fastrace.preprocess.scan import Source
@@ -63,6 +65,8 @@ def _read(out: Path, private: Path, number: int) -> tuple[Part | None, str | Non
         part = read_part(private, number)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         return None, f"{part_file(private, number)}: damaged ({type(error).__name__})"
+    if part is not None and not {*PART_COLUMNS, *contested.PART_COLUMNS} <= set(part.rows):
+        return None, f"{part_file(private, number)}: made by another version of fastrace"
     if part is None or part.shard is None:
         return part, None
     file = out / part.shard["file"]

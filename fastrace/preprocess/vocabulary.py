@@ -26,10 +26,11 @@ from typing import Any
 import pandas as pd
 
 from fastrace.cohort.labels import Labels
+from fastrace.cohort.vocabulary import of_person
 from fastrace.console.words import MIN_CELL
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
 from fastrace.dicom.identity import Withheld
-from fastrace.dicom.name_forms import full_name, upper_words
+from fastrace.dicom.name_forms import full_name
 from fastrace.dicom.terms import is_term
 from fastrace.preprocess.facts import OURS
 from fastrace.preprocess.label_cells import LABEL
@@ -41,13 +42,13 @@ REASONS = {
     "personal": "it repeats a name, number or date of a header, or an id of the label table",
     "unlearned": "its column has too many different values",
 }
-_TITLES = upper_words("MR MRS PROF HERR FRAU")
+_TITLE = re.compile(r"\b(?:mr\.|mrs\b|herr|frau|prof\b)\.? *[^\W\d_]", re.I)  # MR alone is a modality
 _KEYS = ("image_key", "patient_key", "study_key", "pixel_hash", "institution_key", "thumbnail_hash")
 _MOST_PATIENTS = 100
 _NOT_WITHOUT = ("stands", "place", "glued")  # such a patient has the value because of the own header
 _FEWEST_IDS = 3  # patients whose number is their id, before a whole column is one of ids
 _CLASS = 3  # patients who make a value a class
-_REMARK = 4  # words from which on a cell may be a sentence about somebody ("Refused by Mr. Huber, Tom")
+_REMARK = 4  # words from which on a cell of a column of persons may be a sentence ("Refused by the wife of")
 _Marks = Mapping[str, Sequence[tuple[str, str]]]  # column -> how a value of its cell repeats the header, its keyed hash
 _MOST_VALUES = 10_000
 # Known words where a header gave them, but a label table may have filled them with anything.
@@ -208,8 +209,9 @@ class Vocabulary:
                 changed[column] = numbers
         for marks in marked:
             for column, several in marks.items():
-                if column not in texts or not column.startswith(LABEL):  # the others were counted cell by cell
-                    self.withheld[column.removeprefix(LABEL)]["personal"] += any(_out(found) for found, _ in several)
+                counted = column in texts and column.startswith(LABEL)  # cell by cell
+                if not counted and any(_out(found) for found, _ in several):
+                    self.withheld[column.removeprefix(LABEL)]["personal"] += 1
         return rows.assign(**{name: pd.Series(cells, rows.index, dtype=object) for name, cells in changed.items()})
 
     def _cell(self, column: str, value: Any, marks: _Marks) -> Any:
@@ -242,7 +244,7 @@ class Vocabulary:
     def _kept(self, column: str, text: str) -> bool:
         """Of a label column, what one patient alone has is kept: the user asked for it, if it names nobody and is no remark."""
         needed = self._needed(column, text)
-        if column.startswith(LABEL) and needed == ENOUGH and not _is_remark(text):
+        if column.startswith(LABEL) and needed == ENOUGH and not _is_remark(column, text):
             return True
         return len(self._patients[column].get(text, ())) >= needed
 
@@ -318,10 +320,11 @@ def _labels(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows if str(name).startswith(LABEL)]
 
 
-def _is_remark(text: str) -> bool:
-    """Whether a cell reads like a sentence rather than a term: four words, or the title of a person."""
-    words = re.findall(r"[^\W\d_]+", text.upper())
-    return len(words) >= _REMARK or not _TITLES.isdisjoint(words)
+def _is_remark(column: str, text: str) -> bool:
+    """Whether a cell reads like a sentence about somebody: the title of a person, or four words in a column of race, sex, ..."""
+    if _TITLE.search(text):
+        return True
+    return of_person(column.removeprefix(LABEL)) and len(re.findall(r"[^\W\d_]+", text)) >= _REMARK
 
 
 def _own(marks: _Marks, column: str) -> dict[str, str]:

@@ -120,6 +120,11 @@ def test_a_side_may_be_glued_to_it(view: str, side: str) -> None:
     assert read_words(side + view)[:2] == (view, side)
 
 
+def test_upright_is_no_side() -> None:
+    assert read_words("UPRIGHT LATERAL").view == read_words("LATERAL UPRIGHT").view == "LATERAL"
+    assert read_words("RIGHT LATERAL UPRIGHT").view == "RL"
+
+
 @given(st.sampled_from(VIEWS), st.lists(st.sampled_from(POSES), max_size=3), st.randoms(use_true_random=False))
 def test_how_the_patient_stood_changes_no_view(view: str, poses: list[str], random: object) -> None:
     words = [view, *poses]

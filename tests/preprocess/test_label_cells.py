@@ -172,6 +172,42 @@ def test_a_remark_of_one_patient_is_no_value(tmp_path: Path, write_dicom: WriteD
     assert "uber" not in everything(summary)
 
 
+def test_a_long_finding_of_one_patient_is_kept(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    cells = [
+        "Atelectasis|Consolidation|Effusion|Edema",
+        "Invasive ductal carcinoma with DCIS",
+        "MR thorax",
+        "a",
+        "a",
+        "a",
+    ]
+    table = "patient_id,label\n" + "".join(f"KH-7712{n},{cell}\n" for n, cell in enumerate(cells))
+    _, index = run(tmp_path, write_dicom, table, people=6)
+    assert sorted(index["label"].dropna()) == sorted(cells)
+
+
+def test_a_class_is_nobodys_initials_without_points(tmp_path: Path, write_dicom: WriteDicom) -> None:
+    """'pos' was missing for all since one patient was Paul Otto Schmidt."""
+    for n in range(8):
+        write_dicom(
+            tmp_path / "src" / f"{n}.dcm", PatientID=f"K{n}", PatientName="Schmidt^Paul^Otto" if n == 1 else f"Q{n}"
+        )
+    cells = ["pos", "pos", "neg", "neg", "pos", "neg", "P.O.S.", "neg"]
+    (tmp_path / "labels.csv").write_text("patient_id,label\n" + "".join(f"K{n},{c}\n" for n, c in enumerate(cells)))
+    out = tmp_path / "out"
+    api.preprocess(tmp_path / "src", out, labels=tmp_path / "labels.csv", modality="any", size=(16, 16), jobs=1)
+    assert sorted(Dataset.open(out).index["label"].dropna()) == [
+        "P.O.S.",
+        "neg",
+        "neg",
+        "neg",
+        "neg",
+        "pos",
+        "pos",
+        "pos",
+    ]
+
+
 def test_lines_show_known_terms_and_what_patients_share(tmp_path: Path, write_dicom: WriteDicom) -> None:
     rows = [
         "0,white,Doe Jane,Doe Jane 1950",
