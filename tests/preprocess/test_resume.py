@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from fastrace.console.progress import Progress
@@ -14,6 +15,7 @@ from fastrace.dataset import Dataset
 from fastrace.errors import DatasetError
 from fastrace.modality import get_modality
 from fastrace.preprocess import opening, worker
+from fastrace.preprocess.parts import part_file
 from fastrace.preprocess.recipe import Job, Recipe
 from fastrace.preprocess.run import preprocess
 from fastrace.preprocess.store import private_folder
@@ -70,6 +72,20 @@ def test_a_damaged_or_missing_part_is_made_again(job: Job, damage: bytes | None)
     assert preprocess(job, progress).resumed_images == 3
     assert content(job) == before
     assert progress.lines[0].startswith(f"{part}: damaged")
+
+
+def test_parts_of_another_version_are_made_again(job: Job) -> None:
+    """Columns that a part did not have yet ended the run in a KeyError."""
+    preprocess(job)
+    before = content(job)
+    (job.out / "dataset.json").unlink()
+    part = part_file(private_folder(job.out), 1)
+    table = pq.read_table(part)
+    pq.write_table(table.drop_columns(["said"]), part)
+    progress = Lines()
+    assert preprocess(job, progress).resumed_images == 3
+    assert content(job) == before
+    assert progress.lines[0] == f"{part}: made by another version of fastrace; made again from there"
 
 
 def test_while_it_is_made_again_it_is_no_finished_dataset(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
