@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ if not HAS_GPU:
 # Small matrices, as an audit's: threads of BLAS would spin for each other, and twice as much beside a second worker of
 # pytest-xdist (tests/audit/test_audit_null.py: 66 s of processor time with two threads, 28 s with one).
 threadpool_limits(1, user_api="blas")
+
+# A shell starts what is in the background with Ctrl-C ignored, and commands that a test starts inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("fastrace", deadline=None, derandomize=CI)
 settings.load_profile("fastrace")

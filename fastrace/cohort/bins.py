@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fastrace.cohort.vocabulary import FACTS, plain
 from fastrace.errors import UsageError
+
+# The vocabulary of tables is imported where it is used: it loads pydicom, which commands that are refused do not need.
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def check_bins(texts: Sequence[str]) -> tuple[Bins, ...]:
 
 def table_column(typed: str, columns: Iterable[str]) -> str | None:
     """The column of the table that is meant: the one of that name, else of the same letters and digits (``Age`` for ``age``)."""
+    from fastrace.cohort.vocabulary import plain
+
     listed = list(columns)
     return typed if typed in listed else next((name for name in listed if plain(name) == plain(typed)), None)
 
@@ -104,6 +107,8 @@ def source_of(typed: str, labels: Iterable[str], facts: Mapping[str, str]) -> st
     facts : mapping
         Column of the table -> column of the index that it describes.
     """
+    from fastrace.cohort.vocabulary import FACTS, plain
+
     kept = list(labels)
     if (found := table_column(typed, [*kept, *facts])) is not None:
         return facts.get(found, f"label:{found}")
