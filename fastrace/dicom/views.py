@@ -111,7 +111,7 @@ _WORDS = {
 }  # fmt: skip
 # Words that have many endings, and mean one view wherever they stand.
 _STEMS = re.compile(
-    r"(?P<OBLIQUE>OBLI[QCK]|SCHRAE?G|SCHUIN|SKRA)|(?P<LORDOTIC>LORDOT|(?<!PERI)(?<!BI)APICAL)|(?P<DECUBITUS>DECUB)"
+    r"(?P<OBLIQUE>OBLI[QCK]|SCHRAE?G|SCHUIN|SKRA)|(?P<LORDOTIC>LORDOT|(?<!PERI)APICAL)|(?P<DECUBITUS>DECUB)"
 )
 # Whole words of a description that can mean nothing else.
 _DESCRIBING = (
