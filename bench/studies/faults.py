@@ -164,9 +164,8 @@ def compare(stage: Stage, expected: dict[str, bytes], row: Row) -> None:
 @click.option("--write", is_flag=True, help="Write docs/faults.md and bench/results/faults.json.")
 def main(tries: int, seed: int, only: str, write: bool) -> None:
     """Try all faults and print the matrix."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell starts what is in the background with Ctrl-C ignored
+    # A shell starts what is in the background with Ctrl-C ignored, and the runs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         plain = undisturbed(Path(folder))
         click.echo(f"undisturbed: {plain.seconds:.1f} s")

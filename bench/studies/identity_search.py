@@ -47,11 +47,8 @@ NUMBERS = ("KVP", "WindowCenter", "ExposureIndex", "BodyPartThickness", "Rescale
 # Columns of the label table that goes with the archive: kept by their names, by --column, and one that fills a gap of headers.
 TABLE = ("label", "group", "site", "scanner", "race", "side", "comment", "amount")
 COLUMNS = ("comment", "amount")  # named by --column; the second is a number
-CHARSETS = (
-    b"ISO_IR 192",
-    b"ISO_IR 100",
-    b" " * 10,
-)  # right, wrong, missing: of the same length, so that bytes can be exchanged
+# Right, wrong, missing: of the same length, so that bytes can be exchanged.
+CHARSETS = (b"ISO_IR 192", b"ISO_IR 100", b" " * 10)
 FATAL = ("Modality", "VOILUTFunction", "PhotometricInterpretation")  # may end in a rejection, whose message is searched
 
 

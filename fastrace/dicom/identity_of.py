@@ -26,7 +26,7 @@ from fastrace.dicom.name_forms import (
     name_form,
     name_words,
     squeezed,
-    upper_words,
+    words_in,
 )
 from fastrace.dicom.readings import other_readings, raw_of
 from fastrace.dicom.values import items, stored, value
@@ -69,7 +69,7 @@ _PERSON_CODES = _tags("PersonIdentificationCodeSequence HumanPerformerCodeSequen
 _WITH_NAMES = _of_vr("SQ") - _tags("SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence IconImageSequence")
 
 # Words of many hospitals and of many makers of devices.
-_NO_PLACES = upper_words(
+_NO_PLACES = words_in(
     """
     THE AND OF FOR HOSPITAL HOSPITALS HEALTH HEALTHCARE CLINIC CLINICS KLINIK KLINIKUM MEDICAL MEDICINE CENTER
     CENTRE CENTRAL GENERAL UNIVERSITY RADIOLOGY IMAGING DIAGNOSTIC DIAGNOSTICS BREAST MAMMOGRAPHY SCREENING

@@ -12,13 +12,13 @@ from functools import lru_cache
 from fastrace.dicom.readings import counts_in_doubt
 
 
-def upper_words(text: str) -> frozenset[str]:
-    """The words of a list in a text."""
+def words_in(text: str) -> frozenset[str]:
+    """The words of a text that is a list of them."""
     return frozenset(text.split())
 
 
 # Titles, and what de-identification writes instead of a name: in every file, so no sign of anybody.
-NO_NAMES = upper_words(
+NO_NAMES = words_in(
     """
     DR MD MR MS MRS PROF PHD RT JR SR II III IV ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED UNKNOWN NONE REMOVED
     DEIDENTIFIED PATIENT SUBJECT TEST ADMIN USER TECH SERVICE OPERATOR PHANTOM XX XXX XXXX

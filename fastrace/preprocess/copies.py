@@ -14,20 +14,13 @@ from typing import Any
 import pandas as pd
 
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash
+from fastrace.preprocess.label_cells import LABEL
 
-LABEL = "label:"
 _UNITED = ("withheld", "names")  # lists in JSON
 _ANY = ("ethnic_group", "recognizable")
 _STORED = ("transfer_syntax", "photometric", "bits_stored", "voi_source")  # how, not what
-_SAME = (
-    "image_key",
-    "patient_key",
-    "pixel_hash",
-    "thumbnail_hash",
-    "frame",
-    "shard",
-    "row",
-)  # of all copies, or of none
+# Alike in all copies, or of none of them.
+_SAME = ("image_key", "patient_key", "pixel_hash", "thumbnail_hash", "frame", "shard", "row")
 _FACTS = (*(name for name in INDEX_COLUMNS if name not in (*_SAME, "notes")), "study_day")
 
 

@@ -175,12 +175,12 @@ def _time(found: DryRun, settings: Settings, good: list[Task], jobs: int) -> Non
     decoded = [_decode(settings, task) for task in sample]
     seconds = time.perf_counter() - started + _SECONDS_PER_PIXEL * sum(pixels for _, pixels in decoded)
     found.timed = len(sample)
-    each = seconds / max(1, sum(images for images, _ in decoded)) + _SECONDS_PER_IMAGE
+    each = seconds / sum(images for images, _ in decoded) + _SECONDS_PER_IMAGE
     found.seconds = each * found.images / max(1, jobs)
 
 
 def _decode(settings: Settings, task: Task) -> tuple[int, int]:
-    """Read a file as a run does, but for what needs torch; frames and pixels."""
+    """Read a file as a run does, but for what needs torch; frames (at least one) and pixels."""
     images = pixels = 0
     try:
         frames = opened(settings, task)

@@ -88,6 +88,7 @@ class Identify:
         self.seen: dict[bytes, bytes] = {}
         self.used_labels: set[str] = set()
         self.label_rows = None if labels is None else LabelRows(labels, sources)
+        self._binned = [(bins, bins_source(bins, labels)) for bins in job.join.bins]
 
     def resume(self, rows: pd.DataFrame) -> None:
         """Take up the rows of a part that was written before an interruption."""
@@ -198,8 +199,7 @@ class Identify:
     def _bins(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, str]:
         """The classes of numbers: of a label column, else of a column of the index, whatever it is called in the table."""
         found = {}
-        for bins in self.job.join.bins:
-            source = bins_source(bins, self.labels)
+        for bins, source in self._binned:
             number = row.get(source) if source.startswith("label:") else facts.get(source)
             found[f"label:{bins.name}"] = bins.of(None if number is None else float(number))
         return found

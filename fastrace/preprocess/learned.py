@@ -15,13 +15,8 @@ from fastrace.dataset import ACQUISITION_NUMBERS, ACQUISITION_TEXTS
 from fastrace.preprocess.study_days import StudyDays
 from fastrace.preprocess.vocabulary import Vocabulary
 
-PART_COLUMNS = (
-    "study_day",
-    "withheld",
-    "names",
-    "ethnic_group",
-    "recognizable",
-)  # of a part, beside the columns of the index
+# Of a part, beside the columns of the index.
+PART_COLUMNS = ("study_day", "withheld", "names", "ethnic_group", "recognizable")
 _ACQUISITION = ("manufacturer", "model", *ACQUISITION_NUMBERS, *ACQUISITION_TEXTS)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastrace.preprocess.label_cells import LABEL
+
 _KEY = 2  # words of 8 bytes
 
 
@@ -20,7 +22,7 @@ class Shared:
     """State: keys of studies and pixels with those of their patients, and a digest of the labels of pixels."""
 
     def __init__(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
-        self._labels = [f"label:{name}" for name, facts in columns.items() if facts["kind"] == "categorical"]
+        self._labels = [LABEL + name for name, facts in columns.items() if facts["kind"] == "categorical"]
         self._studies, self._pixels = bytearray(), bytearray()
 
     def see(self, kept: pd.DataFrame) -> None:

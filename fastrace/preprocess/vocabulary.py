@@ -99,9 +99,8 @@ class Vocabulary:
         self._places: set[str] = set()  # keyed hashes of values that are a place of some header
         self._names: set[int] = set()  # keyed hashes of the whole names in all headers
         self._own: dict[str, dict[str, set[int]]] = defaultdict(dict)  # label column -> keyed hash -> whom it repeats
-        self._ids: dict[str, dict[int, bool]] = defaultdict(
-            dict
-        )  # label column of numbers -> patient -> whether it is an id
+        # Label column of numbers -> patient -> whether it is an id.
+        self._ids: dict[str, dict[int, bool]] = defaultdict(dict)
         self._full: set[str] = set()  # columns with more values than are remembered
         self._allowed: dict[str, frozenset[str]] = {}
         self._texts_of: dict[str, dict[str, str]] = {}
