@@ -43,8 +43,8 @@ class Answer:
     Attributes
     ----------
     cell : Cell
-    scores : ndarray [T, K] float64
-        Of the scored patients; never leaves the audit.
+    scores : ndarray [R, T, K] float64
+        Of the scored patients in each repeat; never leaves the audit.
     partition : Partition
     p_again : callable, optional
         The permutation p from so many permutations.
@@ -60,25 +60,47 @@ class Answer:
         return replace(self, cell=msgspec.structs.replace(self.cell, **fields))
 
 
-def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partition) -> Ranking:
-    """Patients as rows; scores count as cross-fitted where a permutation test fits everything again."""
+def ranked(
+    scores: NDArray[np.float64],  # [R, T, K]
+    labels: Ints,  # [P]
+    partition: Partition,
+    images: Ints | None = None,  # [P]
+) -> Ranking:
+    """Patients as clusters, with a row for each repeat; compared within folds.
+
+    Scores count as cross-fitted where a permutation test fits everything again.
+    """
+    repeats, patients, classes = scores.shape
     scored = partition.scored
-    images = np.bincount(subjects.owner, minlength=len(subjects))[scored]
+    of_patient = np.ones(patients, dtype=np.int64) if images is None else images[scored]
+    of_row = np.zeros((repeats, patients), dtype=np.int64)
+    of_row[0] = of_patient  # an image counts once
     return Ranking(
-        scores, subjects.labels[scored], np.arange(len(scored)), int(images.sum()), "patient", images, partition.refit
+        scores.reshape(-1, classes),
+        np.tile(labels[scored], repeats),
+        np.tile(np.arange(patients), repeats),
+        int(of_patient.sum()),
+        "patient",
+        of_row.reshape(-1),
+        partition.refit,
+        partition.folds.reshape(-1),
     )
+
+
+def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partition) -> Ranking:
+    """`ranked`, for the observed labels of an audit."""
+    return ranked(scores, subjects.labels, partition, np.bincount(subjects.owner, minlength=len(subjects)))
 
 
 def score(
     engine: Engine, subjects: Subjects, *, seed: int, permutations: int
-) -> tuple[NDArray[np.float64], Summary]:  # [T, K]
-    """Scores of the patients of ``engine.partition.scored``, and their summary."""
+) -> tuple[NDArray[np.float64], Summary]:  # [R, T, K]
+    """Scores of the patients of ``engine.partition.scored`` in each repeat, and their summary."""
     n_classes = len(subjects.classes)
-    labels = subjects.labels[engine.partition.scored]
     scores = engine.observed(subjects.labels, n_classes)
-    ranked = ranking(scores, subjects, engine.partition)
-    aucs = class_aucs(ranked)
-    sizes = np.bincount(labels, minlength=n_classes)
+    rows = ranking(scores, subjects, engine.partition)
+    aucs = class_aucs(rows)
+    sizes = np.bincount(subjects.labels[engine.partition.scored], minlength=n_classes)
     p, spread = None, 1.0
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
         p, spread = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
@@ -89,14 +111,14 @@ def score(
         estimate = counted(widened(one, spread))
         return Named(name, estimate if few.isdisjoint(groups) else estimate.hidden())
 
-    pairs = {(subjects.classes[i], subjects.classes[j]): one for (i, j), one in pair_aucs(ranked).items()}
+    pairs = {(subjects.classes[i], subjects.classes[j]): one for (i, j), one in pair_aucs(rows).items()}
     return scores, Summary(
         estimate=counted(widened(aucs.macro, spread)),
         classes=tuple(named(name, one, name) for name, one in zip(subjects.classes, aucs.classes, strict=True)),
         pairs=tuple(named(" vs ".join(both), one, *both) for both, one in pairs.items()),
         p=p,
         spread=spread,
-        d_prime=none_if_nan(d_prime(scores, labels)),
+        d_prime=none_if_nan(d_prime(rows.scores, rows.labels, rows.folds)),
     )
 
 

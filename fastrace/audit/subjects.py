@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastrace.audit.partition import Ints, Partition, cross_fit
+from fastrace.audit.partition import REPEATS, Ints, Partition, deal
 from fastrace.cohort.selection import MIN_COHORT, Cohort, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.statistics import MIN_CELL
 
-FOLDS = 5
-FEW_PATIENTS, REPEATS = 200, 5
-"""Below 200 patients results vary with the assignment to folds: the mean of five is taken."""
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -54,24 +51,16 @@ class Subjects:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def partition(self, seed: int, *, blind: bool = False) -> Partition:
-        """Cross-fitting over patients, assigned to folds by keyed hash within attribute x site.
-
-        ``blind``: not within the attribute. Equal shares of the classes in all folds bias a feature with few values (such
-        as a vendor) that carries no signal: AUC .45 instead of .5.
-        """
+    def partition(self, seed: int) -> Partition:
+        """Cross-fitting over patients in the order of a keyed hash; see `deal`."""
         place = {key: number for number, key in enumerate(self.keys)}
-        names = np.array(["all"] * len(self.classes) if blind else self.classes, dtype=object)
-        frame = self.cohort.frame.assign(_class=names[self.cohort.labels])
-        repeats = REPEATS if len(self) < FEW_PATIENTS else 1
-        assigned = []
-        for repeat in range(repeats):
-            order = [
-                np.array([place[key] for key in cell], dtype=np.int64)
-                for cell in ranked_cells(frame, "_class", seed * REPEATS + repeat)
-            ]
-            assigned.append(cross_fit(order, FOLDS))
-        return Partition(tuple(assigned), np.arange(len(self)))
+        everyone = self.cohort.frame[["patient_key"]].assign(_all="")
+
+        def rank(repeat: int) -> Ints:
+            (keys,) = ranked_cells(everyone, "_all", seed * REPEATS + repeat)
+            return np.array([place[key] for key in keys], dtype=np.int64)
+
+        return deal(self.labels, rank)
 
 
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:

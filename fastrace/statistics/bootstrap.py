@@ -34,11 +34,13 @@ def bootstrap(
     Parameters
     ----------
     ranking : Ranking
+        Without folds: a resample would have to deal patients and fit again.
     replicates, seed : int
     method : "bca" | "percentile"
     level : float
     """
     exact = class_aucs(ranking, level)
+    require_no_folds(ranking)
     effects = np.stack([influence(ranking, k)[1] for k in range(ranking.scores.shape[1])], axis=1)
     draws = replicated_aucs(ranking, replicates, seed)  # [B, K]
     name = "BCa bootstrap of patients" if method == "bca" else "percentile bootstrap of patients"
@@ -70,6 +72,19 @@ def bootstrap_limits(
         shares = ndtr(bias + z / (1 - acceleration * z))
     low, high = np.quantile(draw, shares)
     return float(low), float(high)
+
+
+def require_no_folds(ranking: Ranking) -> None:
+    """Refuse scores that were fitted on one another's patients.
+
+    Raises
+    ------
+    ValueError
+    """
+    if ranking.folds is not None:
+        raise ValueError(
+            "a ranking with folds cannot be resampled or shuffled: its scores depend on the other folds' labels"
+        )
 
 
 def replicated_aucs(ranking: Ranking, replicates: int, seed: int) -> Floats:

@@ -6,6 +6,14 @@ share of negatives below it, for a negative the share of positives above it (DeL
 (Biometrics 1997), which is DeLong's where every patient has one row. Kept per patient and class, the same sums give one
 covariance of all class AUCs, hence the interval of their mean.
 
+Cross-fitted scores are compared within folds (`Ranking.folds`): with m positives and n negatives in a fold
+
+    AUC = sum of m n AUC_fold / sum of m n
+    influence of a positive = n (placement - AUC) / sum of m n, of a negative m (placement - AUC) / sum of m n
+
+(LeDell, Petersen and van der Laan, Electronic Journal of Statistics 2015, with weights). Placements are centred on the AUC of
+all folds: centred on those of the folds, a fold of two positives would hide half of their variance.
+
 Intervals are those of `estimate`: logit, or Clopper-Pearson at 0 and 1. They are conditional on the trained model.
 docs/coverage.md shows by simulation how often they cover.
 """
@@ -94,25 +102,38 @@ def influences(
     used : ndarray [R] bool, optional
         Rows that take part; patients without such a row have no influence.
     """
-    owners = ranking.patients
+    owners, groups = ranking.patients, ranking.compared
     total = int(owners.max(initial=-1)) + 1
     if used is not None:
-        scores, positive, owners = scores[used], positive[:, used], owners[used]
-    found, placed = placements(np.ascontiguousarray(scores.T), positive)
-    values, placement = found.numpy(), placed.numpy()
-    effects = np.zeros((total, len(values)))
-    for c, side in enumerate(positive):
-        factors = []
-        for rows in (~side, side):
-            clusters = np.count_nonzero(np.bincount(owners[rows]))
-            if clusters < 2:  # no variance can be estimated from one patient
-                break
-            factors.append(np.sqrt(clusters / (clusters - 1)) / np.count_nonzero(rows))
-        if len(factors) < 2:
+        groups = [rows[used[rows]] for rows in groups]
+    count = len(positive)
+    placement, weight = np.zeros(positive.shape), np.zeros(positive.shape)
+    ordered, every = np.zeros(count), np.zeros(count)
+    for rows in groups:
+        side = positive[:, rows]
+        found, placed = placements(np.ascontiguousarray(scores[rows].T), side)
+        m = side.sum(axis=1, dtype=np.float64)
+        n = len(rows) - m
+        both = m * n > 0
+        every += m * n
+        ordered[both] += (m * n * found.numpy())[both]
+        placement[:, rows] = np.where(both[:, None], placed.numpy(), 0.0)
+        weight[:, rows] = np.where(both[:, None], np.where(side, n[:, None], m[:, None]), 0.0)
+    with np.errstate(invalid="ignore"):
+        values = ordered / every
+    effects = np.zeros((total, count))
+    for c in range(count):
+        factors = np.zeros(positive.shape[1])
+        enough = True
+        for rows in (~positive[c], positive[c]):
+            clusters = np.count_nonzero(np.bincount(owners[rows & (weight[c] > 0)]))
+            enough = enough and bool(clusters >= 2)  # no variance can be estimated from one patient
+            factors[rows] = np.sqrt(clusters / max(clusters - 1, 1))
+        if not enough:
             effects[:, c] = np.nan
             continue
-        weights = np.where(side, factors[1], factors[0]) * (placement[c] - values[c])
-        effects[:, c] = np.bincount(owners, weights, minlength=total)
+        parts = factors * weight[c] / every[c] * (placement[c] - values[c])
+        effects[:, c] = np.bincount(owners, parts, minlength=total)
     return values, effects
 
 
@@ -152,9 +173,15 @@ def macro_influence(ranking: Ranking) -> tuple[float, Floats]:
         return np.nan, np.full(len(effects), np.nan)
     total = effects[:, defined].mean(axis=1)
     edge = (values[defined] <= 0) | (values[defined] >= 1)
-    if edge.any() or (np.ptp(ranking.scores[:, defined], axis=0) == 0).any():
+    if edge.any() or any(is_constant(ranking, ranking.scores[:, k : k + 1]) for k in np.flatnonzero(defined)):
         total = np.full(len(effects), np.nan)
     return float(values[defined].mean()), total
+
+
+def is_constant(ranking: Ranking, scores: Floats, used: NDArray[np.bool_] | None = None) -> bool:
+    """Whether all scores that are compared are equal, in every column."""
+    groups = ranking.compared if used is None else [rows[used[rows]] for rows in ranking.compared]
+    return all((np.ptp(scores[rows], axis=0) == 0).all() for rows in groups if len(rows))
 
 
 def _one_vs_rest(ranking: Ranking) -> NDArray[np.bool_]:
@@ -165,7 +192,7 @@ def _class_estimate(
     ranking: Ranking, k: int, positive: NDArray[np.bool_], value: float, variance: float, level: float
 ) -> Estimate:
     counts = ranking.patients_of(positive), ranking.patients_of(~positive)
-    constant = bool(np.ptp(ranking.scores[:, k]) == 0) if len(ranking.scores) else False
+    constant = len(ranking.scores) > 0 and is_constant(ranking, ranking.scores[:, k : k + 1])
     low, high, method, status = interval(
         value, variance, counts, ranking.unit, constant=constant, cross_fitted=ranking.cross_fitted, level=level
     )

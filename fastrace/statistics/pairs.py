@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fastrace.statistics.delong import influences
+from fastrace.statistics.delong import influences, is_constant
 from fastrace.statistics.estimate import Estimate, interval
 from fastrace.statistics.ranking import Ranking
 
@@ -35,7 +35,7 @@ def pair_aucs(ranking: Ranking, level: float = 0.95) -> dict[tuple[int, int], Es
         values, effects = influences(ranking, ranking.scores[:, [i, j]], np.stack([first, second]), used)
         value, effect = float(values.mean()), effects.mean(axis=1)
         counts = ranking.patients_of(first), ranking.patients_of(second)
-        constant = bool(used.any() and (np.ptp(ranking.scores[used][:, [i, j]], axis=0) == 0).all())
+        constant = bool(used.any()) and is_constant(ranking, ranking.scores[:, [i, j]], used)
         low, high, method, status = interval(
             value,
             float(effect @ effect),

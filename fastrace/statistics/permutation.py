@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from fastrace.statistics.bootstrap import labels_of_patients
+from fastrace.statistics.bootstrap import labels_of_patients, require_no_folds
 from fastrace.statistics.ranking import Floats, Ints, Ranking
 
 CHUNK = 4_000_000  # labels shuffled at a time: 32 MB
@@ -58,8 +58,9 @@ def permuted_aucs(ranking: Ranking, replicates: int, seed: int, within: ArrayLik
     Raises
     ------
     ValueError
-        If a patient lies in more than one stratum.
+        If a patient lies in more than one stratum, or the ranking has folds.
     """
+    require_no_folds(ranking)
     rows = len(ranking.scores)
     labels = labels_of_patients(ranking)
     strata = np.zeros(len(labels), dtype=np.int64)

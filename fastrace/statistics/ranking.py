@@ -28,8 +28,11 @@ class Ranking:
     images : ndarray [R] int64, optional
         Images behind each row; without it, one.
     cross_fitted : bool
-        Scores pooled from models that were fitted on one another's rows. Their errors repeat each other, and intervals that
+        Scores of models that were fitted on one another's rows. Their errors repeat each other, and intervals that
         take patients as independent are too narrow where the signal is weak: marked approximate (docs/coverage.md).
+    folds : ndarray [R] int64, optional
+        Only rows of one fold are compared: AUC = sum of m n AUC_fold / sum of m n, with m positives and n negatives in a fold. A
+        patient may have rows in several, one for each repetition of cross-fitting.
     """
 
     scores: Floats
@@ -39,10 +42,19 @@ class Ranking:
     unit: Literal["patient", "image"]
     images: Ints | None = None
     cross_fitted: bool = False
+    folds: Ints | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.scores).all():
             raise ValueError("scores must be finite numbers")
+
+    @property
+    def compared(self) -> list[Ints]:
+        """Rows that are compared with each other: those of each fold, or all."""
+        if self.folds is None:
+            return [np.arange(len(self.scores))]
+        order = np.argsort(self.folds, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.folds[order])) + 1) if len(order) else []
 
     @property
     def n_patients(self) -> int:

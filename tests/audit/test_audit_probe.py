@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
-from fastrace.audit.cells import ESCALATE, FEW, p_value
+from fastrace.audit.cells import ESCALATE, FEW, p_value, ranked
 from fastrace.audit.engines.probe import Fit, Probe
-from fastrace.audit.engines.probe.columns import column_aucs
+from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
-from fastrace.audit.engines.probe.probe import DECIMALS, coded
+from fastrace.audit.engines.probe.probe import coded
 from fastrace.audit.engines.probe.ridge import MOST_FREEDOM, MOST_SPREADS, PENALTIES
-from fastrace.audit.partition import Fold, Partition, cross_fit
+from fastrace.audit.partition import Fold, Partition, cross_fit, deal
 from fastrace.audit.request import PERMUTATIONS
-from fastrace.statistics import auc, d_prime, permutation_p
+from fastrace.statistics import d_prime, influence, permutation_p
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def test_undefined_and_constant_columns_are_as_if_they_were_not_there(bad: float
 def test_without_a_usable_column_all_scores_are_equal() -> None:
     labels = np.arange(60) % 2
     part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
-    scores = Probe(np.full((60, 3), 4.0), groups(3), part).observed(labels, 2)
+    (scores,) = Probe(np.full((60, 3), 4.0), groups(3), part).observed(labels, 2)
     assert (scores == 0).all()
 
 
@@ -135,43 +136,69 @@ def test_every_patient_is_scored_by_a_fit_that_never_saw_it() -> None:
         for k in (0, 1):
             y = coded(labels, 2)[fold.train, k]
             expected[fold.test, k] = naive_scores(features[fold.train], features[fold.test], groups(8), y)
-    np.testing.assert_allclose(Probe(features, groups(8), part).observed(labels, 2), expected, rtol=1e-6, atol=1e-8)
+    (found,) = Probe(features, groups(8), part).observed(labels, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
     for patient in (0, 17, 59):
         other = labels.copy()
         other[patient] = 1 - other[patient]
-        changed = Probe(features, groups(8), part).observed(other, 2)
+        (changed,) = Probe(features, groups(8), part).observed(other, 2)
         mine = next(fold for fold in part.repeats[0] if patient in fold.test)
-        np.testing.assert_array_equal(changed[patient], Probe(features, groups(8), part).observed(labels, 2)[patient])
+        np.testing.assert_array_equal(changed[patient], found[patient])
         assert len(np.intersect1d(mine.test, mine.train)) == 0
 
 
 def test_two_classes_have_one_score_and_its_negative() -> None:
     labels = np.arange(60) % 2
     part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
-    scores = Probe(table(60, 8, labels), groups(8), part).observed(labels, 2)
+    (scores,) = Probe(table(60, 8, labels), groups(8), part).observed(labels, 2)
     np.testing.assert_allclose(scores[:, 0], -scores[:, 1], rtol=1e-9)
 
 
-def test_scores_of_several_repeats_are_their_mean() -> None:
+def test_several_repeats_are_weighed_by_their_pairs() -> None:
     labels = np.arange(60) % 2
     features = table(60, 8, labels)
     rng = np.random.default_rng(0)
     repeats = [cross_fit([rng.permutation(60)], 5) for _ in range(3)]
-    each = [Probe(features, groups(8), Partition((one,), np.arange(60))).observed(labels, 2) for one in repeats]
-    together = Probe(features, groups(8), Partition(tuple(repeats), np.arange(60))).observed(labels, 2)
-    # Half a unit of the last digit kept on either side.
-    np.testing.assert_allclose(together, np.mean(each, axis=0), rtol=0, atol=1.0001 * 10.0**-DECIMALS)
+    together = Partition(tuple(repeats), np.arange(60))
+    scores = Probe(features, groups(8), together).observed(labels, 2)
+    won = every = 0.0
+    for repeat, mine in zip(repeats, scores, strict=True):
+        alone = Probe(features, groups(8), Partition((repeat,), np.arange(60))).observed(labels, 2)
+        np.testing.assert_array_equal(mine, alone[0])
+        for fold in repeat:
+            m = int(labels[fold.test].sum())
+            pairs_here = m * (len(fold.test) - m)
+            if pairs_here:
+                won += pairs_here * roc_auc_score(labels[fold.test], mine[fold.test, 1])
+                every += pairs_here
+    assert influence(ranked(scores, labels, together), 1)[0] == pytest.approx(won / every, abs=1e-12)
+
+
+def test_patients_of_different_folds_are_not_compared() -> None:
+    # Each fold's scores may be on a scale of its own: shifting one changes nothing.
+    labels = np.arange(60) % 2
+    part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
+    scores = Probe(table(60, 8, labels), groups(8), part).observed(labels, 2)
+    moved = scores.copy()
+    moved[0, part.repeats[0][2].test] += 100
+    one, other = (influence(ranked(x, labels, part), 1) for x in (scores, moved))
+    assert one[0] == other[0]
+    np.testing.assert_array_equal(one[1], other[1])
 
 
 @given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 6), st.integers(1, 8))
-def test_column_aucs_are_scikit_learns_also_with_ties(seed: int, n: int, columns: int, levels: int) -> None:
+def test_pairs_by_their_number_are_scikit_learns_aucs_also_with_ties(
+    seed: int, n: int, columns: int, levels: int
+) -> None:
     rng = np.random.default_rng(seed)
     scores, positive = rng.integers(0, levels, (n, columns)).astype(float), rng.random((n, columns)) < 0.4
-    for k, found in enumerate(column_aucs(scores, positive)):
+    won, every = column_pairs(scores, positive), pairs(positive)
+    for k in range(columns):
         if 0 < positive[:, k].sum() < n:
-            assert found == pytest.approx(roc_auc_score(positive[:, k], scores[:, k]), abs=1e-12)
+            assert won[k] / every[k] == pytest.approx(roc_auc_score(positive[:, k], scores[:, k]), abs=1e-12)
         else:
-            assert np.isnan(found)
+            assert won[k] == every[k] == 0
+        assert rank_pairs(rankdata(scores[:, k]), positive[:, [k]])[0] == pytest.approx(won[k], abs=1e-9)
 
 
 @given(st.integers(0, 10**6), st.integers(4, 40), st.integers(2, 4))
@@ -189,6 +216,17 @@ def test_d_prime_is_the_pooled_standardised_distance(seed: int, n: int, classes:
     assert found == pytest.approx(np.mean(expected)) if expected else np.isnan(found)
     np.testing.assert_allclose(d_prime(3 * scores + 5, labels), found, rtol=1e-9)
     assert np.isnan(d_prime(np.ones((n, classes)), labels))
+
+
+def test_d_prime_within_folds_does_not_see_what_moves_a_fold() -> None:
+    rng = np.random.default_rng(0)
+    labels, folds = np.arange(400) % 2, np.arange(400) // 2 % 4
+    scores = rng.standard_normal((400, 2)) + 1.0 * labels[:, None] * np.array([-1, 1])
+    moved = scores + 10.0 * folds[:, None]
+    assert d_prime(moved, labels, folds) == pytest.approx(d_prime(scores, labels, folds))
+    assert d_prime(scores, labels, folds) == pytest.approx(d_prime(scores, labels), rel=0.05)
+    one = np.zeros(400, dtype=np.int64)
+    assert d_prime(scores, labels, one) == pytest.approx(d_prime(scores, labels))
 
 
 def partition_of_40(refit: bool) -> Partition:
@@ -219,7 +257,7 @@ def test_fewer_permutations_are_the_first_of_more(refit: bool, classes: int) -> 
 @pytest.mark.parametrize("refit", [True, False])
 def test_permutations_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(40) % 3
-    part = Partition(((Fold(np.arange(25), np.arange(25, 40)),),), np.arange(25, 40), refit)
+    part = partition_of_40(refit)
 
     def rows(first: int, count: int) -> np.ndarray:
         return np.concatenate(list(label_permutations(labels, part, first, count, 3)))
@@ -237,10 +275,10 @@ def test_permutations_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatc
 
 def test_many_permutations_are_the_few_and_the_rest() -> None:
     labels = np.arange(80) % 2
-    features = np.random.default_rng(2).standard_normal((80, 3)) + 0.25 * labels[:, None]
+    features = np.random.default_rng(2).standard_normal((80, 3)) + 0.12 * labels[:, None]
     part = Partition((cross_fit([np.arange(80)], 5),), np.arange(80))
     probe = Probe(features, groups(3), part)
-    observed = auc(probe.observed(labels, 2)[:, 1], labels == 1)
+    observed = influence(ranked(probe.observed(labels, 2), labels, part), 1)[0]
     few, many = (probe.permuted(labels, 2, count, 3) for count in (FEW, PERMUTATIONS))
     found, spread = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
     # As in `test_fewer_permutations_are_the_first_of_more`, an AUC may round to the other side.
@@ -250,24 +288,71 @@ def test_many_permutations_are_the_few_and_the_rest() -> None:
     assert p_value(probe, labels, 2, 0.5, PERMUTATIONS, 3)[0] == permutation_p(0.5, few.aucs) > ESCALATE
 
 
-@pytest.mark.parametrize("refit", [True, False])
-def test_permuted_labels_give_what_fitting_again_gives(refit: bool) -> None:
-    labels = np.arange(40) % 2
-    features = table(40, 5, labels)
-    part = partition_of_40(refit)
-    probe = Probe(features, groups(5), part)
-    rng = np.random.default_rng((3, 7001))
-    columns = np.repeat(labels[:, None], 20, axis=1)
-    patients = part.scored
-    columns[patients] = rng.permuted(columns[patients], axis=0)
-    fixed = probe.observed(labels, 2)
+def in_folds(stratified: bool) -> Partition:
+    """Of 40 patients of two classes by turns: dealt class by class once, or twice whatever their class."""
+    cells = [np.arange(0, 40, 2), np.arange(1, 40, 2)]
+    if stratified:
+        return Partition((cross_fit(cells, 5),), np.arange(40), stratified=True)
+    rng = np.random.default_rng(6)
+    return Partition(tuple(cross_fit([rng.permutation(40)], 5) for _ in range(2)), np.arange(40))
+
+
+PARTITIONS = {
+    "stratified": in_folds(True),
+    "twice, not stratified": in_folds(False),
+    "not fitted again": partition_of_40(refit=False),
+}
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_permuted_labels_give_what_fitting_again_gives(name: str) -> None:
+    labels, part = np.arange(40) % 2, PARTITIONS[name]
+    probe = Probe(table(40, 5, labels), groups(5), part)
     drawn = probe.permuted(labels, 2, 20, 3)
-    for k, (found, kept) in enumerate(zip(drawn.aucs, drawn.fixed, strict=True)):
-        positive = columns[part.scored, k] == 1
-        scores = probe.observed(columns[:, k], 2) if refit else fixed
-        assert found == pytest.approx(auc(scores[:, 1], positive), abs=1e-12)
-        assert kept == pytest.approx(auc(fixed[:, 1], positive), abs=1e-12)
-    assert drawn.spread == pytest.approx(max(1, drawn.aucs.std() / drawn.fixed.std()) if refit else 1)
+    rows = np.concatenate(list(label_permutations(labels, part, 0, 20, 3)))
+    fixed = probe.observed(labels, 2)
+    for row, found, kept in zip(rows, drawn.aucs, drawn.fixed, strict=True):
+        permuted = row.astype(np.int64)
+        scores = probe.observed(permuted, 2) if part.refit else fixed
+        assert found == pytest.approx(influence(ranked(scores, permuted, part), 1)[0], abs=1e-12)
+        assert kept == pytest.approx(influence(ranked(fixed, permuted, part), 1)[0], abs=1e-12)
+    expected = max(1, drawn.aucs.std(ddof=1) / drawn.fixed.std(ddof=1)) if part.refit else 1
+    assert drawn.spread == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_labels_are_permuted_within_their_groups_alone(name: str) -> None:
+    labels, part = np.arange(40) % 2, PARTITIONS[name]
+    rows = np.concatenate(list(label_permutations(labels, part, 0, 300, 3)))
+    inside = np.zeros(40, dtype=bool)
+    for group in part.exchangeable:
+        np.testing.assert_array_equal(
+            np.sort(rows[:, group], axis=1), np.repeat(np.sort(labels[group])[None], 300, axis=0)
+        )
+        assert (rows[:, group].std(axis=0) > 0).all()
+        inside[group] = True
+    np.testing.assert_array_equal(rows[:, ~inside], np.repeat(labels[~inside][None], 300, axis=0))
+    assert len(part.exchangeable) == (5 if part.stratified else 1)
+
+
+def test_folds_of_classes_dealt_more_than_once_are_refused() -> None:
+    once = cross_fit([np.arange(20), np.arange(20, 40)], 5)
+    with pytest.raises(ValueError, match="more than once"):
+        Partition((once, once), np.arange(40), stratified=True)
+
+
+@pytest.mark.parametrize(("n", "repeats"), [(60, 5), (199, 5), (200, 1), (301, 1)])
+def test_few_patients_are_dealt_five_times_without_their_classes_many_once_by_them(n: int, repeats: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = (np.arange(n) % 3 == 0).astype(np.int64)
+    part = deal(labels, lambda _: rng.permutation(n))
+    assert len(part.repeats) == repeats
+    assert part.stratified == (repeats == 1)
+    for folds in part.repeats:
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(n))
+    shares = [labels[fold.test].sum() for fold in part.repeats[0]]
+    assert max(shares) - min(shares) <= 1 or not part.stratified
+    assert len(np.unique(part.folds)) == 5 * repeats
 
 
 def test_equal_patients_get_equal_scores() -> None:
@@ -275,7 +360,7 @@ def test_equal_patients_get_equal_scores() -> None:
     rng = np.random.default_rng(0)
     labels, features = np.arange(96) % 2, rng.integers(0, 2, (96, 3)).astype(float)
     part = Partition((cross_fit([np.arange(96)], 5),), np.arange(96))
-    scores = Probe(features, groups(1, 1, 1), part).observed(labels, 2)
+    (scores,) = Probe(features, groups(1, 1, 1), part).observed(labels, 2)
     for fold in part.repeats[0]:
         for row in np.unique(features[fold.test], axis=0):
             alike = fold.test[(features[fold.test] == row).all(axis=1)]
@@ -293,16 +378,3 @@ def test_folds_part_the_patients_and_are_balanced_within_every_cell() -> None:
             assert abs(len(np.intersect1d(cell, fold.test)) - len(cell) / 5) < 1
     sizes = [len(fold.test) for fold in folds]
     assert max(sizes) - min(sizes) <= 1
-
-
-def test_patients_alike_have_one_score_in_whichever_fold_they_are() -> None:
-    # A column with two values, as often in every fold. Ties that rounding breaks moved an AUC from .5446 to .5441.
-    rng = np.random.default_rng(3)
-    column, fold = np.repeat([0.3, 0.7, 0.7], 40), np.tile(np.arange(5), 24)
-    everyone = np.arange(len(column))
-    folds = tuple(Fold(rng.permutation(everyone[fold != k]), everyone[fold == k]) for k in range(5))
-    probe = Probe(column[:, None], groups(1), Partition((folds,), everyone))
-    labels = np.where(rng.random(len(column)) < 0.3 + 0.4 * (column > 0.5), 1, 0)
-    scores = probe.observed(labels, 2)[:, 1]
-    assert len(np.unique(scores)) == 2
-    assert auc(scores, labels == 1) == pytest.approx(auc(column, labels == 1), abs=1e-12)

@@ -9,7 +9,8 @@ import pytest
 from audit_archives import HOSTILE, Finished
 from planted import dataset_of_groups
 
-from fastrace.audit.subjects import FOLDS, REPEATS, patient_means, select_subjects
+from fastrace.audit.partition import FOLDS, REPEATS
+from fastrace.audit.subjects import patient_means, select_subjects
 from fastrace.errors import RunError, UsageError
 
 SMALL = {"size": (8, 8), "strength": 0.0}
@@ -26,7 +27,7 @@ def test_every_patient_is_scored_once_in_every_repeat_by_a_probe_of_others(leak:
         for fold in folds:
             assert len(np.intersect1d(fold.train, fold.test)) == 0
             assert len(fold.train) + len(fold.test) == 100
-            assert (np.bincount(subjects.labels[fold.test]) == 10).all()
+            assert len(fold.test) == 20
     distinct = {tuple(map(tuple, (fold.test for fold in folds))) for folds in partition.repeats}
     assert len(distinct) == REPEATS
 
@@ -41,20 +42,24 @@ def test_folds_depend_on_the_seed_and_on_nothing_else(tmp_path: Path, leak: Fini
 
 def test_from_200_patients_on_one_partition_is_enough(tmp_path: Path) -> None:
     data = dataset_of_groups(tmp_path / "data", groups={"A": 120, "B": 80}, **SMALL)
-    assert len(select_subjects(data, "group").partition(0).repeats) == 1
-
-
-def test_sites_are_spread_over_the_folds_also_where_they_are_not_known(tmp_path: Path) -> None:
-    sites = [("north", "south", None)[k % 3] for k in range(90)]
-    data = dataset_of_groups(tmp_path / "data", groups=["A", "B"] * 45, labels={"site": sites}, **SMALL)
     subjects = select_subjects(data, "group")
-    of = np.array([{None: 2}.get(name, ["north", "south"].index(name) if isinstance(name, str) else 2)
-                   for name in subjects.cohort.frame["site"].astype(object).where(lambda x: x.notna(), None)])  # fmt: skip
-    for folds in subjects.partition(0).repeats:
-        np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(90))
-        for fold in folds:
-            counts = np.bincount(of[fold.test] * 2 + subjects.labels[fold.test], minlength=6)
-            assert counts.max() - counts.min() <= 1 + 1  # 15 in a cell over five folds, continued from cell to cell
+    partition = subjects.partition(0)
+    assert len(partition.repeats) == 1
+    assert all((np.bincount(subjects.labels[fold.test]) == [24, 16]).all() for fold in partition.repeats[0])
+    np.testing.assert_array_equal(
+        np.concatenate(partition.exchangeable), np.concatenate([fold.test for fold in partition.repeats[0]])
+    )
+
+
+def test_folds_know_nothing_of_sites(tmp_path: Path) -> None:
+    # Dealt within class x site, every fold has the association of class and site that the archive has by chance.
+    sites = [("north", "south", None)[k % 3] for k in range(90)]
+    with_sites, without = (
+        dataset_of_groups(tmp_path / name, groups=["A", "B"] * 45, labels=labels, **SMALL)
+        for name, labels in (("with", {"site": sites}), ("without", {}))
+    )
+    one, other = (select_subjects(data, "group").partition(0).folds for data in (with_sites, without))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_patients_who_share_pixels_or_a_study_are_left_out_and_counted(tmp_path: Path) -> None:

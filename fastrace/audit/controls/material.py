@@ -39,9 +39,9 @@ class Material:
         return self.tables.subjects
 
     @cached_property
-    def blind(self) -> Partition:
-        """Folds made without looking at the attribute; see `Subjects.partition`."""
-        return self.subjects.partition(self.seed, blind=True)
+    def partition(self) -> Partition:
+        """The folds of the audit."""
+        return self.subjects.partition(self.seed)
 
     @cached_property
     def clean(self) -> tuple[NDArray[np.float32], NDArray[np.str_]]:

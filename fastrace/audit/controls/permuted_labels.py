@@ -7,6 +7,8 @@ from scipy import stats
 
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control
+from fastrace.audit.engines import F64, Engine
+from fastrace.audit.partition import Ints
 from fastrace.console.words import number
 
 PERMUTATIONS = 100
@@ -14,13 +16,18 @@ STREAM = 7007  # other permutations than those of the tests
 FAILS_BELOW = 0.001
 
 
+def shuffled(engine: Engine, labels: Ints, n_classes: int, seed: int) -> tuple[F64, float]:
+    """Macro AUCs of permuted labels, and the p of a t test that their mean is one half."""
+    draws = engine.permuted(labels, n_classes, PERMUTATIONS, seed + STREAM).aucs
+    draws = draws[np.isfinite(draws)]
+    return draws, float(stats.ttest_1samp(draws, 0.5).pvalue) if len(draws) > 1 and np.ptp(draws) > 0 else 1.0
+
+
 def control(material: Material) -> Control:
     """The built-in features on unchanged images, 100 permutations of the labels."""
     subjects = material.subjects
-    probe = material.probe(material.blind)
-    draws = probe.permuted(subjects.labels, len(subjects.classes), PERMUTATIONS, material.seed + STREAM).aucs
-    draws = draws[np.isfinite(draws)]
-    p = float(stats.ttest_1samp(draws, 0.5).pvalue) if len(draws) > 1 and np.ptp(draws) > 0 else 1.0
+    probe = material.probe(material.partition)
+    draws, p = shuffled(probe, subjects.labels, len(subjects.classes), material.seed)
     ok = p >= FAILS_BELOW
     mean, sd = float(draws.mean()), float(draws.std(ddof=1))
     sentence = f"{len(draws)} permutations of the labels among patients: mean AUC {number(mean)}, standard deviation {number(sd)}"

@@ -19,21 +19,21 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from fastrace.audit.cells import none_if_nan, p_value
+from fastrace.audit.cells import none_if_nan, p_value, ranked
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.frequencies import largest_radius, ring_edges
 from fastrace.audit.locate import RULE, ScanStep, found_band, overlap
-from fastrace.audit.partition import Partition, cross_fit
+from fastrace.audit.partition import deal
 from fastrace.audit.readers.rings import families, part_columns
 from fastrace.audit.readers.sweep import F32, Sweep
 from fastrace.audit.readers.tables import Tables
-from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS, Subjects, patient_means
+from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.console.words import number
 from fastrace.kernels.radii import scaled_edge, scaled_squares
-from fastrace.statistics import auc, benjamini_yekutieli, d_prime
+from fastrace.statistics import benjamini_yekutieli, d_prime, influence
 
 STRENGTH = 1.5
 LEAST_OVERLAP = 0.5
@@ -123,22 +123,23 @@ def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
     band = draw_band(size, seed)
     labels = _groups(subjects, seed)
     parts = _without_classes(_parts(tables, band, labels, seed, progress), subjects)
-    partition = _partition(labels, seed)
+    rng = np.random.default_rng((seed, 7005))
+    partition = deal(labels, lambda _: rng.permutation(len(labels)))
     edges = [*ring_edges(size)[:-1], largest_radius(size)]
     n_rings = len(edges) - 1
     kept = np.eye(n_rings, dtype=bool)
     p, found = [], []
     for j in range(n_rings):
         probe = Probe(parts[:, part_columns(kept[j])], families(kept[j], values=False), partition)
-        scores = probe.observed(labels, 2)
-        value = auc(scores[:, 1], labels == 1)
-        p.append(p_value(probe, labels, 2, value, PERMUTATIONS, seed)[0])
-        found.append(d_prime(scores, labels))
+        rows = ranked(probe.observed(labels, 2), labels, partition)
+        p.append(p_value(probe, labels, 2, influence(rows, 1)[0], PERMUTATIONS, seed)[0])
+        found.append(d_prime(rows.scores, rows.labels, rows.folds))
     adjusted = benjamini_yekutieli(np.asarray(p))
     scan = tuple(ScanStep(edges[j], edges[j + 1], found[j], bool(adjusted[j] < 0.01)) for j in range(n_rings))
     where = found_band(scan)
     everything = Probe(parts, families(np.ones(n_rings, dtype=bool), values=False), partition).observed(labels, 2)
-    return Planted(band, where, overlap(where, band), auc(everything[:, 1], labels == 1), scan)
+    value, _ = influence(ranked(everything, labels, partition), 1)
+    return Planted(band, where, overlap(where, band), value, scan)
 
 
 def _without_classes(parts: NDArray[np.float64], subjects: Subjects) -> NDArray[np.float64]:
@@ -164,15 +165,6 @@ def _groups(subjects: Subjects, seed: int) -> NDArray[np.int64]:
         chosen[members] = (assigned + np.arange(len(members))) % 2
         assigned += len(members)
     return chosen
-
-
-def _partition(labels: NDArray[np.int64], seed: int) -> Partition:
-    rng = np.random.default_rng((seed, 7005))
-    repeats = REPEATS if len(labels) < FEW_PATIENTS else 1
-    return Partition(
-        tuple(cross_fit([rng.permutation(np.flatnonzero(labels == k)) for k in (0, 1)], FOLDS) for _ in range(repeats)),
-        np.arange(len(labels)),
-    )
 
 
 def _parts(

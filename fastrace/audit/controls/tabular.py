@@ -124,7 +124,7 @@ def baselines(names: Sequence[str], material: Material) -> list[Named]:
         sets += [(name, group == name) for name in names]
     found = []
     for label, chosen in sets:
-        probe = Probe(table[:, chosen], group[chosen], material.blind)
+        probe = Probe(table[:, chosen], group[chosen], material.partition)
         _, summary = score(probe, material.subjects, seed=material.seed, permutations=material.permutations)
         found.append(Named(label, summary.estimate, summary.p))
     return found

@@ -41,7 +41,7 @@ class Permuted:
         both = np.isfinite(self.aucs) & np.isfinite(self.fixed)
         if both.sum() < 2 or self.fixed[both].std() == 0:
             return 1.0
-        return max(1.0, float(self.aucs[both].std() / self.fixed[both].std()))
+        return max(1.0, float(self.aucs[both].std(ddof=1) / self.fixed[both].std(ddof=1)))
 
 
 class Engine(Protocol):
@@ -52,8 +52,8 @@ class Engine(Protocol):
         """Which patients train, and which are scored."""
         ...
 
-    def observed(self, labels: Ints, n_classes: int) -> F64:  # [P], -> [T, K]
-        """Scores of ``partition.scored`` for the observed labels."""
+    def observed(self, labels: Ints, n_classes: int) -> F64:  # [P], -> [R, T, K]
+        """Scores of ``partition.scored`` in each repeat for the observed labels."""
         ...
 
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:

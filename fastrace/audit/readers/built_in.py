@@ -6,8 +6,8 @@ import numpy as np
 
 from fastrace.audit.document import FeatureSet
 from fastrace.audit.frequencies import largest_radius, ring_edges
+from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS
 from fastrace.audit.readers.rings import families
-from fastrace.audit.subjects import FEW_PATIENTS, FOLDS, REPEATS
 
 BUILT_IN = "built-in"
 
@@ -20,7 +20,7 @@ def built_in(size: tuple[int, int], patients: int) -> FeatureSet:
         name=BUILT_IN,
         dimensions=len(families(np.ones(rings, dtype=bool))),
         learned_from_labels=False,
-        evaluation=f"{FOLDS}-fold cross-fitting{repeats}, all patients",
+        evaluation=f"{FOLDS}-fold cross-fitting{repeats}, all patients, compared within folds",
         sees=f"power, its orientation and place (3 x 3 tiles) in {rings} rings, and peaks in octaves, up to "
         f"{largest_radius(size):.0f} cycles/image, brightness on grids up to 16 x 16, the histogram",
         # docs/phantoms.md, 20 archives of each kind.

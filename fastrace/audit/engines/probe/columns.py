@@ -1,4 +1,7 @@
-"""AUCs of many columns at once: every column of scores against its own positives."""
+"""Pairs of patients in the right order, for many columns at once: every column of scores against its own positives.
+
+Pairs are added over folds; their sum by the sum of all pairs is the AUC. Ties count one half.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,25 @@ from fastrace.audit.engines import F64
 from fastrace.kernels.threads import NUMBA_CACHE, for_ranges
 
 
-def rank_aucs(ranks: F64, positive: NDArray[np.bool_]) -> F64:  # [T], [T, C] -> [C]
-    """AUC of one column of ranks against many positives."""
-    m = positive.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((ranks @ positive - m * (m + 1) / 2) / (m * (len(ranks) - m)))
+def pairs(positive: NDArray[np.bool_]) -> F64:  # [T, C] -> [C]
+    """All pairs of a positive and a negative."""
+    m = positive.sum(axis=0, dtype=np.float64)
+    return np.asarray(m * (len(positive) - m))
 
 
-def column_aucs(scores: F64, positive: NDArray[np.bool_]) -> F64:
-    """AUC of every column of scores [T, C] against its own positives [T, C]; ties count one half, NaN without both.
+def rank_pairs(ranks: F64, positive: NDArray[np.bool_]) -> F64:  # [T], [T, C] -> [C]
+    """Pairs in the right order, of one column of midranks against many positives."""
+    m = positive.sum(axis=0, dtype=np.float64)
+    return np.asarray(ranks @ positive - m * (m + 1) / 2)
+
+
+def column_pairs(scores: F64, positive: NDArray[np.bool_]) -> F64:
+    """Pairs in the right order, of every column of scores [T, C] against its own positives [T, C].
 
     The class is stored in the last bit of the score, so that sorting numbers, which NumPy does with SIMD instructions, replaces
     sorting an index: 2.8 times as fast at 1,000 rows. Scores that differ in that bit alone count as ties.
     """
-    out = np.full(scores.shape[1], np.nan)
+    out = np.zeros(scores.shape[1])
 
     def work(first: int, last: int) -> None:
         bits = np.ascontiguousarray(scores[:, first:last].T + 0.0).view(np.int64)  # no negative zero
@@ -31,20 +39,19 @@ def column_aucs(scores: F64, positive: NDArray[np.bool_]) -> F64:
         bits &= -2
         bits |= positive[:, first:last].T
         bits.sort(axis=1)
-        _aucs(bits, out[first:last])
+        _count(bits, out[first:last])
 
     for_ranges(work, len(out), 20 * len(scores))
     return out
 
 
 @numba.njit(nogil=True, cache=NUMBA_CACHE)
-def _aucs(columns, out):  # type: ignore[no-untyped-def]
-    """AUC of each sorted row of 2 x score + class."""
+def _count(columns, out):  # type: ignore[no-untyped-def]
+    """Pairs of each sorted row of 2 x score + class."""
     count, n = columns.shape
     for c in range(count):
         column = columns[c]
         below = 0  # negatives with a smaller score
-        positives = 0
         twice = 0  # the pairs that are in order, ties once
         start = 0
         while start < n:
@@ -56,6 +63,4 @@ def _aucs(columns, out):  # type: ignore[no-untyped-def]
                 start += 1
             twice += positive * (2 * below + negative)
             below += negative
-            positives += positive
-        if positives > 0 and below > 0:
-            out[c] = 0.5 * twice / (positives * below)
+        out[c] = 0.5 * twice
