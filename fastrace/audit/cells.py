@@ -16,12 +16,11 @@ from fastrace.audit.engines import Engine
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.partition import Ints, Partition
 from fastrace.audit.subjects import Subjects
-from fastrace.statistics import DELONG, MIN_CELL, Ranking, class_aucs, d_prime, hidden, pair_aucs, permutation_p
+from fastrace.statistics import DELONG, MIN_CELL, Ranking, class_aucs, d_prime, hidden, pair_aucs, sequential_p
 from fastrace.statistics import Estimate as Computed
 
-FEW = 999
-"""Permutations that are enough where p is large; more are drawn below `ESCALATE`."""
-ESCALATE = 0.1
+FIRST = 499
+"""Permutations that are always drawn: enough for a p above .1, and for standard deviations to 3 %."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Summary:
     pairs: tuple[Named, ...]
     p: float | None
     spread: float
+    null_deviation: float | None
     d_prime: float | None
 
 
@@ -101,9 +101,10 @@ def score(
     rows = ranking(scores, subjects, engine.partition)
     aucs = class_aucs(rows)
     sizes = np.bincount(subjects.labels[engine.partition.scored], minlength=n_classes)
-    p, spread = None, 1.0
+    tested = Tested(None, 1.0, None)
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
-        p, spread = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
+        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
+    spread = tested.spread
 
     few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
 
@@ -116,22 +117,35 @@ def score(
         estimate=counted(widened(aucs.macro, spread)),
         classes=tuple(named(name, one, name) for name, one in zip(subjects.classes, aucs.classes, strict=True)),
         pairs=tuple(named(" vs ".join(both), one, *both) for both, one in pairs.items()),
-        p=p,
+        p=tested.p,
         spread=spread,
+        null_deviation=tested.null_deviation,
         d_prime=none_if_nan(d_prime(rows.scores, rows.labels, rows.folds)),
     )
 
 
-def p_value(
-    engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int
-) -> tuple[float, float]:
-    """One-sided permutation p, few permutations where it is large; and the spread of `engines.Permuted`."""
-    drawn = engine.permuted(labels, n_classes, min(FEW, permutations), seed)
-    p = permutation_p(observed, drawn.aucs)
-    if p < ESCALATE and permutations > FEW:
-        more = engine.permuted(labels, n_classes, permutations - FEW, seed, first=FEW)
-        p = permutation_p(observed, np.concatenate([drawn.aucs, more.aucs]))
-    return p, drawn.spread
+@dataclass(frozen=True)
+class Tested:
+    """A permutation test: p, the spread of `engines.Permuted`, and the standard deviation of the permuted AUCs."""
+
+    p: float | None
+    spread: float
+    null_deviation: float | None
+
+
+def p_value(engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int) -> Tested:
+    """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where it is large.
+
+    Spread and deviation are those of the first `FIRST`, whenever the test ends.
+    """
+    drawn = engine.permuted(labels, n_classes, min(FIRST, permutations), seed)
+    draws = drawn.aucs
+    p, ended = sequential_p(observed, draws)
+    while not ended and len(draws) < permutations:
+        count = min(len(draws), permutations - len(draws))
+        draws = np.concatenate([draws, engine.permuted(labels, n_classes, count, seed, first=len(draws)).aucs])
+        p, ended = sequential_p(observed, draws)
+    return Tested(none_if_nan(p), drawn.spread, none_if_nan(float(np.nanstd(drawn.aucs, ddof=1))))
 
 
 def widening(value: float, spread: float) -> float:
@@ -200,5 +214,6 @@ def cell_of(
         pairs=summary.pairs,
         p=summary.p,
         spread=summary.spread,
+        null_deviation=summary.null_deviation,
         d_prime=summary.d_prime,
     )

@@ -8,39 +8,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrace.audit.cells import Answer, none_if_nan
-from fastrace.statistics import NOT_ENOUGH, benjamini_yekutieli, holm
+from fastrace.audit.document import Cell
+from fastrace.statistics import MIN_CELL, NOT_ENOUGH, benjamini_yekutieli, detectable_auc, holm
+
+Method = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 ALPHA = 0.01
 METHODS = {"primary": holm, "exploratory": benjamini_yekutieli}
-MOST = 10
-"""Factor on the number of permutations, where the smallest p that they can give decides whether a cell is a finding."""
+MOST = 99_999
+"""Permutations, where the smallest p that fewer can give decides whether a cell is a finding."""
 
 
 def correct(answers: Sequence[Answer], permutations: int) -> list[Answer]:
-    """The answers with ``p_adjusted`` and ``finding``.
+    """The answers with ``p_adjusted``, ``finding`` and ``detectable``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
     correction and 30 patients in every class. Where no permutation reaches the AUC of a cell, its p is the smallest that this
-    number of permutations can give; if that is too large for a finding, more are drawn.
+    number of permutations can give; if that is too large for a finding, as many more are drawn as a finding may need.
     """
     found = list(answers)
     for family, method in METHODS.items():
         members = [n for n, answer in enumerate(found) if answer.cell.family == family]
         if not members:
             continue
+        mine = [found[n] for n in members]
+        limited = _limited(mine, method, permutations)
+        needed = _needed(mine, method, permutations) if limited else 0
+        for n in (members[k] for k in limited):
+            again = found[n].p_again
+            if again is not None:
+                found[n] = found[n].changed(p=again(needed))
+        alpha = smallest_level(family, sum(found[n].cell.p is not None for n in members))
         for n, adjusted in zip(members, _adjust([found[n] for n in members], method), strict=True):
-            p, again = found[n].cell.p, found[n].p_again
-            if p is not None and p <= 1 / (permutations + 1) and adjusted >= ALPHA and again is not None:
-                found[n] = found[n].changed(p=again(MOST * permutations))
-        for n, adjusted in zip(members, _adjust([found[n] for n in members], method), strict=True):
-            enough = not found[n].cell.estimate.status.startswith(NOT_ENOUGH)
+            cell = found[n].cell
+            enough = not cell.estimate.status.startswith(NOT_ENOUGH)
             finding = None if np.isnan(adjusted) else bool(adjusted < ALPHA and enough)
-            found[n] = found[n].changed(p_adjusted=none_if_nan(float(adjusted)), finding=finding)
+            found[n] = found[n].changed(
+                p_adjusted=none_if_nan(float(adjusted)),
+                finding=finding,
+                detectable=_detectable(cell, alpha) if enough else None,
+            )
     return found
 
 
-def _adjust(
-    members: Sequence[Answer], method: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> NDArray[np.float64]:
+def smallest_level(family: str, tests: int) -> float:
+    """The level of a test that is the only finding of its family: alpha / M for Holm, alpha / (M (1 + 1/2 + ... + 1/M)) else."""
+    adjusted = METHODS[family](np.r_[1e-6, np.ones(max(tests, 1) - 1)])[0]
+    return float(ALPHA * 1e-6 / adjusted)
+
+
+def _limited(members: Sequence[Answer], method: Method, permutations: int) -> list[int]:
+    """Cells that may be no finding because there were too few permutations."""
+    adjusted = _adjust(members, method)
+    return [
+        n
+        for n, answer in enumerate(members)
+        if answer.cell.p is not None and answer.cell.p <= 1 / (permutations + 1) + 1e-12 and adjusted[n] >= ALPHA
+    ]
+
+
+def _needed(members: Sequence[Answer], method: Method, permutations: int) -> int:
+    """Permutations from which on cells that no permutation reaches are findings."""
+    p = np.array([np.nan if answer.cell.p is None else answer.cell.p for answer in members])
+    limited = _limited(members, method, permutations)
+    count = permutations
+    while count < MOST:
+        count = min(2 * count + 1, MOST)
+        p[limited] = 1 / (count + 1)
+        if (method(p)[limited] < ALPHA).all():
+            break
+    return count
+
+
+def _detectable(cell: Cell, alpha: float) -> float | None:
+    estimate = cell.estimate
+    if cell.null_deviation is None or not estimate.n_patients:
+        return None
+    smallest = estimate.n_positive or MIN_CELL - 1  # None where it is below
+    return none_if_nan(detectable_auc(cell.null_deviation, (smallest, estimate.n_patients - smallest), alpha))
+
+
+def _adjust(members: Sequence[Answer], method: Method) -> NDArray[np.float64]:
     p = [np.nan if answer.cell.p is None else answer.cell.p for answer in members]
     return method(np.asarray(p, dtype=np.float64))

@@ -27,7 +27,7 @@ from fastrace.modality import Published
 if TYPE_CHECKING:
     from fastrace.statistics import Estimate as Computed
 
-SCHEMA = 3
+SCHEMA = 4
 FILE = "audit.json"
 DIGEST = "digest"
 
@@ -108,7 +108,8 @@ class Cell(Value, frozen=True, kw_only=True):
 
     ``x`` is the place on the axis of its curve (a cut-off in cycles/image, pixels, sigma), ``x_low`` and ``x_high`` the
     edges of a band in cycles/image, ``lp_per_mm`` the same in line pairs per millimetre at the median spacing; ``band`` the
-    simultaneous band of its curve; ``spread`` the widening of the interval for cross-fitting.
+    simultaneous band of its curve; ``spread`` the widening of the interval for cross-fitting; ``null_deviation`` the standard
+    deviation of AUCs of permuted labels; ``detectable`` the AUC that would have been a finding with 80 % power.
     """
 
     id: str
@@ -132,10 +133,12 @@ class Cell(Value, frozen=True, kw_only=True):
     pairs: tuple[Named, ...]
     p: Share | None
     spread: float
+    null_deviation: float | None
     d_prime: float | None
     band: tuple[Share, Share] | None = None
     p_adjusted: Share | None = None
     finding: bool | None = None
+    detectable: Share | None = None
 
 
 class Control(Value, frozen=True):
@@ -251,7 +254,7 @@ class Images(Value, frozen=True):
 class Audit(Value, frozen=True, kw_only=True):
     """The whole document."""
 
-    schema: Literal[3] = 3
+    schema: Literal[4] = 4
     fastrace: str
     created: str
     status: Literal["complete", "partial"]

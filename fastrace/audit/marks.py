@@ -18,7 +18,12 @@ def mark(cell: Cell) -> str:
         return NOT_ENOUGH
     if not cell.finding or cell.estimate.low is None:
         return NOT_SHOWN
-    return "strong" if cell.estimate.low >= STRONG else "clear" if cell.estimate.low >= CLEAR else "weak"
+    return strength(cell.estimate.low)
+
+
+def strength(low: float) -> str:
+    """The word for a finding whose size is at least ``low``."""
+    return "strong" if low >= STRONG else "clear" if low >= CLEAR else "weak"
 
 
 def few(cell: Cell) -> bool:

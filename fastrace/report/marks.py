@@ -34,9 +34,9 @@ _UNKNOWN = '<rect class="void" x="2" y="2" width="12" height="12"/>'
 
 MEANING = {
     "strong": "a finding whose interval starts at .75 or above",
-    "clear": "a finding whose interval starts at .6 or above (Q2: at least one finding)",
+    "clear": "a finding whose interval starts at .6 or above",
     "weak": "a finding whose interval starts below .6",
-    "not shown": "no finding, which is not the same as nothing being there",
+    "not shown": "no finding; the AUC that would have been found stands beside it",
     "not enough evidence": "fewer than 30 patients in a class: an interval, but no answer",
     "not run": "not part of this audit",
     "no conclusion": "a control failed",

@@ -31,7 +31,7 @@ from fastrace.report.gallery import gallery
 from fastrace.report.marks import MEANING, Mark
 from fastrace.report.svg import Figure
 
-SENTENCE = 500  # characters of a sentence that are shown
+SENTENCE = 900  # characters of a sentence that are shown
 LONG = 60  # characters of a control's number; what is longer is text
 
 

@@ -2,7 +2,9 @@
 
 Reading order: `ranking` what is ranked, `estimate` an AUC with its interval and mark, `delong` class and macro AUCs,
 `bootstrap` the alternative interval, `pairs` one class against another, `paired` two scores on the same patients,
-`permutation` the null, `correction` many questions, `simultaneous` a curve, `small_cells` what must not be shown.
+`permutation` the null,
+`detectable` what could have been found, `correction` many questions, `simultaneous` a curve, `small_cells` what is not
+shown.
 """
 
 from fastrace.console.words import MIN_CELL
@@ -10,10 +12,11 @@ from fastrace.statistics.bootstrap import bootstrap
 from fastrace.statistics.correction import benjamini_yekutieli, holm
 from fastrace.statistics.d_prime import d_prime
 from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
+from fastrace.statistics.detectable import POWER, detectable_auc, standard_error
 from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
 from fastrace.statistics.pairs import pair_aucs
-from fastrace.statistics.permutation import permutation_p, permuted_aucs
+from fastrace.statistics.permutation import permutation_p, permuted_aucs, sequential_p
 from fastrace.statistics.ranking import Ranking, rank_images, rank_patients
 from fastrace.statistics.simultaneous import simultaneous_band
 from fastrace.statistics.small_cells import hidden
@@ -24,6 +27,7 @@ __all__ = [
     "MIN_CELL",
     "MIN_CLASS_PATIENTS",
     "NOT_ENOUGH",
+    "POWER",
     "ClassAucs",
     "Difference",
     "Estimate",
@@ -33,6 +37,7 @@ __all__ = [
     "bootstrap",
     "class_aucs",
     "d_prime",
+    "detectable_auc",
     "hidden",
     "holm",
     "influence",
@@ -43,5 +48,7 @@ __all__ = [
     "permuted_aucs",
     "rank_images",
     "rank_patients",
+    "sequential_p",
     "simultaneous_band",
+    "standard_error",
 ]

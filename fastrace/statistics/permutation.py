@@ -15,6 +15,8 @@ from fastrace.statistics.bootstrap import labels_of_patients, require_no_folds
 from fastrace.statistics.ranking import Floats, Ints, Ranking
 
 CHUNK = 4_000_000  # labels shuffled at a time: 32 MB
+ENOUGH = 50
+"""Draws that reach the observed value: p is then known to 14 %."""
 _ROUNDING = 1e-12  # draws that differ from the observed value by less are equal to it
 
 
@@ -34,6 +36,34 @@ def permutation_p(observed: float, draws: ArrayLike) -> float:
     if np.isnan(observed) or not len(values):
         return float("nan")
     return float((1 + np.count_nonzero(values >= observed - _ROUNDING)) / (1 + len(values)))
+
+
+def sequential_p(observed: float, draws: ArrayLike, enough: int = ENOUGH) -> tuple[float, bool]:
+    """One-sided p of a test that ends when so many draws have reached the observed value (Besag and Clifford 1991).
+
+    If that happens at draw l, p = enough / l, whatever follows; else it is `permutation_p` so far. Both are valid as they are, so
+    that a test may end early where p is large, but not because a small p has been reached.
+
+    Parameters
+    ----------
+    observed : float
+    draws : array [B] float
+        In the order in which they were drawn.
+    enough : int
+
+    Returns
+    -------
+    (float, bool)
+        p, and whether the test has ended.
+    """
+    values = np.asarray(draws, dtype=np.float64).reshape(-1)
+    values = values[~np.isnan(values)]
+    if np.isnan(observed) or not len(values):
+        return float("nan"), True
+    reached = np.flatnonzero(values >= observed - _ROUNDING)
+    if len(reached) >= enough:
+        return float(enough / (reached[enough - 1] + 1)), True
+    return permutation_p(observed, values), False
 
 
 def permuted_aucs(ranking: Ranking, replicates: int, seed: int, within: ArrayLike | None = None) -> Floats:

@@ -166,7 +166,7 @@ def cell(features: str = "built-in", value: float = 0.8, low: float = 0.7, **cha
     plain = Cell(
         id=features, experiment="A1", title="", question="Q1", features=features, parts=(), degradation="none", described="none",
         mode="train+test", family="primary", x=None, x_low=None, x_high=None, lp_per_mm=None, paper=None, released_code=None,
-        estimate=estimate, classes=(), pairs=(), p=0.5, spread=1.0, d_prime=None,
+        estimate=estimate, classes=(), pairs=(), p=0.5, spread=1.0, null_deviation=0.05, d_prime=None,
     )  # fmt: skip
     return msgspec.structs.replace(plain, **changes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -99,53 +100,53 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def nulls() -> dict[str, Null]:
-    return {name: simulate(500, x, **facts) for name, (x, facts) in CASES.items()}
+@cache
+def null(name: str) -> Null:
+    """500 data sets of a case; made once."""
+    x, facts = CASES[name]
+    return simulate(500, x, **facts)
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1])
-def test_p_is_below_alpha_no_more_often_than_alpha_under_the_null(
-    nulls: dict[str, Null], name: str, alpha: float
-) -> None:
+def test_p_is_below_alpha_no_more_often_than_alpha_under_the_null(name: str, alpha: float) -> None:
     # 99 permutations: (1 + k) / 100, so each of these alphas is a value that p can take.
     _, most = region(500, alpha)
-    assert (nulls[name].p <= alpha + 1e-9).sum() <= most
+    assert (null(name).p <= alpha + 1e-9).sum() <= most
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_p_is_uniform_under_the_null(nulls: dict[str, Null], name: str) -> None:
+def test_p_is_uniform_under_the_null(name: str) -> None:
     for share in (0.25, 0.5, 0.75):
         low, high = region(500, share)
-        assert low <= (nulls[name].p <= share + 1e-9).sum() <= high
+        assert low <= (null(name).p <= share + 1e-9).sum() <= high
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_shuffled_labels_have_an_auc_of_one_half_in_the_mean(nulls: dict[str, Null], name: str) -> None:
+def test_shuffled_labels_have_an_auc_of_one_half_in_the_mean(name: str) -> None:
     # 500 means of 99 permutations each; those of one data set are independent, and so are the means. Pooled over folds they
     # were .45 for five sites.
-    found = nulls[name].mean
+    found = null(name).mean
     assert abs(found.mean() - 0.5) < 4 * found.std(ddof=1) / np.sqrt(len(found))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_without_a_signal_the_auc_is_one_half_in_the_mean(nulls: dict[str, Null], name: str) -> None:
-    values = np.array([one.value for one in nulls[name].estimates])
+def test_without_a_signal_the_auc_is_one_half_in_the_mean(name: str) -> None:
+    values = np.array([one.value for one in null(name).estimates])
     assert abs(values.mean() - 0.5) < 4 * values.std(ddof=1) / np.sqrt(len(values))
 
 
 @pytest.mark.parametrize("name", ["20 features", "more features than patients"])
-def test_permuted_labels_have_the_spread_that_the_auc_has(nulls: dict[str, Null], name: str) -> None:
-    values = np.array([one.value for one in nulls[name].estimates])
+def test_permuted_labels_have_the_spread_that_the_auc_has(name: str) -> None:
+    values = np.array([one.value for one in null(name).estimates])
     # Standard deviation of 500 values: known to 3 %; three of them.
-    assert nulls[name].sd.mean() == pytest.approx(values.std(ddof=1), rel=0.1)
+    assert null(name).sd.mean() == pytest.approx(values.std(ddof=1), rel=0.1)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_without_a_signal_intervals_hold_one_half_nineteen_times_of_twenty(nulls: dict[str, Null], name: str) -> None:
+def test_without_a_signal_intervals_hold_one_half_nineteen_times_of_twenty(name: str) -> None:
     # 93-97 % is what the design calls covering; 500 sets leave a percent to either side and two at 99 %.
-    inside = np.mean([one.low <= 0.5 <= one.high for one in nulls[name].estimates])
+    inside = np.mean([one.low <= 0.5 <= one.high for one in null(name).estimates])
     low, high = region(500, 0.93)[0] / 500, region(500, 0.97)[1] / 500
     assert low <= inside <= high
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
-from fastrace.audit.cells import ESCALATE, FEW, p_value, ranked
+from fastrace.audit.cells import FIRST, p_value, ranked
 from fastrace.audit.engines.probe import Fit, Probe
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
@@ -18,7 +18,7 @@ from fastrace.audit.engines.probe.probe import coded
 from fastrace.audit.engines.probe.ridge import MOST_FREEDOM, MOST_SPREADS, PENALTIES
 from fastrace.audit.partition import Fold, Partition, cross_fit, deal
 from fastrace.audit.request import PERMUTATIONS
-from fastrace.statistics import d_prime, influence, permutation_p
+from fastrace.statistics import d_prime, influence, sequential_p
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -273,19 +273,19 @@ def test_permutations_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatc
     assert (kept[0][:, :25] == labels[:25]).all() != refit  # labels of those who are not scored stay
 
 
-def test_many_permutations_are_the_few_and_the_rest() -> None:
+def test_a_test_ends_early_where_p_is_large_and_draws_all_where_it_is_small() -> None:
     labels = np.arange(80) % 2
     features = np.random.default_rng(2).standard_normal((80, 3)) + 0.12 * labels[:, None]
     part = Partition((cross_fit([np.arange(80)], 5),), np.arange(80))
     probe = Probe(features, groups(3), part)
-    observed = influence(ranked(probe.observed(labels, 2), labels, part), 1)[0]
-    few, many = (probe.permuted(labels, 2, count, 3) for count in (FEW, PERMUTATIONS))
-    found, spread = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
-    # As in `test_fewer_permutations_are_the_first_of_more`, an AUC may round to the other side.
-    assert found == pytest.approx(permutation_p(observed, many.aucs), abs=1.5 / (PERMUTATIONS + 1))
-    assert 10 / PERMUTATIONS < found < ESCALATE
-    assert spread == few.spread
-    assert p_value(probe, labels, 2, 0.5, PERMUTATIONS, 3)[0] == permutation_p(0.5, few.aucs) > ESCALATE
+    few, many = (probe.permuted(labels, 2, count, 3) for count in (FIRST, PERMUTATIONS))
+    for observed in (0.5, 0.6, 0.8):
+        found = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
+        # As in `test_fewer_permutations_are_the_first_of_more`, an AUC may round to the other side.
+        assert found.p == pytest.approx(sequential_p(observed, many.aucs)[0], rel=0.03)
+        assert found.spread == few.spread
+        assert found.null_deviation == pytest.approx(few.aucs.std(ddof=1))
+    assert p_value(probe, labels, 2, 2.0, PERMUTATIONS, 3).p == 1 / (PERMUTATIONS + 1)
 
 
 def in_folds(stratified: bool) -> Partition:

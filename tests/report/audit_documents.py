@@ -180,7 +180,7 @@ def rich(classes: tuple[str, ...] = ("Black", "White")) -> Document:
     cells += [one for name in FEATURES for one in q2_cells(name, tops[name])]
     scan = [one for name in FEATURES for one in scan_cells(name, tops[name])]
     return {
-        "schema": 3,
+        "schema": 4,
         "fastrace": "0.1.0",
         "created": "2026-11-23",
         "status": "complete",
@@ -280,7 +280,7 @@ def minimal() -> Document:
         "window": {}, "shards": 0, "shards_checked": 0,
     }  # fmt: skip
     return {
-        "schema": 3,
+        "schema": 4,
         **texts,
         **lists,
         **tables,

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, multivariate_normal, norm
+from scipy.stats import binom, multivariate_normal, norm, rankdata
 from sklearn.metrics import roc_auc_score
 
 from fastrace.statistics import (
     NOT_ENOUGH,
     benjamini_yekutieli,
     class_aucs,
+    detectable_auc,
     hidden,
     holm,
     influence,
@@ -26,7 +27,9 @@ from fastrace.statistics import (
     permuted_aucs,
     rank_images,
     rank_patients,
+    sequential_p,
     simultaneous_band,
+    standard_error,
 )
 
 # ---- permutation -----------------------------------------------------------------------------------------------------
@@ -308,3 +311,52 @@ def test_what_is_hidden_cannot_be_had_by_subtraction(counts: dict[str, int]) -> 
     if gone and gone != set(counts):
         assert len(gone) > 1
         assert sum(counts[name] for name in gone) >= 11
+
+
+# ---- sequential p and detectable AUC --------------------------------------------------------------------------------
+
+
+def test_a_sequential_p_stops_at_the_draw_that_is_enough_and_forgets_what_follows() -> None:
+    draws = np.array([0.1, 0.9, 0.2, 0.8, 0.3, 0.9])
+    assert sequential_p(0.8, draws, enough=2) == (0.5, True)  # the second of them is draw 4
+    assert sequential_p(0.8, draws, enough=3) == (0.5, True)
+    assert sequential_p(0.8, draws, enough=4) == (4 / 7, False)
+    assert sequential_p(0.8, draws[:4], enough=2) == (0.5, True)
+    assert sequential_p(np.nan, draws)[1]
+    assert np.isnan(sequential_p(0.8, [np.nan])[0])
+
+
+def test_a_sequential_p_keeps_its_level() -> None:
+    # Observed value and draws of one distribution: p <= alpha in at most alpha of the tests, for every alpha.
+    rng = np.random.default_rng(0)
+    p = np.array([sequential_p(values[0], values[1:], enough=10)[0] for values in rng.random((4000, 400))])
+    for alpha in (0.01, 0.05, 0.1, 0.5):
+        assert np.count_nonzero(p <= alpha + 1e-12) <= binom.ppf(0.999, len(p), alpha)
+    assert abs((p <= 0.5).mean() - 0.5) < 0.04
+
+
+@pytest.mark.parametrize(("positives", "negatives", "alpha"), [(40, 60, 0.01), (100, 100, 0.001), (30, 300, 1e-5)])
+def test_the_detectable_auc_is_found_eight_times_of_ten(positives: int, negatives: int, alpha: float) -> None:
+    # Normal scores of one model; the test knows the deviation without a signal, as permutations give it.
+    deviation = np.sqrt((positives + negatives + 1) / (12 * positives * negatives))
+    auc = detectable_auc(deviation, (positives, negatives), alpha)
+    rng = np.random.default_rng(1)
+    shift = np.sqrt(2) * norm.ppf(auc)
+    found = []
+    for _ in range(2000):
+        scores = rng.standard_normal(positives + negatives)
+        scores[:positives] += shift
+        ranks = rankdata(scores)[:positives].sum()
+        value = (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+        found.append(value > 0.5 - norm.ppf(alpha) * deviation)
+    # The standard error of the share is .009; the model's deviation at the AUC is an approximation: .75 to .86 in 12 settings.
+    assert 0.75 <= np.mean(found) <= 0.86
+
+
+def test_the_detectable_auc_falls_with_patients_and_rises_with_tests() -> None:
+    few, many, more_tests = (
+        detectable_auc(1.4 * standard_error(0.5, (n, n)), (n, n), alpha)
+        for n, alpha in ((30, 0.01), (300, 0.01), (300, 1e-5))
+    )
+    assert 0.5 < many < more_tests < few < 1
+    assert np.isnan(detectable_auc(0.3, (3, 3), 1e-6))  # no AUC below 1 is

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastrace.audit.document import Question
-from fastrace.audit.marks import mark
+from fastrace.audit.document import Cell, Question
+from fastrace.audit.marks import few, mark
 from fastrace.audit.questions.findings import Findings
+from fastrace.audit.questions.wording import could_have_been_found, missing_patients, of_a_hundred
 
 ID: Final = "Q1"
 TITLE = "Readable?"
@@ -14,10 +15,18 @@ ASKS = "Is the attribute readable from the images at all?"
 
 
 def answer(findings: Findings) -> Question:
-    """The AUC on unchanged images, of the feature set that answers first; then those of the others."""
+    """The size on unchanged images in words, the AUC of the feature set that answers first, then those of the others."""
     first = findings.headline
     others = [cell for cell in findings.cells if cell.family == "primary" and cell is not first]
-    sentence = f"patient-level AUC {first.estimate} by {first.features}"
+    sentence = f"{of_a_hundred(first)}: patient-level AUC {first.estimate} by {first.features}{_unless_found(first)}"
     if others:
-        sentence += "; " + "; ".join(f"{one.features} {one.estimate}, {mark(one)}" for one in others)
+        sentence += "; " + "; ".join(
+            f"{one.features} {one.estimate}, {mark(one)}{_unless_found(one)}" for one in others
+        )
     return Question(ID, TITLE, ASKS, mark(first), sentence, first.estimate)
+
+
+def _unless_found(cell: Cell) -> str:
+    if few(cell):
+        return f" ({missing_patients(cell.estimate)})"
+    return "" if cell.finding else f" ({could_have_been_found(cell)})"

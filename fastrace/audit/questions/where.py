@@ -9,8 +9,9 @@ import numpy as np
 
 from fastrace.audit.document import Cell, Location, Question
 from fastrace.audit.locate import RULE, ScanStep, aliased_share, found_band, found_octave
-from fastrace.audit.marks import NOT_RUN, NOT_SHOWN, few
+from fastrace.audit.marks import NOT_RUN, NOT_SHOWN, few, strength
 from fastrace.audit.questions.findings import Findings
+from fastrace.audit.questions.wording import could_have_been_found, missing_patients
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.statistics import NOT_ENOUGH
 
@@ -44,28 +45,50 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
 
 
 def answer(findings: Findings) -> Question:
-    """The band, and the strongest filters after which the attribute is still read."""
+    """The band, and the strongest filters after which the attribute is still read, each with its AUC.
+
+    The mark is that of the largest lower limit of the simultaneous bands of its findings.
+    """
     by = findings.headline.features
     own = [cell for cell in findings.cells if cell.features == by and cell.mode == "train+test"]
     parts = [findings.location.sentence] if findings.location.scan else []
-    if low := _amounts(own, "C1a"):
-        parts.append(f"still read after low-pass {min(low):g}")
-    if high := _amounts(own, "C1b"):
-        parts.append(f"after high-pass {max(high):g}")
-    if side := _amounts(own, "C2a"):
-        parts.append(f"at {min(side):g} pixels")
+    if low := _found(own, "C1a"):
+        parts.append(f"still read after low-pass {_with_size(low[0])}")
+    if high := _found(own, "C1b"):
+        parts.append(f"after high-pass {_with_size(high[-1])}")
+    if side := _found(own, "C2a"):
+        parts.append(f"at {_with_size(side[0], ' pixels')}")
     if by != BUILT_IN and parts:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
-    ran = any(cell.question == ID for cell in findings.cells)
-    finding = any(cell.finding for cell in own if cell.question == ID)
-    empty = "not shown in the experiments that were run" if ran else NOT_RUN
-    word = NOT_RUN if not ran else NOT_ENOUGH if any(map(few, own)) else "clear" if finding else NOT_SHOWN
-    return Question(ID, TITLE, ASKS, word, ", ".join(parts) or empty)
+    tried = [cell for cell in own if cell.question == ID]
+    if not tried:
+        empty = "not shown in the experiments that were run"
+        return Question(ID, TITLE, ASKS, NOT_RUN if not _ran(findings) else NOT_SHOWN, ", ".join(parts) or empty)
+    if any(map(few, tried)):
+        return Question(ID, TITLE, ASKS, NOT_ENOUGH, missing_patients(tried[0].estimate))
+    found = [cell for cell in tried if cell.finding]
+    if not found:
+        hardest = max(tried, key=lambda cell: cell.detectable or 1.0)
+        parts.append(
+            f"no filtered, coarser or noisy images are a finding; any of them {could_have_been_found(hardest)}"
+        )
+        return Question(ID, TITLE, ASKS, NOT_SHOWN, ", ".join(parts))
+    limit = max((cell.band[0] for cell in found if cell.band is not None), default=0.5)
+    return Question(ID, TITLE, ASKS, strength(limit), ", ".join(parts))
 
 
-def _amounts(cells: Sequence[Cell], experiment: str) -> list[float]:
-    """Places on its axis where an experiment is a finding."""
-    return [cell.x for cell in cells if cell.experiment == experiment and cell.finding and cell.x is not None]
+def _ran(findings: Findings) -> bool:
+    return any(cell.question == ID for cell in findings.cells)
+
+
+def _found(cells: Sequence[Cell], experiment: str) -> list[Cell]:
+    """Findings of an experiment, in the order of its axis."""
+    found = [cell for cell in cells if cell.experiment == experiment and cell.finding and cell.x is not None]
+    return sorted(found, key=lambda cell: cell.x or 0.0)
+
+
+def _with_size(cell: Cell, unit: str = "") -> str:
+    return f"{cell.x:g}{unit} at AUC {cell.estimate}"
 
 
 def _steps(scan: Sequence[Cell]) -> list[ScanStep]:
