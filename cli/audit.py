@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 @click.option("--class", "classes", multiple=True, metavar="VALUE", help="Use only these values of it (repeatable).")
 @click.option("--out", type=click.Path(path_type=Path), metavar="AUDIT", help="[./fastrace-work/MODALITY/audit]")
 @click.option(
-    "--features",
+    "--readers",
+    "--features",  # its name before there were embeddings
+    "readers",
     multiple=True,
-    metavar="SET",
-    help="Beside the built-in ones: small (a network trained here), a timm model with weights on this machine, "
-    "NAME=FILE, or none; repeatable [small, and the preset's backbone if its weights are here].",
+    metavar="READER",
+    help="Beside the built-in features: small (a network trained here), a timm model with weights on this machine, "
+    "NAME=FILE, or none; repeatable; --features is its old name [small, and the preset's backbone if its weights are here].",
 )
 @click.option(
     "--only",
@@ -69,12 +71,12 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
         raise UsageError("name a dataset folder, or --modality to use ./fastrace-work/MODALITY/data")
     data = data or workspace(given["modality"]) / "data"
     out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"], "any")) / "audit"
-    named = given.pop("features")
-    features = tuple(name for name in named if name != "none") if named else None
+    named = given.pop("readers")
+    readers = tuple(name for name in named if name != "none") if named else None
     found = api.audit(
         data,
         out,
-        features=features,
+        readers=readers,
         classes=tuple(dict.fromkeys(given.pop("classes"))),
         only=tuple(filter(None, (name.strip() for name in (only or "").split(",")))),
         resume=resume,

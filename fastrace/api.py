@@ -357,7 +357,7 @@ def audit(
     target: str | None = None,
     classes: Sequence[str] = (),
     modality: str | None = None,
-    features: Sequence[str] | None = None,
+    readers: Sequence[str] | None = None,
     only: Sequence[str] = (),
     seed: int = 0,
     permutations: int = 4999,
@@ -380,8 +380,8 @@ def audit(
         Values used; empty: all with at least 11 patients.
     modality : str, optional
         Decides the published numbers shown beside; the default is the dataset's.
-    features : sequence of str, optional
-        Beside the built-in ones: ``small``, a timm model, ``NAME=FILE``; the default is the small network, and the modality's
+    readers : sequence of str, optional
+        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``; the default is the small network, and the modality's
         backbone where its weights are on this machine.
     only : sequence of str
         Questions or experiments wanted (``Q2``, ``C1a``); empty: all.
@@ -413,7 +413,7 @@ def audit(
 
     request = request_for(
         Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
-        features=None if features is None else _several(features), only=_several(only), seed=seed, permutations=permutations,
+        readers=None if readers is None else _several(readers), only=_several(only), seed=seed, permutations=permutations,
         variant=variant, purpose=purpose, keep_work=keep_work, trust=trust,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch

@@ -138,7 +138,7 @@ def demo(out: Path, *, seed: int = 0, jobs: int = 2, progress: Progress | None =
         found[name] = api.audit(
             out / name / "data",
             out / name / "audit",
-            features=("small",),
+            readers=("small",),
             seed=seed,
             purpose=purpose,
             progress=progress,

@@ -71,7 +71,7 @@ def trained(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audited")
     data = dataset_of_groups(folder / "data", groups={"A": 16, "B": 16}, size=(16, 16)).path
-    api.audit(data, folder / "audit", features=(), only=["Q1"], permutations=99)
+    api.audit(data, folder / "audit", readers=(), only=["Q1"], permutations=99)
     api.report(folder / "audit")
     return folder / "audit"
 
@@ -138,7 +138,7 @@ def test_no_command_uses_a_damaged_shard_unless_told_to(
     arguments: list[str | Path] = {
         "train": ["train", tmp_path / "data", "--out", tmp_path / "out", *QUICK],
         "evaluate": ["evaluate", trained, tmp_path / "data", "--device", "cpu"],
-        "audit": ["audit", tmp_path / "data", "--out", tmp_path / "out", "--features", "none", "--only", "Q1",
+        "audit": ["audit", tmp_path / "data", "--out", tmp_path / "out", "--readers", "none", "--only", "Q1",
                   "--permutations", "99"],
     }[command]  # fmt: skip
     assert fastrace(*arguments) == 1

@@ -88,9 +88,9 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
         labels = folder / "archive" / "labels.csv"
         preprocess(Job((folder / "archive",), folder / "data", recipe, preset, Join(labels=labels), jobs=1))
         only = () if control else ("C1s", "C1o")
-        features = ("small",) if control else ("small", *backbones)
+        readers = ("small",) if control else ("small", *backbones)
         request = AuditRequest(
-            folder / "data", folder / "audit", "mammo", "group", features=features, only=only, seed=seed
+            folder / "data", folder / "audit", "mammo", "group", readers=readers, only=only, seed=seed
         )
         found = audit(request)
         truth = json.loads(truth_path(folder / "archive").read_text())

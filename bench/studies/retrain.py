@@ -70,7 +70,7 @@ def measure(folder: Path) -> dict[str, Any]:
     for turn, text in enumerate(MEASURED):
         started = time.perf_counter()
         request = AuditRequest(
-            folder / "data", folder / f"audit-{turn}", "mammo", "group", features=(), only=("C1a", "C1b")
+            folder / "data", folder / f"audit-{turn}", "mammo", "group", readers=(), only=("C1a", "C1b")
         )
         found = audit(request)
         audits.append(time.perf_counter() - started)

@@ -60,8 +60,8 @@ def run(out: Path, data: Path) -> None:
     fastrace("train", mammo, "--out", out / "run-band", *short, "--degrade", "band:10:30+noise:gaussian:0.05")
     fastrace("train", mammo, "--out", out / "run-code", *short, "--degrade", "lowpass:20", "--variant", "released-code")
     (out / "evaluation.json").write_text(fastrace("evaluate", out / "run", out / "mammo-data", "--json"))
-    fastrace("audit", mammo, "--out", out / "mammo-audit", "--features", "small", "--permutations", "999")
-    fastrace("audit", out / "cxr-data", "--out", out / "cxr-audit", "--features", "none", "--permutations", "999")
+    fastrace("audit", mammo, "--out", out / "mammo-audit", "--readers", "small", "--permutations", "999")
+    fastrace("audit", out / "cxr-data", "--out", out / "cxr-audit", "--readers", "none", "--permutations", "999")
     fastrace(
         "preprocess", data / "chest/png", "--modality", "cxr", "--size", "224x224", "--labels", data / "chest/data.csv",
         "--out", out / "chest-data", "--salt", salt,

@@ -29,8 +29,8 @@ class AuditRequest:
         The column of the attribute.
     classes : tuple of str
         Empty: all with enough patients.
-    features : tuple of str
-        Beside the built-in ones: ``small``, a timm model, ``NAME=FILE``.
+    readers : tuple of str
+        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``.
     only : tuple of str
         Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
     seed, permutations : int
@@ -48,7 +48,7 @@ class AuditRequest:
     modality: str
     target: str
     classes: tuple[str, ...] = ()
-    features: tuple[str, ...] = (SMALL,)
+    readers: tuple[str, ...] = (SMALL,)
     only: tuple[str, ...] = ()
     seed: int = 0
     permutations: int = PERMUTATIONS
@@ -68,7 +68,7 @@ def request_for(
     *,
     target: str | None,
     modality: str | None,
-    features: tuple[str, ...] | None,
+    readers: tuple[str, ...] | None,
     **options: Any,
 ) -> AuditRequest:
     """The request of an audit of a dataset, with the defaults that depend on it.
@@ -77,7 +77,7 @@ def request_for(
     ----------
     dataset : Dataset
     out : Path
-    target, modality, features
+    target, modality, readers
         None: the only attribute column, the dataset's, the small network and the modality's backbone if its weights are here.
     options
         The other attributes of `AuditRequest`.
@@ -92,18 +92,18 @@ def request_for(
     if options.get("seed", 0) < 0:
         raise UsageError(f"--seed {options['seed']}: a whole number from 0 on")
     chosen, named = choose_modality(dataset, modality, "any"), choose_target(dataset, target)
-    if features is None:
+    if readers is None:
         from fastrace.models.weights import find_imagenet
 
         backbone = get_modality(chosen).backbone
-        features = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
-    return AuditRequest(dataset.path, out, chosen, named, features=features, **options)
+        readers = (SMALL, backbone) if find_imagenet(backbone) else (SMALL,)
+    return AuditRequest(dataset.path, out, chosen, named, readers=readers, **options)
 
 
 def public_arguments(request: AuditRequest) -> dict[str, Any]:
     """The options as a report shows them: without folders."""
     plain = {key: value for key, value in request.to_json().items() if key not in ("data", "out")}
-    return {**plain, "features": [_without_folder(text) for text in request.features]}
+    return {**plain, "readers": [_without_folder(text) for text in request.readers]}
 
 
 def _without_folder(text: str) -> str:
@@ -117,8 +117,8 @@ def command_line(request: AuditRequest) -> str:
     words = ["fastrace", "audit", "DATA", "--modality", request.modality, "--target", request.target]
     for name in request.classes:
         words += ["--class", name]
-    for text in request.features or ("none",):
-        words += ["--features", _without_folder(text)]
+    for text in request.readers or ("none",):
+        words += ["--readers", _without_folder(text)]
     if request.only:
         words += ["--only", ",".join(request.only)]
     words += ["--permutations", str(request.permutations)]

@@ -82,12 +82,12 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
         return document.read(folder.path)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
-    _check_features(request)
+    _check_readers(request)
     set_threads()
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     folder.create()
     with folder.locked(), progress:
-        device = choose_device("auto").type if request.features else "cpu"
+        device = choose_device("auto").type if request.readers else "cpu"
         progress.line(f"band-pass: {backend(device)}")
         folder.write_json(
             "run.json",
@@ -113,12 +113,12 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     return found
 
 
-def _check_features(request: AuditRequest) -> None:
+def _check_readers(request: AuditRequest) -> None:
     """Before a folder is made: a typo must not leave one that no other command accepts."""
-    backbones = [text for text in request.features if text != SMALL]
+    backbones = [text for text in request.readers if text != SMALL]
     named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
     if len(set(named)) < len(named):
-        raise UsageError(f"--features {' '.join(backbones)}: two of one name; give their files different names")
+        raise UsageError(f"--readers {' '.join(backbones)}: two of one name; give their files different names")
 
 
 def _run(
@@ -208,7 +208,7 @@ def _networks(
     request: AuditRequest, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, progress: Progress
 ) -> list[Network]:
     found = []
-    for text in dict.fromkeys(request.features):
+    for text in dict.fromkeys(request.readers):
         if text != SMALL:
             found.append(backbone(text, partition))
         elif can_be_evaluated(subjects):

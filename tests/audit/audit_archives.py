@@ -19,7 +19,7 @@ HOSTILE = "<script>alert('x')</script>\"&\u202e=cmd|'/c calc'!A1; \u0627\u0644 y
 
 def request(data: Path, out: Path, **changes: Any) -> AuditRequest:
     """A quick audit: built-in features alone, 99 permutations."""
-    found = AuditRequest(data=data, out=out, modality="any", target="group", features=(), permutations=99)
+    found = AuditRequest(data=data, out=out, modality="any", target="group", readers=(), permutations=99)
     return replace(found, **changes)
 
 

@@ -22,7 +22,7 @@ def test_the_real_chest_radiographs_are_audited_and_marked_as_not_enough(test_da
     women = index[index["sex"] == "F"]["patient_key"].nunique()
     men = index[index["sex"] == "M"]["patient_key"].nunique()
     assert (women, men) == (24, 47)
-    done = call(data, "--target", "sex", "--out", out, "--features", "none", "--permutations", "99", "--json")
+    done = call(data, "--target", "sex", "--out", out, "--readers", "none", "--permutations", "99", "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["status"] == "complete"

@@ -38,7 +38,7 @@ def call(*words: object, command: str = "audit") -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
-QUICK = ("--features", "none", "--permutations", 99)
+QUICK = ("--readers", "none", "--permutations", 99)
 
 
 def test_it_prints_the_first_page_and_where_to_go_next(tmp_path: Path, tiny: Dataset) -> None:
@@ -74,6 +74,13 @@ def test_only_runs_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
         assert "not run" not in where["sentence"]
 
 
+def test_the_old_name_of_the_readers_still_works(tmp_path: Path, tiny: Dataset) -> None:
+    words = ("--features", "none", "--only", "Q1", "--permutations", 99, "--json")
+    done = call(tiny.path, "--out", tmp_path / "audit", *words)
+    assert done.exit_code == 0, done.stderr
+    assert "--readers none" in json.loads(done.stdout)["repeat"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "parts"),
     [
@@ -83,8 +90,8 @@ def test_only_runs_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str
         (["--target", "age_years"], 2, ("--target age_years", "candidates")),
         (["--modality", "mammo"], 2, ("--modality mammo", "cxr")),
         (["--class", "A"], 1, ("two classes",)),
-        (["--features", "no_such_model"], 2, ("no_such_model",)),
-        (["--features", "resnet18=nowhere.pt"], 2, ("nowhere.pt",)),
+        (["--readers", "no_such_model"], 2, ("no_such_model",)),
+        (["--readers", "resnet18=nowhere.pt"], 2, ("nowhere.pt",)),
         (["--permutations", "98"], 2, ("98",)),
         (["--seed", "-1"], 2, ("-1",)),
         (["--engine", "retrain"], 2, ("retrain",)),

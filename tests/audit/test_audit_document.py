@@ -41,7 +41,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """32 patients and the small network, which is evaluated on ten of them."""
     folder = tmp_path_factory.mktemp("few")
     dataset = dataset_of_groups(folder / "data", groups={"A": 16, "B": 16}, size=(32, 32))
-    return finish(folder, dataset, features=("small",), only=("Q1",))
+    return finish(folder, dataset, readers=("small",), only=("Q1",))
 
 
 @pytest.fixture(params=["leak", "plain", "crowded", "few"])

@@ -22,7 +22,7 @@ def test_a_covariate_whose_middle_is_the_group_tells_it(cases: Path, tmp_path: P
         [tmp_path / "png"], data, modality="any", labels=tmp_path / "labels.csv", columns=("boneage",), size=(32, 32)
     )
     assert made.indexed == 300
-    audit = api.audit(data, tmp_path / "audit", target="group", features=(), only=("Q1",), permutations=199)
+    audit = api.audit(data, tmp_path / "audit", target="group", readers=(), only=("Q1",), permutations=199)
     (alone,) = (control for control in audit.controls if control.id == "covariates")
     (estimate,) = (one.estimate for one in alone.estimates)
     assert estimate.value > 0.98

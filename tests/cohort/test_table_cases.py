@@ -85,7 +85,7 @@ def test_an_audit_of_split_persons_says_that_their_images_are_almost_equal(leak:
     )
     found = alike(index(tmp_path / "data"))
     assert (found.pairs, found.patients, found.compared) == (480, 320, 320)
-    api.audit(tmp_path / "data", tmp_path / "audit", target="race", only=("A1",), features=(), permutations=99)
+    api.audit(tmp_path / "data", tmp_path / "audit", target="race", only=("A1",), readers=(), permutations=99)
     assert (
         read(tmp_path / "audit").limits[0].startswith("480 pairs of almost equal images belong to different patients")
     )

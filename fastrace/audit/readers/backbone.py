@@ -31,7 +31,7 @@ def check_backbone(text: str) -> Initial:
     name, _, source = text.partition("=")
     check_name(name)
     if name == SMALL:
-        raise UsageError(f"--features {text}: the small network is trained here; write --features small")
+        raise UsageError(f"--readers {text}: the small network is trained here; write --readers small")
     path = Path(source) if source and source != "random" else find_imagenet(name)
     if source == "random":
         return Initial("random", "random weights")
@@ -41,7 +41,7 @@ def check_backbone(text: str) -> Initial:
             if source
             else "no ImageNet weights on this machine, and fastrace does not download them"
         )
-        raise UsageError(f"--features {text}: {where}; give NAME=FILE (safetensors or a torch state dict)")
+        raise UsageError(f"--readers {text}: {where}; give NAME=FILE (safetensors or a torch state dict)")
     return Initial("file", f"weights from {path.name}", path)
 
 
