@@ -56,7 +56,7 @@ def finished(request: pytest.FixtureRequest) -> Finished:
 def test_the_texture_is_found_where_it_is(leak: Finished) -> None:
     document = leak.document
     assert document["questions"][0]["mark"] in ("strong", "clear")
-    assert document["questions"][1]["mark"] == "clear"
+    assert document["questions"][1]["mark"] in ("strong", "clear")
     found = document["location"]["found"]
     assert found is not None
     assert overlap(tuple(found), BAND) >= 0.5

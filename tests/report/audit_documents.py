@@ -69,6 +69,7 @@ def cell(
         "pairs": [],
         "p": 0.001,
         "spread": 1.02,
+        "null_deviation": 0.05,
         "d_prime": None,
         "band": None if value is None else [max(value - spread, 0.0), min(value + spread, 1.0)],
         "p_adjusted": 0.004,
