@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")
 @click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json.")
-def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **given: Any) -> None:
+@click.option(
+    "--plan", is_flag=True, help="Say which AUCs would be found with these patients, and stop: no image is read."
+)
+def audit(data: Path | None, resume: bool, as_json: bool, plan: bool, only: str | None, **given: Any) -> None:
     """Test whether an attribute is readable from images, and where, with controls.
 
     DATA is a dataset made by `fastrace preprocess`. Probes learn the attribute from features of the images, and of filtered,
@@ -73,12 +76,18 @@ def audit(data: Path | None, resume: bool, as_json: bool, only: str | None, **gi
     out = given.pop("out") or workspace(choose_modality(Dataset.open(data), given["modality"], "any")) / "audit"
     named = given.pop("readers")
     readers = tuple(name for name in named if name != "none") if named else None
+    classes = tuple(dict.fromkeys(given.pop("classes")))
+    wanted = tuple(filter(None, (name.strip() for name in (only or "").split(","))))
+    if plan:
+        given = {name: given[name] for name in ("target", "modality")}
+        click.echo(api.plan_audit(data, readers=readers, classes=classes, only=wanted, **given))
+        return
     found = api.audit(
         data,
         out,
         readers=readers,
-        classes=tuple(dict.fromkeys(given.pop("classes"))),
-        only=tuple(filter(None, (name.strip() for name in (only or "").split(",")))),
+        classes=classes,
+        only=wanted,
         resume=resume,
         progress=TerminalProgress(),
         **given,

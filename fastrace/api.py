@@ -33,6 +33,7 @@ __all__ = [
     "audit",
     "evaluate",
     "phantom",
+    "plan_audit",
     "preprocess",
     "read_audit",
     "report",
@@ -419,6 +420,40 @@ def audit(
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
 
     return run(request, resume=resume, progress=progress)
+
+
+def plan_audit(
+    data: Place,
+    *,
+    target: str | None = None,
+    classes: Sequence[str] = (),
+    modality: str | None = None,
+    readers: Sequence[str] | None = None,
+    only: Sequence[str] = (),
+) -> str:
+    """What would an audit find with these patients? (`fastrace audit --plan`) No image is read, no folder made.
+
+    Parameters are those of `audit`.
+
+    Returns
+    -------
+    str
+        The patients, the smallest AUCs found with 80 % power, and the patients that smaller ones would need.
+
+    Raises
+    ------
+    FastraceError
+    """
+    from fastrace.audit.minimum import plan
+    from fastrace.audit.request import request_for
+    from fastrace.dataset import Dataset
+
+    return plan(
+        request_for(
+            Dataset.open(Path(data)), Path(), target=target, classes=_several(classes), modality=modality,
+            readers=None if readers is None else _several(readers), only=_several(only),
+        )
+    )  # fmt: skip
 
 
 def read_audit(folder: Place) -> Audit:

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from fastrace.audit.begin import wanted_experiments
 from fastrace.audit.correction import smallest_level
-from fastrace.audit.subjects import Subjects
-from fastrace.console.words import plural
+from fastrace.audit.readers.rings import FAMILIES
+from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
+from fastrace.audit.subjects import Subjects, select_subjects
+from fastrace.cohort.split import Fractions
+from fastrace.console.words import count, plural
+from fastrace.dataset import Dataset
+from fastrace.models import SMALL
 from fastrace.statistics import MIN_CLASS_PATIENTS, class_aucs, detectable_auc, rank_patients
 
 CROSS_FITTED = 1.4
@@ -35,6 +41,8 @@ class Minimum:
         Level after correction, for a test that is the only finding.
     share : float
         Of the patients that are scored.
+    spread : float
+        Factor of cross-fitting on the deviation.
     auc : float
         Found with 80 % power; NaN where none is.
     """
@@ -46,7 +54,33 @@ class Minimum:
     auc: float
 
 
-def minima(subjects: Subjects, primary: int, exploratory: int, evaluated: Sequence[tuple[str, float, float]]) -> list[Minimum]:
+def plan(request: AuditRequest) -> str:
+    """What `fastrace audit --plan` prints for the options of an audit.
+
+    Raises
+    ------
+    FastraceError
+        As the audit itself would.
+    """
+    dataset = Dataset.open(request.data)
+    wanted = wanted_experiments(request, dataset)
+    subjects = select_subjects(dataset, request.target, request.classes)
+    evaluated, readers = [("cross-fitted readers", 1.0, CROSS_FITTED)], [*request.readers]
+    if SMALL in readers:
+        if np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS:
+            evaluated.append(
+                (f"the small network ({100 * Fractions().test:.0f} % of the patients)", Fractions().test, 1.0)
+            )
+        else:
+            readers.remove(SMALL)
+    further = [one for one in wanted if one.family == "exploratory"]
+    exploratory = len(further) + len(FAMILIES) + len(readers) * sum(one.networks for one in further)
+    return text(subjects, minima(subjects, 1 + len(readers), exploratory, evaluated))
+
+
+def minima(
+    subjects: Subjects, primary: int, exploratory: int, evaluated: Sequence[tuple[str, float, float]]
+) -> list[Minimum]:
     """One row for unchanged images and each way in which readers are evaluated, one for the filtered, coarser and noisy images.
 
     Parameters
@@ -106,7 +140,10 @@ def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
     groups = ", ".join(f"{name} {size:,}" for name, size in zip(subjects.classes, sizes, strict=True))
     lines = [
         f"{plural(len(subjects), 'patient')} would be audited for {subjects.cohort.target}: {groups}",
-        *(f"left out: {n['patients']:,} patients, {n['images']:,} images: {why}" for why, n in subjects.cohort.left_out.items()),
+        *(
+            f"left out: {count(n['patients'], patients=True)} patients: {why}"
+            for why, n in subjects.cohort.left_out.items()
+        ),
         "",
         "Found with 80 % power (AUC of the reader as trained on these patients; p < .01 after correction):",
     ]

@@ -14,6 +14,8 @@ from fastrace.modality import get_modality
 from fastrace.models import SMALL
 
 PERMUTATIONS, LEAST_PERMUTATIONS = 4999, 99
+LEAST_OF_A_CLASS = 40
+"""Patients from which a small network is trained: 30 % of them, the test part, are then 11 or more."""
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ from fastrace.audit.readers.backbone import backbone, check_backbone
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
 from fastrace.audit.readers.networks import Network
 from fastrace.audit.readers.rings import FAMILIES
-from fastrace.audit.readers.small import LEAST_OF_A_CLASS, can_be_evaluated, small_network
+from fastrace.audit.readers.small import can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
-from fastrace.audit.request import AuditRequest, command_line, public_arguments
+from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.cohort.alike import alike

@@ -20,13 +20,13 @@ LARGEST = 0.995
 """Above it nothing is promised: such an AUC is nearly a separation."""
 
 
-def standard_error(auc: float, counts: tuple[int, int]) -> float:
+def standard_error(auc: float, counts: tuple[float, float]) -> float:
     """Standard error of an AUC of scores that were not fitted to these patients, by Hanley and McNeil's model.
 
     Parameters
     ----------
     auc : float
-    counts : (int, int)
+    counts : (float, float)
         Patients of either side.
     """
     m, n = counts
@@ -35,14 +35,14 @@ def standard_error(auc: float, counts: tuple[int, int]) -> float:
     return float(np.sqrt(max(total, 0.0) / (m * n)))
 
 
-def detectable_auc(null_deviation: float, counts: tuple[int, int], alpha: float, power: float = POWER) -> float:
+def detectable_auc(null_deviation: float, counts: tuple[float, float], alpha: float, power: float = POWER) -> float:
     """The AUC that a one-sided test of level alpha finds with this power; NaN where none below `LARGEST` is.
 
     Parameters
     ----------
     null_deviation : float
         Standard deviation of the AUC without a signal, such as that of AUCs of permuted labels.
-    counts : (int, int)
+    counts : (float, float)
         Patients of either side; for a mean over classes, those of the smallest and the rest.
     alpha : float
         After the correction for many tests.

@@ -15,6 +15,7 @@ import pandas as pd
 from fastrace.audit.document import Estimate, FeatureSet
 from fastrace.audit.partition import Fold, Partition
 from fastrace.audit.readers.networks import Network
+from fastrace.audit.request import LEAST_OF_A_CLASS
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -27,8 +28,6 @@ from fastrace.train.options import get_recipe
 from fastrace.train.pipeline import choose_device
 
 EPOCHS = 16
-LEAST_OF_A_CLASS = 40
-"""Patients: 30 % of them, the test part, are then 11 or more. With fewer nothing could be shown."""
 
 
 def can_be_evaluated(subjects: Subjects) -> bool:

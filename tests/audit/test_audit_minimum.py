@@ -1,0 +1,62 @@
+"""`fastrace audit --plan`: what the patients that there are would let an audit find."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from planted import dataset_of_groups
+
+from fastrace import api
+from fastrace.audit.minimum import minima, patients_needed
+from fastrace.audit.subjects import select_subjects
+from fastrace.cli.main import main
+
+SMALL = {"size": (8, 8), "strength": 0.0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset_of_groups(
+        tmp_path_factory.mktemp("plan") / "data", groups={"A": 120, "B": 60, "rare": 4}, **SMALL
+    ).path
+
+
+def test_the_plan_names_patients_and_auc_and_makes_nothing(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "audit"
+    done = CliRunner().invoke(main, ["audit", str(data), "--target", "group", "--out", str(out), "--plan"])
+    assert done.exit_code == 0, done.output
+    assert "180 patients would be audited for group: A 120, B 60" in done.output
+    assert "fewer than 11 patients: a group of fewer than 11 patients" in done.output
+    assert not out.exists()
+    shown = [float(text) for text in re.findall(r"from AUC (0\.\d\d) on", done.output)]
+    assert len(shown) == 3
+    primary, exploratory = shown[0], shown[-1]
+    assert 0.5 < primary < exploratory < 1
+    assert done.output.strip() == api.plan_audit(data, target="group").strip()
+
+
+def test_fewer_questions_need_less(data: Path) -> None:
+    subjects = select_subjects(api.Dataset.open(data), "group")
+    one, many = (minima(subjects, tests, 0, [("readers", 1.0, 1.4)])[0] for tests in (1, 20))
+    assert one.auc < many.auc
+    assert one.alpha == pytest.approx(0.01)
+    assert many.alpha == pytest.approx(0.0005)
+
+
+def test_the_patients_needed_are_those_that_would_find_it(data: Path) -> None:
+    subjects = select_subjects(api.Dataset.open(data), "group")
+    (here,) = minima(subjects, 2, 0, [("readers", 1.0, 1.4)])
+    assert patients_needed(subjects, here, here.auc) == pytest.approx(180, abs=2)
+    more, most = (patients_needed(subjects, here, auc) for auc in (0.6, 0.55))
+    assert more is not None
+    assert most is not None
+    assert 3 < most / more < 5  # half of the distance to one half: four times the patients
+    assert patients_needed(subjects, here, 0.5) is None
+
+
+def test_too_few_patients_are_said_before_an_audit(tmp_path: Path) -> None:
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 40, "B": 20}, **SMALL).path
+    assert "not enough evidence: 20 patients of the smallest class, 30 are needed" in api.plan_audit(data)
