@@ -28,10 +28,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp", "csrc/bandpass.cpp", "csrc/gather.cpp")
+SOURCES = ("csrc/window.cpp", "csrc/ranking.cpp", "csrc/bandpass.cpp", "csrc/gather.cpp", "csrc/patches.cpp")
 HEADERS = (
     "csrc/threads.h",
     "csrc/pages.h",
+    "csrc/aligned.h",
     "csrc/fft_plan.h",
     "csrc/fft_lanes.h",
     "csrc/bandpass_gains.h",
@@ -42,6 +43,8 @@ HEADERS = (
     "csrc/window_rows.h",
     "csrc/window_shares.h",
     "csrc/window_x86.h",
+    "csrc/patches_lanes.h",
+    "csrc/patches_sets.h",
 )
 FLAGS = (
     "-std=c++17",
