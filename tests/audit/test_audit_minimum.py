@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from planted import dataset_of_groups
 
 from fastrace import api
@@ -24,18 +23,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).path
 
 
-def test_the_plan_names_patients_and_auc_and_makes_nothing(data: Path, tmp_path: Path) -> None:
+def test_the_plan_names_patients_and_auc_and_makes_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "audit"
-    done = CliRunner().invoke(main, ["audit", str(data), "--target", "group", "--out", str(out), "--plan"])
-    assert done.exit_code == 0, done.output
-    assert "180 patients would be audited for group: A 120, B 60" in done.output
-    assert "fewer than 11 patients: a group of fewer than 11 patients" in done.output
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", str(data), "--target", "group", "--out", str(out), "--plan"])
+    assert not stop.value.code
+    printed = capsys.readouterr().out
+    assert "180 patients would be audited for group: A 120, B 60" in printed
+    assert "fewer than 11 patients: a group of fewer than 11 patients" in printed
     assert not out.exists()
-    shown = [float(text) for text in re.findall(r"from AUC (0\.\d\d) on", done.output)]
+    shown = [float(text) for text in re.findall(r"from AUC (0\.\d\d) on", printed)]
     assert len(shown) == 3
     primary, exploratory = shown[0], shown[-1]
     assert 0.5 < primary < exploratory < 1
-    assert done.output.strip() == api.plan_audit(data, target="group").strip()
+    assert printed.strip() == api.plan_audit(data, target="group").strip()
 
 
 def test_fewer_questions_need_less(data: Path) -> None:
