@@ -46,6 +46,8 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
 def answer(findings: Findings) -> Question:
     """The band, and the strongest filters after which the attribute is still read."""
     by = findings.headline.features
+    if not any(cell.question == ID and cell.features == by for cell in findings.cells):
+        by = BUILT_IN  # embeddings were shown no degraded image
     own = [cell for cell in findings.cells if cell.features == by and cell.mode == "train+test"]
     parts = [findings.location.sentence] if findings.location.scan else []
     if low := _amounts(own, "C1a"):
