@@ -18,7 +18,7 @@ from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import RunFolder
 
 
-def inputs_of(request: AuditRequest) -> dict[str, str | None]:
+def inputs_of(request: AuditRequest) -> dict[str, str]:
     """What the user brought, by the name of the reader: digests of embeddings files and of the modules of functions.
 
     Raises
@@ -26,7 +26,7 @@ def inputs_of(request: AuditRequest) -> dict[str, str | None]:
     UsageError
         A file that cannot be read, two readers of one name.
     """
-    found: dict[str, str | None] = {}
+    found: dict[str, str] = {}
     for text in dict.fromkeys(request.readers):
         if is_function(text):
             found[text] = source_digest(text)
@@ -46,7 +46,7 @@ def check_place(
     folder: RunFolder,
     request: AuditRequest,
     dataset: Dataset,
-    inputs: Mapping[str, str | None],
+    inputs: Mapping[str, str],
     resume: bool,
 ) -> None:
     """Refuse a folder that holds another audit, or an interrupted one without ``resume``.

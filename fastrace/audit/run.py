@@ -43,9 +43,11 @@ from fastrace.audit.readers.built_in import BUILT_IN, built_in
 from fastrace.audit.readers.embeddings import Embedding, embedding
 from fastrace.audit.readers.function import FunctionReader
 from fastrace.audit.readers.networks import ImageReader, Network
+from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import LEAST_OF_A_CLASS, can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
+from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
@@ -89,7 +91,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
     functions = _check_readers(request)
-    embeddings = _embeddings(request, dataset, subjects, progress)
+    embeddings = _embeddings(request, inputs, dataset, subjects, progress)
     set_threads()
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     partition = subjects.partition(request.seed)
@@ -142,10 +144,13 @@ def _check_readers(request: AuditRequest) -> list[Function]:
     return functions
 
 
-def _embeddings(request: AuditRequest, dataset: Dataset, subjects: Subjects, progress: Progress) -> list[Embedding]:
+def _embeddings(
+    request: AuditRequest, inputs: Mapping[str, str], dataset: Dataset, subjects: Subjects, progress: Progress
+) -> list[Embedding]:
     folder = request.out / "work" / "embeddings"
     found = [
-        embedding(text, dataset, subjects, folder, request.key, request.salt, progress) for text in request.embeddings
+        embedding(open_vectors(text, request.key), inputs, Archive(dataset, subjects, request.salt), folder, progress)
+        for text in request.embeddings
     ]
     for text in request.key:
         if not any(one.vectors.column in (text, text.partition("=")[2]) for one in found):

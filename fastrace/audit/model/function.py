@@ -134,14 +134,14 @@ def load(text: str) -> Function:
     return Function(text, found)
 
 
-def source_digest(text: str) -> str | None:
-    """BLAKE2b-256 of the file of the module, without importing it; None where it has none."""
+def source_digest(text: str) -> str:
+    """BLAKE2b-256 of the file of the module, without importing it; empty where it has none."""
     _look_here()
     try:
         spec = importlib.util.find_spec(text.partition(":")[0])
-        return None if spec is None or spec.origin is None else file_hash(Path(spec.origin))
+        return "" if spec is None or spec.origin is None else file_hash(Path(spec.origin))
     except (Exception, SystemExit):  # packages above it are imported; `load` says what is wrong
-        return None
+        return ""
 
 
 def _look_here() -> None:

@@ -7,7 +7,7 @@ of this reader's cells; below half of the patients it is refused, as ids that ar
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from fastrace.audit.document import Cell, Estimate, FeatureSet, Named
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.owners import NOBODY, Archive, Owners
-from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.readers.vectors import Vectors, reading
 from fastrace.audit.request import embeddings_files
 from fastrace.audit.subjects import Subjects, image_weights, patient_means
 from fastrace.cohort.selection import MIN_COHORT
 from fastrace.console.progress import Progress
-from fastrace.dataset import Dataset
 from fastrace.digest import bytes_hash, file_hash
 from fastrace.errors import UsageError
 from fastrace.run_folder import writing
@@ -42,7 +40,7 @@ class Embedding:
     ----------
     vectors : Vectors
     digest : str
-        Of the file, and of the table of its rows: `files_digest`.
+        `files_digest`.
     subjects : Subjects
         The patients who have one, and their images that have one.
     missing : ndarray [K] int64
@@ -134,33 +132,24 @@ class Embedding:
 
 
 def embedding(
-    text: str,
-    dataset: Dataset,
-    subjects: Subjects,
-    folder: Path,
-    keys: Sequence[str],
-    salt: Path | None,
-    progress: Progress,
+    vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder: Path, progress: Progress
 ) -> Embedding:
-    """Open a file, join it and read it once, so that what is wrong with it is known before anything is computed.
+    """Join a file and read it once, so that what is wrong with it is known before anything is computed.
 
     Parameters
     ----------
-    text : str
-        See `open_vectors`.
+    vectors : Vectors
+    digests : mapping
+        Name of a reader -> digest of its files.
+    archive : Archive
     folder : Path
         For the means of patients.
-    keys : sequence of str
-        ``--key``.
-    salt : Path or None
-        ``--salt``.
 
     Raises
     ------
     UsageError
     """
-    vectors = open_vectors(text, keys)
-    archive = Archive(dataset, subjects, salt)
+    subjects = archive.subjects
     owners = archive.owners(vectors)
     covered = owners.of_image != NOBODY
     patients = np.unique(subjects.owner[covered])
@@ -192,7 +181,7 @@ def embedding(
         f"embeddings: {vectors.name}: {len(owner):,} rows of {vectors.dimensions:,} numbers by {vectors.column!r} "
         f"({vectors.kind}); {have}{left}"
     )
-    return Embedding(vectors, files_digest(text), part, missing, owner, weight, folder / f"{vectors.name}.npy")
+    return Embedding(vectors, digests[vectors.name], part, missing, owner, weight, folder / f"{vectors.name}.npy")
 
 
 def files_digest(text: str) -> str:

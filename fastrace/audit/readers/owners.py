@@ -65,7 +65,7 @@ class Archive:
     """
 
     def __init__(self, dataset: Dataset, subjects: Subjects, salt: Path | None = None) -> None:
-        self.dataset, self.frame = dataset, subjects.cohort.frame
+        self.dataset, self.subjects, self.frame = dataset, subjects, subjects.cohort.frame
         self.private = private_folder(dataset.path)
         self.given = salt
         if salt is not None:

@@ -48,7 +48,7 @@ def open_vectors(text: str, keys: Sequence[str] = ()) -> Vectors:
     with reading(file), file.open("rb") as opened:
         start = opened.read(8)
     if start.startswith(b"\x93NUMPY"):
-        return _npy(file, _beside(file) if table is None else table, keys)
+        return _npy(file, table, keys)
     if start.startswith(b"PAR1"):
         return _parquet(file, keys)
     raise UsageError(f"--embeddings {file}: {_other(file, start)}")
@@ -70,7 +70,7 @@ def _parquet(file: Path, keys: Sequence[str]) -> Vectors:
     return Vectors(file, kind, column, cells[column], named, dimensions, columns, left)
 
 
-def _npy(file: Path, table: Path, keys: Sequence[str]) -> Vectors:
+def _npy(file: Path, table: Path | None, keys: Sequence[str]) -> Vectors:
     with reading(file):
         array = np.lib.format.open_memmap(file, mode="r") if file.stat().st_size else np.empty(0)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
@@ -78,6 +78,7 @@ def _npy(file: Path, table: Path, keys: Sequence[str]) -> Vectors:
             f"--embeddings {file}: an array of {array.dtype} of shape {array.shape}; expected numbers, [rows, dimensions]"
         )
     _check_shape(file, *array.shape)
+    table = table or _beside(file)
     read = read_table(table, lambda name: _names_rows(name, keys)).cells
     if len(read) != len(array):
         raise UsageError(
