@@ -27,7 +27,27 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="READER",
     help="Beside the built-in features: small (a network trained here), a timm model with weights on this machine, "
-    "NAME=FILE, or none; repeatable; --features is its old name [small, and the preset's backbone if its weights are here].",
+    "NAME=FILE, package.module:function, or none; repeatable; --features is its old name [small, and the preset's backbone if "
+    "its weights are here].",
+)
+@click.option(
+    "--embeddings",
+    multiple=True,
+    metavar="FILE",
+    help="Vectors that a model elsewhere computed, as a reader: Parquet, or FILE.npy[=KEYS] with a table of its rows "
+    "[FILE.csv]; repeatable. docs/readers.md.",
+)
+@click.option(
+    "--key",
+    multiple=True,
+    metavar="KIND=COLUMN",
+    help="Column of an embeddings file that names the image, path, study or patient [the most specific known by its name].",
+)
+@click.option(
+    "--salt",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Of the dataset, to hash ids of embeddings [DATA.private/salt].",
 )
 @click.option(
     "--only",
@@ -63,6 +83,7 @@ def audit(data: Path | None, resume: bool, as_json: bool, plan: bool, only: str 
     Example:
       fastrace audit --modality mammo --target race
       fastrace audit DATA --target sex --out AUDIT --only Q1,C1
+      fastrace audit DATA --target sex --out AUDIT --embeddings vectors.parquet
     """
     from fastrace import api
     from fastrace.cohort.selection import choose_modality

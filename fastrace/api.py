@@ -359,6 +359,9 @@ def audit(
     classes: Sequence[str] = (),
     modality: str | None = None,
     readers: Sequence[str] | None = None,
+    embeddings: Place | Sequence[Place] = (),
+    key: str | Sequence[str] = (),
+    salt: Place | None = None,
     only: Sequence[str] = (),
     seed: int = 0,
     permutations: int = 4999,
@@ -382,8 +385,15 @@ def audit(
     modality : str, optional
         Decides the published numbers shown beside; the default is the dataset's.
     readers : sequence of str, optional
-        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``; the default is the small network, and the modality's
-        backbone where its weights are on this machine.
+        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``, ``package.module:function``; the default is the
+        small network, and the modality's backbone where its weights are on this machine. docs/readers.md.
+    embeddings : path or sequence of path
+        Vectors that models elsewhere computed, each file a reader: Parquet, or ``FILE.npy`` beside the table of its rows
+        ``FILE.csv``, or ``FILE.npy=KEYS``.
+    key : str or sequence of str
+        ``KIND=COLUMN``: the column of these files that names the image, path, study or patient; the default is known by its name.
+    salt : path, optional
+        The salt of the dataset, with which ids are hashed; the default is the one in its private folder.
     only : sequence of str
         Questions or experiments wanted (``Q2``, ``C1a``); empty: all.
     seed : int
@@ -414,7 +424,9 @@ def audit(
 
     request = request_for(
         Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
-        readers=None if readers is None else _several(readers), only=_several(only), seed=seed, permutations=permutations,
+        readers=None if readers is None else _several(readers),
+        embeddings=tuple(map(os.fspath, _several(embeddings))), key=_several(key), salt=_path(salt),
+        only=_several(only), seed=seed, permutations=permutations,
         variant=variant, purpose=purpose, keep_work=keep_work, trust=trust,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from fastrace.audit.document import FILE, SCHEMA
 from fastrace.audit.experiments import Experiment, experiments
-from fastrace.audit.request import AuditRequest
+from fastrace.audit.model.function import is_function, source_digest
+from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.embeddings import files_digest
+from fastrace.audit.request import AuditRequest, embeddings_files
 from fastrace.audit.subjects import self_reported
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import RunFolder
 
 
-def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resume: bool) -> None:
+def inputs_of(request: AuditRequest) -> dict[str, str]:
+    """What the user brought, by the name of the reader: digests of embeddings files and of the modules of functions.
+
+    Raises
+    ------
+    UsageError
+        A file that cannot be read, two readers of one name.
+    """
+    found: dict[str, str] = {}
+    for text in dict.fromkeys(request.readers):
+        if is_function(text):
+            found[text] = source_digest(text)
+    for text in request.embeddings:
+        name = embeddings_files(text)[0].stem
+        if name in found or name in (BUILT_IN, "small CNN"):
+            raise UsageError(f"--embeddings {text}: there is a reader {name!r} already; rename the file")
+        found[name] = files_digest(text)
+    if request.embeddings or not (request.key or request.salt):
+        return found
+    raise UsageError(
+        f"--{'key' if request.key else 'salt'} is about the ids of embeddings; name them with --embeddings FILE"
+    )
+
+
+def check_place(
+    folder: RunFolder,
+    request: AuditRequest,
+    dataset: Dataset,
+    inputs: Mapping[str, str],
+    resume: bool,
+) -> None:
     """Refuse a folder that holds another audit, or an interrupted one without ``resume``.
 
     Raises
@@ -37,10 +71,12 @@ def check_place(folder: RunFolder, request: AuditRequest, dataset: Dataset, resu
             "choose another --out"
         )
     arguments = json.loads(json.dumps(request.to_json()))
-    free = ("data", "out", "purpose", "keep_work", "trust")
+    free = ("data", "out", "purpose", "keep_work", "trust", "salt", "embeddings")
     different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]
     if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
         different.insert(0, "the dataset")
+    known = before.get("inputs", {})
+    different += [name for name in sorted({*inputs, *known}) if inputs.get(name) != known.get(name)]
     if different:
         raise RunError(
             f"{folder.path}: --resume needs the options of that audit ({', '.join(different)} differ); choose another --out"

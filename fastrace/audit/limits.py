@@ -22,11 +22,18 @@ ALWAYS = (
 
 
 def limits(
-    subjects: Subjects, cells: Sequence[Cell], twins: Alike, counts: Mapping[str, Any], *, trusted: bool = False
+    subjects: Subjects,
+    cells: Sequence[Cell],
+    twins: Alike,
+    counts: Mapping[str, Any],
+    *,
+    trusted: bool = False,
+    brought: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
 
-    ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests.
+    ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests;
+    ``brought``: readers that the user brought.
     """
     said = twins.sentence(WHERE)
     found = [*([said] if said else []), *ALWAYS]
@@ -34,6 +41,11 @@ def limits(
         found.append(
             "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "
             "made was not checked."
+        )
+    if brought:
+        found.append(
+            f"{', '.join(brought)}: made elsewhere. If the model behind it learned the attribute from patients of this audit, "
+            "its AUC is too high, which cannot be seen from here."
         )
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(

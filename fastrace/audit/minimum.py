@@ -75,7 +75,7 @@ def plan(request: AuditRequest) -> str:
             readers.remove(SMALL)
     further = [one for one in wanted if one.family == "exploratory"]
     exploratory = len(further) + len(FAMILIES) + len(readers) * sum(one.networks for one in further)
-    return text(subjects, minima(subjects, 1 + len(readers), exploratory, evaluated))
+    return text(subjects, minima(subjects, 1 + len(readers) + len(request.embeddings), exploratory, evaluated))
 
 
 def minima(

@@ -17,7 +17,9 @@ from fastrace.audit.engines import Engine
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.partition import Partition
+from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.tables import Tables
+from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.files import write_atomic
 from fastrace.run_folder import writing
@@ -25,15 +27,26 @@ from fastrace.run_folder import writing
 
 @dataclass(frozen=True)
 class Task:
-    """One experiment for one feature set, whose patients are scored by ``partition``."""
+    """One experiment for one feature set, whose patients are scored by ``partition``.
+
+    ``embedding`` has patients and a table of its own.
+    """
 
     experiment: Experiment
     features: str
     partition: Partition
+    embedding: Embedding | None = None
+
+    def subjects(self, tables: Tables) -> Subjects:
+        """Its patients."""
+        return tables.subjects if self.embedding is None else self.embedding.subjects
 
     def engine(self, tables: Tables) -> Engine:
         """The probe of its features."""
         experiment = self.experiment
+        if self.embedding is not None:
+            table = self.embedding.table()
+            return Probe(table, np.full(table.shape[1], "embedding"), self.partition)
         train, group = tables.table(self.features, experiment.train, experiment.parts)
         tested_on = None
         if experiment.train != experiment.test:
@@ -53,7 +66,7 @@ def answer(
     """The answer to a task, from ``file`` if it is there and whole."""
 
     def p_again(count: int) -> float | None:
-        return score(task.engine(tables), tables.subjects, seed=seed, permutations=count)[1].p
+        return score(task.engine(tables), task.subjects(tables), seed=seed, permutations=count)[1].p
 
     if file.is_file():
         try:
@@ -74,8 +87,10 @@ def answer(
         else:
             if cell.id == cell_id(task.experiment, task.features):
                 return Answer(cell, kept, task.partition, p_again)
-    scores, summary = score(task.engine(tables), tables.subjects, seed=seed, permutations=permutations)
+    scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=permutations)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
+    if task.embedding is not None:
+        cell = task.embedding.discreet(cell)
     content = io.BytesIO()
     np.savez(content, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))
     with writing(file):

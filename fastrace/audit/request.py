@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +33,13 @@ class AuditRequest:
     classes : tuple of str
         Empty: all with enough patients.
     readers : tuple of str
-        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``.
+        Beside the built-in features: ``small``, a timm model, ``NAME=FILE``, ``package.module:function``.
+    embeddings : tuple of str
+        Files of vectors, ``FILE.parquet`` or ``FILE.npy[=KEYS]``, each a reader of its own.
+    key : tuple of str
+        ``KIND=COLUMN``: what names the rows of these files.
+    salt : Path or None
+        The key of the dataset's hashes; None: the one that lies beside it.
     only : tuple of str
         Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
     seed, permutations : int
@@ -51,6 +58,9 @@ class AuditRequest:
     target: str
     classes: tuple[str, ...] = ()
     readers: tuple[str, ...] = (SMALL,)
+    embeddings: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    salt: Path | None = None
     only: tuple[str, ...] = ()
     seed: int = 0
     permutations: int = PERMUTATIONS
@@ -105,7 +115,24 @@ def request_for(
 def public_arguments(request: AuditRequest) -> dict[str, Any]:
     """The options as a report shows them: without folders."""
     plain = {key: value for key, value in request.to_json().items() if key not in ("data", "out")}
-    return {**plain, "readers": [_without_folder(text) for text in request.readers]}
+    del plain["salt"]
+    return {
+        **plain,
+        "readers": [_without_folder(text) for text in request.readers],
+        "embeddings": [embeddings_text(text) for text in request.embeddings],
+    }
+
+
+def embeddings_files(text: str) -> tuple[Path, Path | None]:
+    """``FILE`` or ``FILE.npy=KEYS``: the vectors, and the table that names their rows if one is named."""
+    found = re.fullmatch(r"(.*?\.npy)=(.+)", text, re.IGNORECASE | re.DOTALL)
+    return (Path(text), None) if found is None else (Path(found[1]), Path(found[2]))
+
+
+def embeddings_text(text: str) -> str:
+    """An embeddings file without its folders."""
+    file, keys = embeddings_files(text)
+    return file.name + ("" if keys is None else f"={keys.name}")
 
 
 def _without_folder(text: str) -> str:
@@ -121,6 +148,10 @@ def command_line(request: AuditRequest) -> str:
         words += ["--class", name]
     for text in request.readers or ("none",):
         words += ["--readers", _without_folder(text)]
+    for text in request.embeddings:
+        words += ["--embeddings", embeddings_text(text)]
+    for text in request.key:
+        words += ["--key", text]
     if request.only:
         words += ["--only", ",".join(request.only)]
     words += ["--permutations", str(request.permutations)]

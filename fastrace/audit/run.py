@@ -13,15 +13,17 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fastrace import __version__
 from fastrace.audit import document
-from fastrace.audit.begin import check_place, wanted_experiments
+from fastrace.audit.begin import check_place, inputs_of, wanted_experiments
 from fastrace.audit.cells import Answer
 from fastrace.audit.controls import run_controls
 from fastrace.audit.controls.material import Material
@@ -30,6 +32,7 @@ from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
+from fastrace.audit.model.function import Function, is_function, load
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -37,10 +40,14 @@ from fastrace.audit.questions.findings import Findings, headline
 from fastrace.audit.questions.where import locate
 from fastrace.audit.readers.backbone import backbone, check_backbone
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
-from fastrace.audit.readers.networks import Network
+from fastrace.audit.readers.embeddings import Embedding, embedding
+from fastrace.audit.readers.function import FunctionReader
+from fastrace.audit.readers.networks import ImageReader, Network
+from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
+from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
@@ -76,18 +83,22 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     progress = progress or Progress()
     dataset = Dataset.open(request.data)
     folder = RunFolder(request.out)
-    check_place(folder, request, dataset, resume)
+    inputs = inputs_of(request)
+    check_place(folder, request, dataset, inputs, resume)
     if (folder.path / document.FILE).is_file():
         progress.line(f"{folder.path}: already finished")
         return document.read(folder.path)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
-    _check_readers(request)
+    functions = _check_readers(request)
+    embeddings = _embeddings(request, inputs, dataset, subjects, progress)
     set_threads()
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
+    partition = subjects.partition(request.seed)
+    tried = _tried(functions, dataset, subjects, partition)
     folder.create()
     with folder.locked(), progress:
-        device = choose_device("auto").type if request.readers else "cpu"
+        device = choose_device("auto").type if set(request.readers) - set(tried) else "cpu"
         progress.line(f"band-pass: {backend(device)}")
         folder.write_json(
             "run.json",
@@ -100,10 +111,12 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                     "salt_id": dataset.salt_id,
                     "checked": checked.to_json(),
                 },
+                "inputs": inputs,
                 "environment": environment(device),
             },
         )
-        found = _run(request, dataset, subjects, checked, wanted, folder, progress)
+        given = _Given(tried, embeddings)
+        found = _run(request, dataset, subjects, partition, given, checked, wanted, folder, progress)
         folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
@@ -113,18 +126,55 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     return found
 
 
-def _check_readers(request: AuditRequest) -> None:
+@dataclass(frozen=True)
+class _Given:
+    """Readers that the user brought, opened and tried before anything was computed; functions by name."""
+
+    functions: Mapping[str, FunctionReader]
+    embeddings: Sequence[Embedding]
+
+
+def _check_readers(request: AuditRequest) -> list[Function]:
     """Before a folder is made: a typo must not leave one that no other command accepts."""
-    backbones = [text for text in request.readers if text != SMALL]
+    functions = [load(text) for text in dict.fromkeys(request.readers) if is_function(text)]
+    backbones = [text for text in request.readers if text != SMALL and not is_function(text)]
     named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
     if len(set(named)) < len(named):
         raise UsageError(f"--readers {' '.join(backbones)}: two of one name; give their files different names")
+    return functions
+
+
+def _embeddings(
+    request: AuditRequest, inputs: Mapping[str, str], dataset: Dataset, subjects: Subjects, progress: Progress
+) -> list[Embedding]:
+    folder = request.out / "work" / "embeddings"
+    found = [
+        embedding(open_vectors(text, request.key), inputs, Archive(dataset, subjects, request.salt), folder, progress)
+        for text in request.embeddings
+    ]
+    for text in request.key:
+        if not any(one.vectors.column in (text, text.partition("=")[2]) for one in found):
+            raise UsageError(f"--key {text}: none of the files of --embeddings has that column")
+    return found
+
+
+def _tried(
+    functions: Sequence[Function], dataset: Dataset, subjects: Subjects, partition: Partition
+) -> dict[str, FunctionReader]:
+    """Functions, after each was given two images."""
+    if not functions:
+        return {}
+    stored = dataset.images(subjects.cohort.rows[:2])
+    images = torch.from_numpy(stored.astype(np.float32) / np.float32(dataset.scale))
+    return {function.name: FunctionReader.tried(function, partition, images) for function in functions}
 
 
 def _run(
     request: AuditRequest,
     dataset: Dataset,
     subjects: Subjects,
+    partition: Partition,
+    given: _Given,
     checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,
@@ -137,21 +187,23 @@ def _run(
     if (said := twins.sentence(WHERE)) is not None:
         progress.line(said)
     clock = _Clock()
-    partition = subjects.partition(request.seed)
     folder.write_table("partition.parquet", _folds(subjects, partition))
     (folder.path / "partition.parquet").chmod(0o600)
 
-    networks = _networks(request, dataset, subjects, partition, work, progress)
+    networks = _networks(request, dataset, subjects, partition, given.functions, work, progress)
     clock.lap("networks")
     read = _degradations(wanted)
     tables = Tables(
         work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed
     )
     tables.build(progress)
+    make_folder(work / "embeddings", 0o700)
+    for one in given.embeddings:
+        one.build()
     clock.lap("features")
 
     spacing = _spacing(subjects)
-    tasks = _tasks(wanted, partition, networks)
+    tasks = _tasks(wanted, partition, networks, given.embeddings, request.seed)
     found = _answer_all(tasks, tables, work / "cells", request, spacing, progress)
     with one_blas_thread():  # as the cells were computed: correction computes some again
         found = correct(found, request.permutations)
@@ -179,15 +231,26 @@ def _run(
         self_reported=self_reported(target),
         classes=_groups(subjects),
         flow=flow(dataset, subjects),
-        features=(built_in(dataset.size, len(subjects)), *(network.facts for network in networks)),
+        features=(
+            built_in(dataset.size, len(subjects)),
+            *(reader.facts for reader in networks),
+            *(reader.facts for reader in given.embeddings),
+        ),
         controls=controls,
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells, twins, dataset.meta["counts"], trusted=request.trust),
+        limits=limits(
+            subjects,
+            cells,
+            twins,
+            dataset.meta["counts"],
+            trusted=request.trust,
+            brought=[*given.functions, *(one.name for one in given.embeddings)],
+        ),
         arguments=public_arguments(request),
         repeat=command_line(request),
-        environment=environment(networks[0].device.type if networks else "cpu"),
+        environment=environment(next((one.device.type for one in networks if isinstance(one, Network)), "cpu")),
         seconds={"check": round(checked.seconds, 2), **clock.seconds},
     )
 
@@ -205,11 +268,19 @@ class _Clock:
 
 
 def _networks(
-    request: AuditRequest, dataset: Dataset, subjects: Subjects, partition: Partition, work: Path, progress: Progress
-) -> list[Network]:
-    found = []
+    request: AuditRequest,
+    dataset: Dataset,
+    subjects: Subjects,
+    partition: Partition,
+    functions: Mapping[str, FunctionReader],
+    work: Path,
+    progress: Progress,
+) -> list[ImageReader]:
+    found: list[ImageReader] = []
     for text in dict.fromkeys(request.readers):
-        if text != SMALL:
+        if text in functions:
+            found.append(functions[text])
+        elif text != SMALL:
             found.append(backbone(text, partition))
         elif can_be_evaluated(subjects):
             found.append(
@@ -227,10 +298,19 @@ def _degradations(wanted: Sequence[Experiment]) -> list[Degradation]:
     return list(dict.fromkeys(d for one in wanted if one.networks for d in (one.train, one.test)))
 
 
-def _tasks(wanted: Sequence[Experiment], partition: Partition, networks: Sequence[Network]) -> list[Task]:
-    """All cells: the protocol with the built-in features, its part for networks with each of them, and each family alone."""
+def _tasks(
+    wanted: Sequence[Experiment],
+    partition: Partition,
+    networks: Sequence[ImageReader],
+    embeddings: Sequence[Embedding],
+    seed: int,
+) -> list[Task]:
+    """All cells: the protocol with the built-in features, its part for networks with each of them, unchanged images with each
+    embedding, and each family alone. The order of the readers decides which of them answers, so it does not look at any result.
+    """
     tasks = [Task(experiment, BUILT_IN, partition) for experiment in wanted]
     tasks += [Task(one, network.name, network.partition) for network in networks for one in wanted if one.networks]
+    tasks += [Task(wanted[0], one.name, one.partition(seed), one) for one in embeddings]
     tasks += [Task(part(wanted[0], family), BUILT_IN, partition) for family in FAMILIES]
     return tasks
 

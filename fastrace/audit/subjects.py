@@ -108,7 +108,7 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
         cohort.part[order],
     )
     keys, first, owner = np.unique(frame["patient_key"].to_numpy(dtype=str), return_index=True, return_inverse=True)
-    return Subjects(cohort, keys, cohort.labels[first], owner.reshape(-1), _weights(cohort, owner.reshape(-1)))
+    return Subjects(cohort, keys, cohort.labels[first], owner.reshape(-1), image_weights(cohort, owner.reshape(-1)))
 
 
 def self_reported(target: str) -> bool:
@@ -116,7 +116,8 @@ def self_reported(target: str) -> bool:
     return not SELF_REPORTED.isdisjoint(re.split(r"[\W_]+", target.lower()))
 
 
-def _weights(cohort: Cohort, owner: Ints) -> NDArray[np.float64]:
+def image_weights(cohort: Cohort, owner: Ints) -> NDArray[np.float64]:
+    """Of each image in the mean of its patient, see `Subjects.weight`."""
     study = cohort.frame["study_key"].fillna(cohort.frame["patient_key"]).to_numpy(dtype=str)
     names = np.unique(study, return_inverse=True)[1].reshape(-1)
     pairs, member = np.unique(np.stack([owner, names]), axis=1, return_inverse=True)

@@ -141,11 +141,12 @@ def _parquet(file: Path, raw: bytes) -> pd.DataFrame:
         raise UsageError(f"{file}: not a readable Parquet file ({error})") from error
     # Not through pandas: whole numbers beside a missing one would become floats, exact to 2^53 only.
     return pd.DataFrame(
-        {str(name): [_cell_text(cell) for cell in table[name].to_pylist()] for name in table.column_names}, dtype=str
+        {str(name): [cell_text(cell) for cell in table[name].to_pylist()] for name in table.column_names}, dtype=str
     )
 
 
-def _cell_text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """A cell of a typed column as text: 7.0 is the id 7, a missing one is empty."""
     if cell is None or (isinstance(cell, float | Decimal) and cell != cell):
         return ""
     if isinstance(cell, bytes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,33 @@ from fastrace.degrade.operations import NetworkInput, apply
 
 MOMENTS_FROM = 256  # images; the standard error of the mean is then a sixteenth of a standard deviation
 BATCH = 32
+
+
+class ImageReader(Protocol):
+    """What is shown images, unchanged and degraded: a network or a function of the user."""
+
+    @property
+    def name(self) -> str:
+        """In tables."""
+        ...
+
+    @property
+    def partition(self) -> Partition:
+        """How its patients are evaluated."""
+        ...
+
+    @property
+    def facts(self) -> FeatureSet:
+        """For the report."""
+        ...
+
+    def measure(self, images: Tensor, degradation: Degradation) -> None:
+        """See some images of a degradation before all."""
+        ...
+
+    def embed(self, images: Tensor, degradation: Degradation) -> np.ndarray:  # [N, H, W] degraded -> [N, D] float32
+        """Features of images."""
+        ...
 
 
 @dataclass

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.built_in import BUILT_IN
-from fastrace.audit.readers.networks import MOMENTS_FROM, Network, degraded
+from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
 from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
@@ -45,7 +45,7 @@ class Tables:
     subjects : Subjects
     wanted : sequence of Experiment
         Their degradations are what is extracted.
-    networks : sequence of (Network, sequence of Degradation)
+    networks : sequence of (ImageReader, sequence of Degradation)
         Each with the degradations it reads.
     seed : int
         Key of the noise.
@@ -57,7 +57,7 @@ class Tables:
         dataset: Dataset,
         subjects: Subjects,
         wanted: Sequence[Experiment],
-        networks: Sequence[tuple[Network, Sequence[Degradation]]],
+        networks: Sequence[tuple[ImageReader, Sequence[Degradation]]],
         seed: int,
     ) -> None:
         self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
@@ -155,7 +155,7 @@ class Tables:
         stored = self.dataset.images(self.subjects.cohort.rows[at])
         return torch.from_numpy(stored.astype(np.float32) / np.float32(self.dataset.scale))
 
-    def _measure(self, network: Network, degradations: Sequence[Degradation]) -> None:
+    def _measure(self, network: ImageReader, degradations: Sequence[Degradation]) -> None:
         cohort = self.subjects.cohort
         chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
         chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))]
