@@ -140,7 +140,8 @@ Macro mean of three one-vs-rest AUCs, the primary endpoint.
 Five folds, 20 features, the difference of class means as the model, scores pooled over folds. The truth is the AUC of
 the five fitted models in new patients, since intervals are conditional on the models; *best AUC* is what the best possible
 model would reach. Cross-fitted models are made from one another's test patients, so their errors are correlated: where the
-signal is weak the interval is too narrow. Rankings with `cross_fitted` are marked "approximate".
+signal is weak the interval is too narrow. Rankings with `cross_fitted` are marked "approximate". An audit
+does otherwise: it compares patients within folds and widens (docs/crossfit.md).
 
 {crossed}
 

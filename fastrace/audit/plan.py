@@ -47,10 +47,9 @@ class Task:
         if self.embedding is not None:
             table = self.embedding.table()
             return Probe(table, np.full(table.shape[1], "embedding"), self.partition)
-        train, group = tables.table(self.features, experiment.train, experiment.parts)
-        tested_on = None
-        if experiment.train != experiment.test:
-            tested_on = tables.table(self.features, experiment.test, experiment.parts)[0]
+        unlike = experiment.train != experiment.test
+        train, group = tables.table(self.features, experiment.train, experiment.parts, unlike=unlike)
+        tested_on = tables.table(self.features, experiment.test, experiment.parts, unlike=True)[0] if unlike else None
         return Probe(train, group, self.partition, tested_on)
 
 

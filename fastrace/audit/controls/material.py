@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.tables import Tables
@@ -48,6 +47,7 @@ class Material:
         """The built-in features of unchanged images, [P, D], and the family of every column."""
         return self.tables.table(BUILT_IN, CLEAN)
 
-    def probe(self, partition: Partition) -> Probe:
-        """The built-in features of unchanged images in other folds."""
-        return Probe(*self.clean, partition)
+    @cached_property
+    def reduced(self) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+        """The same with as few patches as degraded images have: for what needs many probes, or shows that a procedure holds."""
+        return self.tables.table(BUILT_IN, CLEAN, unlike=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.document import Control, Named
+from fastrace.audit.engines.probe import Probe
 
 
 def control(material: Material) -> Control:
     """The built-in features on unchanged images with the next seed."""
     seed = material.seed + 1
-    probe = material.probe(material.subjects.partition(seed))
+    probe = Probe(*material.clean, material.subjects.partition(seed))
     _, summary = score(probe, material.subjects, seed=seed, permutations=material.permutations)
     return Control(
         "repeat",

@@ -20,7 +20,7 @@ MOST_PERMUTATIONS = 999
 def control(material: Material) -> Control:
     """An AUC for each of `SCANNER` that has two values of at least 11 patients."""
     subjects = material.subjects
-    features, group = material.clean
+    features, group = material.reduced
     estimates = []
     for name in SCANNER:
         if name == subjects.cohort.target or name not in subjects.cohort.frame:

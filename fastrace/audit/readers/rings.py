@@ -1,8 +1,8 @@
 """Rings of the Fourier plane, and which columns of the built-in features belong to which.
 
 The edges hold the study's cut-offs and third octaves, so every radial filter of an audit keeps whole rings: its image is the
-sum of its rings. A column belongs to a family (spectrum, tiles, peaks, pixels, histogram); a probe gives families equal
-weight.
+sum of its rings. A column belongs to a family (spectrum, tiles, peaks, pixels, histogram, and the two of `patches`); a probe
+gives families equal weight.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrace.audit.frequencies import OCTAVE, largest_radius, ring_edges
+from fastrace.audit.readers.patches import COARSE, FINE
 from fastrace.degrade.grammar import Filter
 
-FAMILIES = ("spectrum", "tiles", "peaks", "pixels", "histogram")
+FAMILIES = ("spectrum", "tiles", "peaks", "pixels", "histogram", COARSE, FINE)
 SECTORS, GRID, POOLS = 4, 3, (4, 8, 16)
 LINEAR_BINS, OCTAVE_BINS = 16, 11
 """16 bins over [0, 1]; beside them, for images without a mean, octaves from 2^-11 to 1 for each sign, and around zero."""

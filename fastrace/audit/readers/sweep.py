@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastrace.audit.frequencies import ring_edges
+from fastrace.audit.readers.patches import coarse, coarse_size
 from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
@@ -244,9 +245,13 @@ class Sweep:
     size : (int, int)
     keeps : sequence of ndarray [R] bool
         The rings that each filter keeps, see `rings_of`; all of them for the image itself.
+    coarse : sequence of ndarray [R] bool
+        Filters whose images are returned at the coarse scale.
     """
 
-    def __init__(self, size: tuple[int, int], keeps: Sequence[NDArray[np.bool_]]) -> None:
+    def __init__(
+        self, size: tuple[int, int], keeps: Sequence[NDArray[np.bool_]], coarse: Sequence[NDArray[np.bool_]] = ()
+    ) -> None:
         self.size = size
         self.keeps = np.stack([np.asarray(keep, dtype=bool) for keep in keeps])
         self.n_rings = self.keeps.shape[1]
@@ -256,11 +261,12 @@ class Sweep:
         self._bands = [Filter(low, high) for low, high in itertools.pairwise(ring_edges(size))]
         height, width = (np.bincount(np.arange(n) * POOLS[-1] // n, minlength=POOLS[-1]) for n in size)
         self._pixels = np.maximum(np.outer(height, width), 1)  # of a cell of the finest grid
+        self._coarse = np.array([np.asarray(keep, dtype=np.float32) for keep in coarse]).reshape(-1, self.n_rings)
 
     def __call__(
         self,
         images: F32,  # [N, H, W]
-    ) -> tuple[F32, F32]:
+    ) -> tuple[F32, F32, F32]:
         """Extract the features.
 
         Returns
@@ -269,19 +275,26 @@ class Sweep:
             The same for every filter that keeps the ring or the octave, see `part_columns`.
         values : ndarray [N, K, PIXELS + HISTOGRAM] float32
             Of the image that each filter leaves.
+        small : ndarray [N, C, h, w] float32
+            The image that each of the filters ``coarse`` leaves, at the coarse scale of `fastrace.audit.readers.patches`.
         """
         images = np.ascontiguousarray(images, dtype=np.float32)
         parts = np.empty((len(images), len(part_columns(self.keeps[0]))), np.float32)
         values = np.empty((len(images), len(self.keeps), PIXELS + HISTOGRAM), np.float32)
+        small = np.empty((len(images), len(self._coarse), *coarse_size(self.size)), np.float32)
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
-                self._one(images[n], parts[n], values[n])
+                ringed = self._one(images[n], parts[n], values[n])
+                if len(self._coarse):
+                    rings = coarse(torch.from_numpy(ringed)).numpy()
+                    small[n] = np.tensordot(self._coarse, rings, axes=1)
 
         for_ranges(work, len(images), 20 * self.size[0] * self.size[1])
-        return parts, values
+        return parts, values, small
 
-    def _one(self, image: F32, parts: F32, values: F32) -> None:
+    def _one(self, image: F32, parts: F32, values: F32) -> F32:
+        """Fill the features of one image; its rings, [R, H, W]."""
         spectrum = _spectrum(self.size)
         end = self.n_rings * PER_RING
         rings, octaves = parts[:end].reshape(self.n_rings, PER_RING), parts[end:].reshape(-1, PER_OCTAVE)
@@ -310,6 +323,7 @@ class Sweep:
         values[:] = np.concatenate(
             [*(one.reshape(filters, -1) for one in coarser), np.sqrt(counts / image.size)], axis=1
         )
+        return ringed
 
 
 def extract(
@@ -317,5 +331,5 @@ def extract(
 ) -> F32:  # [N, D]
     """Features of images as they are."""
     size = (images.shape[1], images.shape[2])
-    parts, values = Sweep(size, [np.ones(len(ring_edges(size)) - 1, dtype=bool)])(images)
+    parts, values, _ = Sweep(size, [np.ones(len(ring_edges(size)) - 1, dtype=bool)])(images)
     return np.concatenate([parts, values[:, 0]], axis=1)

@@ -21,6 +21,7 @@ from fastrace.audit.experiments import Experiment
 from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
+from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, columns, draw_bank
 from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
@@ -68,7 +69,10 @@ class Tables:
         self._keep = {d: self._rings(d) for d in radial}
         self._swept = [d for d in radial if d not in scan_only]
         self._other = [d for d in degradations if d not in self._keep]
-        self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept])
+        self._coarse = [d for d in self._swept if d != CLEAN]
+        self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept], [self._keep[d] for d in self._coarse])
+        self._also_clean = [e.test for e in wanted if e.train == CLEAN != e.test and not e.parts]
+        self._banks: dict[tuple[str, Degradation], Bank] = {}
         self._embedded = [(network, list(degradations)) for network, degradations in networks]
         self._files: dict[str, NDArray[np.float32]] = {}
 
@@ -87,10 +91,12 @@ class Tables:
             If the folder cannot be written.
         """
         make_folder(self.folder, 0o700)
+        self._draw_banks()
         plan = json.dumps(
             [self.dataset.fingerprint, self.subjects.cohort.target, list(self.subjects.classes), self.seed,
              [str(d) for d in (*self._swept, *self._other)], [str(d) for d in self._keep],
-             [[network.name, *map(str, degradations)] for network, degradations in self._embedded]]
+             [[network.name, *map(str, degradations)] for network, degradations in self._embedded],
+             [_digest(bank.filters.numpy()) for bank in self._banks.values()]]
         )  # fmt: skip
         state = self.folder / "done.json"
         done = self._done(state, plan, progress)
@@ -155,14 +161,39 @@ class Tables:
         stored = self.dataset.images(self.subjects.cohort.rows[at])
         return torch.from_numpy(stored.astype(np.float32) / np.float32(self.dataset.scale))
 
-    def _measure(self, network: ImageReader, degradations: Sequence[Degradation]) -> None:
+    def _some(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Some images drawn from all, whatever their class; their ids, and mm per pixel."""
         cohort = self.subjects.cohort
         chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
-        chosen = chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))]
-        images = self.images(np.sort(chosen))
-        ids, mm = torch.from_numpy(cohort.ids[np.sort(chosen)]), torch.from_numpy(cohort.mm_per_pixel[np.sort(chosen)])
+        chosen = np.sort(chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))])
+        return self.images(chosen), torch.from_numpy(cohort.ids[chosen]), torch.from_numpy(cohort.mm_per_pixel[chosen])
+
+    def _measure(self, network: ImageReader, degradations: Sequence[Degradation]) -> None:
+        images, ids, mm = self._some()
         for degradation in degradations:
             network.measure(degraded(images, degradation, ids, mm, self.seed), degradation)
+
+    def _draw_banks(self) -> None:
+        """Filters from patches of some images, for every degradation that has all families; the same again from the seed."""
+        images, ids, mm = self._some()
+        found = {}
+        if CLEAN in self._swept:
+            found[COARSE, CLEAN] = draw_bank(coarse(images), FILTERS[COARSE], self._draw(CLEAN))
+            found[FINE, CLEAN] = draw_bank(images, FILTERS[FINE], self._draw(CLEAN))
+        if self._coarse:
+            portions = np.array_split(images.numpy(), -(-len(images) // self._at_once()))
+            small = np.concatenate([self._sweep(portion)[2] for portion in portions])
+            for k, degradation in enumerate(self._coarse):
+                found[COARSE, degradation] = draw_bank(
+                    torch.from_numpy(small[:, k].copy()), FEWER, self._draw(degradation)
+                )
+        for degradation in self._other:
+            changed = degraded(images, degradation, ids, mm, self.seed)
+            found[COARSE, degradation] = draw_bank(coarse(changed), FEWER, self._draw(degradation))
+        self._banks = found
+
+    def _draw(self, degradation: Degradation) -> np.random.Generator:
+        return np.random.default_rng((self.seed, 7008, xxhash.xxh32_intdigest(str(degradation).encode())))
 
     def split(self, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Images in portions: one patient may have more than fit (the slices of a CT)."""
@@ -189,13 +220,22 @@ class Tables:
         cohort = self.subjects.cohort
         ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
         images = self.images(at)
-        parts, values = self._sweep(images.numpy())
+        parts, values, small = self._sweep(images.numpy())
         yield "parts", parts
         yield "values", values.reshape(len(values), -1)
+        if CLEAN in self._swept:
+            yield "coarse", self._banks[COARSE, CLEAN](coarse(images))
+            yield "fine", self._banks[FINE, CLEAN](images)
+        for k, degradation in enumerate(self._coarse):
+            yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](torch.from_numpy(small[:, k]))
         made = {}
         for degradation in self._other:
             made[degradation] = degraded(images, degradation, ids, mm, self.seed)
             yield f"other-{degradation.slug}", extract(made[degradation].numpy())
+            reduced = coarse(made[degradation])
+            yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](reduced)
+            if degradation in self._also_clean:
+                yield f"coarse-unlike-{degradation.slug}", self._banks[COARSE, CLEAN].first(FEWER)(reduced)
         for number, (network, degradations) in enumerate(self._embedded):
             for degradation in degradations:
                 changed = made.get(degradation)
@@ -219,7 +259,7 @@ class Tables:
         return self._files[name]
 
     def table(
-        self, features: str, degradation: Degradation, parts: Sequence[str] = ()
+        self, features: str, degradation: Degradation, parts: Sequence[str] = (), *, unlike: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
         """Features of all patients, [P, D], and the family of every column.
 
@@ -230,6 +270,9 @@ class Tables:
         degradation : Degradation
         parts : sequence of str
             Families wanted; empty: all.
+        unlike : bool
+            For a probe that learns from unchanged images and is tested on degraded ones: patches of unchanged images on both, and
+            the same columns.
         """
         if features != BUILT_IN:
             number = list(self.networks).index(features)
@@ -247,10 +290,30 @@ class Tables:
         else:
             found = np.asarray(self._open(f"other-{degradation.slug}"))
             group = families(np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool))
+        if patched := self._patches(degradation, parts, unlike):
+            found = np.concatenate([found, *(table for _, table in patched)], axis=1)
+            group = np.concatenate([group, *(np.full(table.shape[1], family) for family, table in patched)])
         if parts:
             chosen = np.isin(group, parts)
             found, group = found[:, chosen], group[chosen]
         return found, group
+
+    def _patches(
+        self, degradation: Degradation, parts: Sequence[str], unlike: bool
+    ) -> list[tuple[str, NDArray[np.float32]]]:
+        """Tables of patches of all patients with the name of their family."""
+        if degradation in self._keep and degradation not in self._swept:
+            return []  # of a scan alone
+        if degradation != CLEAN:
+            names = {COARSE: f"coarse-{'unlike-' if unlike else ''}{degradation.slug}"}
+        else:
+            names = {COARSE: "coarse"} if unlike else {COARSE: "coarse", FINE: "fine"}
+        found = [
+            (family, np.asarray(self._open(name))) for family, name in names.items() if not parts or family in parts
+        ]
+        if degradation == CLEAN and unlike:
+            return [(family, table[:, columns(FEWER, FILTERS[family])]) for family, table in found]
+        return found
 
 
 def _digest(rows: NDArray[np.float32]) -> str:
