@@ -96,7 +96,7 @@ def truth(
     shares = np.bincount(labels) / len(labels)
     for folds in partition.repeats:
         for fold in folds:
-            scores = Fit(features[fold.train], basis, group).scores(coded(labels, classes)[fold.train])
+            scores, _ = Fit(features[fold.train], basis, group).scores(coded(labels, classes)[fold.train])
             rule = (scores[1:] - scores[0]).T  # [K, D]
             distance = np.einsum("kd,kd->k", rule, means)[:, None] - rule @ means.T
             distance /= np.linalg.norm(rule, axis=1)[:, None]

@@ -11,11 +11,11 @@ from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
 from fastrace.audit.cells import FIRST, p_value, ranked
-from fastrace.audit.engines.probe import Fit, Probe
+from fastrace.audit.engines.probe import Fit, Fits, Probe
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
 from fastrace.audit.engines.probe.probe import coded
-from fastrace.audit.engines.probe.ridge import MOST_FREEDOM, MOST_SPREADS, PENALTIES
+from fastrace.audit.engines.probe.ridge import LEAST_WEIGHT, MOST_FREEDOM, MOST_SPREADS, PENALTIES, members
 from fastrace.audit.partition import Fold, Partition, cross_fit, deal
 from fastrace.audit.request import PERMUTATIONS
 from fastrace.statistics import d_prime, influence, sequential_p
@@ -67,7 +67,7 @@ def test_scores_are_those_of_ridge_regression_with_the_penalty_of_the_smallest_g
     labels = np.arange(n + 20) % classes
     features, group = table(n + 20, sum(sizes), labels), groups(*sizes)
     train, test, y = features[:n], features[n:], coded(labels, classes)[:n]
-    found = Fit(train, test, group).scores(y)
+    found = Fit(train, test, group).scores(y)[0]
     for k in range(classes):
         np.testing.assert_allclose(found[:, k], naive_scores(train, test, group, y[:, k]), rtol=1e-6, atol=1e-8)
 
@@ -78,7 +78,7 @@ def test_its_decisions_are_those_of_the_ridge_classifier() -> None:
     fit = Fit(features[:60], features[60:], group)
     y = coded(labels, 2)[:60, 1]
     a, b = standardised(features[:60], features[60:], group)
-    found = fit.scores(y[:, None])[:, 0]
+    found = fit.scores(y[:, None])[0][:, 0]
     errors = []
     for penalty in fit.penalty:
         classifier = RidgeClassifier(alpha=penalty).fit(a, labels[:60])
@@ -91,9 +91,9 @@ def test_more_columns_than_patients_or_fewer_make_no_difference() -> None:
     # Copies of columns in the same family change nothing but the side of the Gram matrix that is taken apart.
     labels = np.arange(60) % 2
     features = table(60, 30, labels)
-    once = Fit(features[:40], features[40:], groups(30)).scores(coded(labels, 2)[:40])
+    once = Fit(features[:40], features[40:], groups(30)).scores(coded(labels, 2)[:40])[0]
     twice = Fit(features[:40][:, [*range(30)] * 2], features[40:][:, [*range(30)] * 2], groups(60))
-    np.testing.assert_allclose(twice.scores(coded(labels, 2)[:40]), once, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(twice.scores(coded(labels, 2)[:40])[0], once, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 7.0])
@@ -101,11 +101,42 @@ def test_undefined_and_constant_columns_are_as_if_they_were_not_there(bad: float
     labels = np.arange(60) % 2
     features = table(60, 6, labels)
     spoiled = np.concatenate([features, np.full((60, 1), bad)], axis=1)
-    expected = Fit(features[:40], features[40:], groups(6)).scores(coded(labels, 2)[:40])
-    np.testing.assert_array_equal(Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40]), expected)
+    expected = Fit(features[:40], features[40:], groups(6)).scores(coded(labels, 2)[:40])[0]
+    np.testing.assert_array_equal(
+        Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40])[0], expected
+    )
     spoiled[:, 6] = np.arange(60)
     spoiled[50, 6] = np.nan  # in one test patient only
-    np.testing.assert_array_equal(Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40]), expected)
+    np.testing.assert_array_equal(
+        Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40])[0], expected
+    )
+
+
+def test_families_are_regressions_of_their_own_weighted_by_what_they_predict() -> None:
+    labels = np.arange(120) % 2
+    rng = np.random.default_rng(0)
+    strong = table(120, 5, labels, seed=1)
+    noise = rng.standard_normal((120, 60))
+    group = np.array(["strong"] * 5 + ["noise"] * 60)
+    features, y = np.concatenate([strong, noise], axis=1), coded(labels, 2)[:90]
+    expected = 0.0
+    for columns in (group == "noise", group == "strong", np.ones(65, dtype=bool)):
+        scores, predicted = Fit(features[:90][:, columns], features[90:][:, columns], group[columns]).scores(y)
+        assert ((predicted >= 0) & (predicted <= 1)).all()
+        expected = expected + scores * (predicted**2 + LEAST_WEIGHT)
+    found = Fits(features[:90], features[90:], group).scores(y)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    alone = Fits(strong[:90], strong[90:], group[:5]).scores(y)
+    np.testing.assert_array_equal(alone, Fit(strong[:90], strong[90:], group[:5]).scores(y)[0])
+    # What predicts nothing hardly counts: the order of the patients is nearly that of the strong family.
+    assert np.corrcoef(found[:, 1], alone[:, 1])[0, 1] > 0.8
+
+
+def test_patches_of_both_scales_are_one_regression() -> None:
+    group = np.array(["tiles", "pixels", "coarse patches", "fine patches", "tiles"])
+    found = {tuple(np.flatnonzero(one)) for one in members(group)}
+    assert found == {(0, 4), (1,), (0, 1, 4), (2, 3)}
+    assert len(members(np.array(["network"] * 4))) == 1
 
 
 def test_without_a_usable_column_all_scores_are_equal() -> None:
@@ -123,7 +154,7 @@ def test_units_of_a_feature_do_not_matter(scale: float, shift: float, column: in
     changed = features.copy()
     changed[:, column] = changed[:, column] * scale + shift
     y = coded(labels, 2)[:40]
-    one, other = (Fit(x[:40], x[40:], groups(10)).scores(y) for x in (features, changed))
+    one, other = (Fit(x[:40], x[40:], groups(10)).scores(y)[0] for x in (features, changed))
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from fastrace.audit.engines import F64, Permuted
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
-from fastrace.audit.engines.probe.ridge import Fit
+from fastrace.audit.engines.probe.ridge import Fits
 from fastrace.audit.partition import Ints, Partition
 
 DECIMALS = 9
@@ -58,7 +58,7 @@ class Probe:
         test: F64 = train if tested_on is None else np.asarray(tested_on, dtype=np.float64)
         self.partition = partition
         self._fits = [
-            [(fold, Fit(train[fold.train], test[fold.test], group)) for fold in folds] for folds in partition.repeats
+            [(fold, Fits(train[fold.train], test[fold.test], group)) for fold in folds] for folds in partition.repeats
         ]
 
     def scores(
@@ -101,7 +101,7 @@ class Probe:
         return Permuted(np.concatenate(draws), np.concatenate(fixed))
 
 
-def _rounded(fit: Fit, labels: NDArray[np.number]) -> F64:
+def _rounded(fit: Fits, labels: NDArray[np.number]) -> F64:
     return np.round(fit.scores(labels), DECIMALS)
 
 
