@@ -182,7 +182,7 @@ def _parts(
             ids = subjects.cohort.ids[at].view(np.uint64)
             for n in np.flatnonzero(labels[subjects.owner[at]] == 1):
                 images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
-            parts, _, _ = sweep(images)
+            parts, _ = sweep(images)
             out[first:last] += patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
         progress.step()
     progress.end()

@@ -266,6 +266,13 @@ class Sweep:
     def __call__(
         self,
         images: F32,  # [N, H, W]
+    ) -> tuple[F32, F32]:
+        """Extract the features, see `with_coarse`."""
+        return self.with_coarse(images)[:2]
+
+    def with_coarse(
+        self,
+        images: F32,  # [N, H, W]
     ) -> tuple[F32, F32, F32]:
         """Extract the features.
 
@@ -331,5 +338,5 @@ def extract(
 ) -> F32:  # [N, D]
     """Features of images as they are."""
     size = (images.shape[1], images.shape[2])
-    parts, values, _ = Sweep(size, [np.ones(len(ring_edges(size)) - 1, dtype=bool)])(images)
+    parts, values = Sweep(size, [np.ones(len(ring_edges(size)) - 1, dtype=bool)])(images)
     return np.concatenate([parts, values[:, 0]], axis=1)

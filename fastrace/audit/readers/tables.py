@@ -182,7 +182,7 @@ class Tables:
             found[FINE, CLEAN] = draw_bank(images, FILTERS[FINE], self._draw(CLEAN))
         if self._coarse:
             portions = np.array_split(images.numpy(), -(-len(images) // self._at_once()))
-            small = np.concatenate([self._sweep(portion)[2] for portion in portions])
+            small = np.concatenate([self._sweep.with_coarse(portion)[2] for portion in portions])
             for k, degradation in enumerate(self._coarse):
                 found[COARSE, degradation] = draw_bank(
                     torch.from_numpy(small[:, k].copy()), FEWER, self._draw(degradation)
@@ -220,7 +220,7 @@ class Tables:
         cohort = self.subjects.cohort
         ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
         images = self.images(at)
-        parts, values, small = self._sweep(images.numpy())
+        parts, values, small = self._sweep.with_coarse(images.numpy())
         yield "parts", parts
         yield "values", values.reshape(len(values), -1)
         if CLEAN in self._swept:
