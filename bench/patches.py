@@ -1,7 +1,7 @@
 """Patches on one core: torch's chain of convolutions and pooling, and one product of unfolded patches, interleaved.
 
 `fastrace bench patches`. 64 images of 50 x 50, or 2 of 224 x 224; ms is per image. The chain is what one writes first: mean, mean
-square, responses, normalise, both sides, pools. "unfold" is the best that torch alone can do: patches normalised before the
+square, responses, normalise, both sides, pools. "unfold" is the best of torch that was found: patches normalised before the
 product, one image at a time and in place, so that what is stored stays in the second-level cache. float32 everywhere; the
 error is that of the first image, and torch's has more of it, since it takes the difference of two large numbers for a variance.
 """

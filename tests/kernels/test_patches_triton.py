@@ -14,7 +14,7 @@ from patch_cases import filters, images
 
 from fastrace.errors import BackendMissing
 from fastrace.kernels import patches as package
-from fastrace.kernels.patches import TOLERANCE, patches, patches_reference, scale
+from fastrace.kernels.patches import CUDA_TOLERANCE, TOLERANCE, patches, patches_reference, scale
 from fastrace.kernels.patches.plan import features, make_plan
 
 cuda = pytest.importorskip("fastrace.kernels.patches.cuda", reason="triton comes with the CUDA build of torch")
@@ -117,6 +117,34 @@ def test_programs_take_as_many_filters_as_are_there() -> None:
     assert weights.shape == (256, 48)
     assert not weights[130:].any()
     assert not weights[:, 36:].any()
+
+
+def tf32(values: np.ndarray) -> np.ndarray:
+    """Round to the 10 bits after the point that a tensor core takes."""
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_three_tf32_products_keep_the_bound_and_one_would_not(matched: bool) -> None:
+    """What the interpreter cannot show, since it multiplies in float32: the products of a GPU, in NumPy."""
+    batch, bank = images(1, 40, 41)[0].numpy() + 3, filters(64, 6).numpy()
+    patch = np.lib.stride_tricks.sliding_window_view(batch, (6, 6)).reshape(-1, 36)
+    if matched:  # the largest responses that there can be
+        bank[:] = patch[:: len(patch) // 64][:64].reshape(-1, 6, 6) - 3
+        bank /= np.linalg.norm(bank, axis=(1, 2), keepdims=True)
+    x = patch - patch.mean(1, keepdims=True, dtype=np.float64)
+    contrast = np.sqrt((x**2).mean(1, keepdims=True) + 1e-4)
+    weights = package._centred(torch.from_numpy(bank)).numpy().reshape(64, 36)
+    high, low = (tf32(x), tf32(x - tf32(x))), (tf32(weights), tf32(weights - tf32(weights)))
+    errors = {}
+    for products in (1, 3):
+        z = high[0] @ low[0].T + (high[1] @ low[0].T + high[0] @ low[1].T if products == 3 else 0)
+        sides = np.concatenate([np.maximum(z / contrast - 0.2, 0), np.maximum(-z / contrast - 0.2, 0)], 1)
+        errors[products] = np.abs(sides.mean(0) - patches_reference(batch[None], bank, 0.2, 1e-4, (1,))[0]).max()
+    allowed = CUDA_TOLERANCE * scale(torch.from_numpy(bank), 0.2)
+    assert errors[3] < allowed / 4
+    assert errors[1] > allowed
 
 
 def test_without_triton_the_error_on_a_gpu_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
