@@ -2,7 +2,7 @@
 
 # One module each, with `rows(quick)`, in the order in which they are measured.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "kernels": ("window", "bandpass", "sweep", "noise", "gather"),
+    "kernels": ("window", "bandpass", "sweep", "noise", "patches", "gather"),
     "decode": ("decode",),
     "stats": ("ranking",),
     "pipeline": ("pipeline",),

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastrace.bench.gpu_clock import Case, Peer
+from fastrace.bench.patches import EPSILON, GRIDS, THRESHOLD, torch_chain
 from fastrace.degrade.grammar import Degradation
 from fastrace.degrade.operations import NetworkInput, apply
 from fastrace.degrade.parser import parse
@@ -24,6 +25,7 @@ from fastrace.kernels.bandpass import TOLERANCE, Filter, bandpass, bandpass_refe
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE
 from fastrace.kernels.bandpass.jit import Epilogue
 from fastrace.kernels.noise import NORMAL_ERROR, noise, noise_reference, prepared
+from fastrace.kernels.patches import CUDA_TOLERANCE, patches, patches_reference, scale
 from fastrace.kernels.window import Transfer, window, window_reference
 
 SIDE = 224
@@ -32,6 +34,7 @@ CHECKED = 2  # images of a batch that are held against float64
 SIGMA, SEED = 0.1, 1
 BANDS = ((0.0, 25.0), (10.0, 50.0), (0.0, float("inf")))
 SWEEP = 20  # cut-offs of one image
+PATCHES_SIDE, FILTERS, PATCH = 50, 256, 6
 DEGRADATIONS = ("lowpass:25+noise:gaussian:0.1+clip:0.6", "lowpass:25+clip:0.6")
 FLOAT32_ROUNDING, FLOAT16_ROUNDING = 2.0**-22, 2.0**-10  # of values up to 2
 OTHER_NOISE = "other noise"
@@ -57,6 +60,7 @@ def cases(
         ("bandpass, noise, clamp", partial(fused_case, device, count, side, *band)),
         ("noise gaussian", partial(noise_case, device, count, side, "gaussian", SIGMA)),
         ("noise poisson", partial(noise_case, device, count, side, "poisson", 0.25)),
+        ("patches", partial(patches_case, device, count, PATCHES_SIDE * side // SIDE)),
         *((text, partial(degradation_case, device, count, side, text)) for text in DEGRADATIONS),
     ]
 
@@ -259,6 +263,34 @@ def noise_case(device: torch.device, count: int, side: int, kind: str, amount: f
     limit = 1.01 / photons if kind == "poisson" else amount * NORMAL_ERROR + FLOAT32_ROUNDING
     operation = f"noise {kind} {amount} {side}x{side} float32"
     return Case(operation, count, count * side * side * 8, peers, lambda r: _largest(r, expected), limit)
+
+
+def patches_case(device: torch.device, count: int, side: int) -> Case:
+    """The features of random patches; torch's chain in parts of 64 images, since it stores [K, H, W] a dozen times."""
+    side = max(side, PATCH + 2)  # three positions along an axis
+    images = _display(device, count, side, side)
+    filters = (
+        torch.randn((FILTERS, PATCH, PATCH), generator=torch.Generator(device).manual_seed(SEED), device=device) / PATCH
+    )
+    expected = patches_reference(images[:CHECKED].cpu().numpy(), filters.cpu().numpy(), THRESHOLD, EPSILON, GRIDS)
+
+    def torch_way(images: Tensor, filters: Tensor) -> Tensor:
+        return torch.cat([torch_chain(part, filters) for part in images.split(64)])
+
+    peers = [
+        *_both("fastrace", lambda: patches(images, filters, THRESHOLD, EPSILON, GRIDS)),
+        *_ways("torch", torch_way, images, filters, other="convolves in TF32" if device.type == "cuda" else ""),
+    ]
+    features = expected.shape[1]
+    return Case(
+        f"patches {PATCH}x{PATCH}, {FILTERS} filters, {side}x{side} float32",
+        count,
+        count * 4 * (side * side + features),
+        peers,
+        lambda result: _largest(result, expected),
+        CUDA_TOLERANCE * scale(filters.cpu(), THRESHOLD),
+        "bound by its products: 37 MFLOP an image, as three TF32 products 150",
+    )
 
 
 def degradation_case(device: torch.device, count: int, side: int, text: str) -> Case:

@@ -35,7 +35,7 @@ from typing import Any
 
 from fastrace.kernels.bandpass import jit, plans
 
-MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise")
+MODULES = ("fastrace.kernels.window", "fastrace.kernels.noise", "fastrace.kernels.patches")
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 TABLE = Path(__file__).resolve().parent / "results" / "resources.json"  # in a checkout; packages leave it out
 _STORED = [f"{result}_{kind}" for result in ("float16", "bfloat16", "float32") for kind in jit.KINDS.values()]
@@ -167,7 +167,7 @@ def read_cubin(cubin: bytes, log: str, kernel: str = r"\w+") -> Row:
         "shared_bytes": int(found[3]),
         "spill_store_bytes": int(spills[1]),
         "spill_load_bytes": int(spills[2]),
-        "load_bits": _widest(re.findall(r"\bLDG\.E(\S*)", assembly)),
+        "load_bits": _widest(re.findall(r"\bLDG(?:STS)?\.E(\S*)", assembly)),  # STS: straight into shared memory
         "store_bits": _widest(re.findall(r"\bSTG\.E(\S*)", assembly)),
         "matrix": sorted(set(re.findall(r"\b(HMMA|HGMMA|UTCHMMA|IMMA)\b", assembly))),
     }

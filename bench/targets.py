@@ -61,6 +61,8 @@ TARGETS = (
     *(Target(operation, "released code", 6) for operation in SMALL),
     *(Target(operation, "scipy", 1) for operation in (*SMALL, *LARGE)),
     Target("one image, 20 cut-offs, 224x224 float32, 1 core", "scipy", 2),
+    Target("patches 6x6, 256 filters, 50x50 float32, batch 64, 1 core", "torch conv2d chain", 8),
+    Target("patches 6x6, 256 filters, 50x50 float32, batch 64, 1 core", "torch unfold", 1),
     # Training writes into the same batches again and again (hot), or lets a model run in between (cold): both are targets.
     *(Target(GATHER.format("1 thread") + caches, "numpy memmap loop", 1) for caches in ("", COLD)),
     *(Target(GATHER.format("2 threads") + caches, "fastrace, 1 thread", 1.1) for caches in ("", COLD)),

@@ -50,8 +50,8 @@ def bench(
 ) -> int:
     """Measure fastrace against the other libraries that are installed here.
 
-    NAME is a group (kernels, decode, stats, pipeline, train) or one of the kernels (window, bandpass, sweep, noise, gather);
-    all of them without a name. All take turns, errors are against a float64 reference, and losses, crashes, time-outs
+    NAME is a group (kernels, decode, stats, pipeline, train) or one of the kernels (window, bandpass, sweep, noise, patches,
+    gather); all of them without a name. All take turns, errors are against a float64 reference, and losses, crashes, time-outs
     and missing libraries are shown. Kernels are timed with hot caches (right after the same call), some of them also
     with cold ones. Times on a noisy machine are marked NOISY with the reason.
 

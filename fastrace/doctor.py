@@ -81,7 +81,7 @@ def _extension() -> Finding:
     origin = "installed with the package" if file == _extension.installed() else "compiled at first use, cached"
     return Finding(
         "C++ kernels on CPU",
-        f"window, bandpass, gather, ranking; {origin}; {torch.get_num_threads()} threads, {_simd()}",
+        f"window, bandpass, gather, patches, ranking; {origin}; {torch.get_num_threads()} threads, {_simd()}",
     )
 
 
@@ -107,11 +107,14 @@ def _gpu() -> list[Finding]:
     try:
         import triton
 
-        findings.append(Finding("window, noise on CUDA", f"Triton {triton.__version__}"))
+        findings.append(Finding("window, noise, patches on CUDA", f"Triton {triton.__version__}"))
     except ImportError:
         findings.append(
             Finding(
-                "window, noise on CUDA", "Triton is missing", False, "install the CUDA build of torch, which brings it"
+                "window, noise, patches on CUDA",
+                "Triton is missing",
+                False,
+                "install the CUDA build of torch, which brings it",
             )
         )
     try:

@@ -15,10 +15,8 @@
 #include <torch/headeronly/util/Exception.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "aligned.h"
@@ -56,25 +54,20 @@ struct Task {
 };
 
 struct Scratch {
-  Aligned<float> strip, panel, part;
+  Aligned<float> strip, panel, variances, part;
   Aligned<double> total, cells;
-  std::vector<int32_t> wrong;
   std::vector<int64_t> since;         // positions in a piece's float sums
   std::vector<uint8_t> broken, lost;  // pieces and cells with a patch that is not finite
   std::vector<Run> runs;
 };
 
-bool is_finite(float value) {  // with -ffinite-math-only the library's answer is always yes
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return (bits & 0x7f800000) != 0x7f800000;
-}
+constexpr uint32_t kNotANumber = 0x7fc00000;
 
-float not_a_number() {
-  const uint32_t bits = 0x7fc00000;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
+// By their bits in memory: the compiler was told that there are no NaN, and may draw conclusions from arithmetic.
+bool is_finite(const float* value) {
+  uint32_t bits;
+  std::memcpy(&bits, value, 4);
+  return (bits & 0x7f800000) != 0x7f800000;
 }
 
 // Filters of the blocks first .. last - 1 on image n.
@@ -93,7 +86,7 @@ void pool_image(const Kernels& run, const Task& task, int64_t n, int64_t first, 
   std::memset(part, 0, across * 2 * sums * sizeof(float));
   std::memset(total, 0, across * 2 * sums * sizeof(double));
   std::memset(cells, 0, plan.count * 2 * sums * sizeof(double));
-  scratch.wrong.resize(kPanel);
+  float* variances = scratch.variances.of(kPanel);
   scratch.since.assign(across, 0), scratch.broken.assign(across, 0), scratch.lost.assign(plan.count, 0);
 
   for (int64_t band = 0; band < bands; ++band) {
@@ -108,13 +101,17 @@ void pool_image(const Kernels& run, const Task& task, int64_t n, int64_t first, 
       for (int64_t x = 0, piece = 0; x < positions;) {
         const int64_t start = x, end = std::min(positions, x + kPanel);
         run.normalise(strip + (y - top) * pitch + start, pitch, side, task.epsilon, end - start, kPanel, panel,
-                      scratch.wrong.data());
+                      variances);
         scratch.runs.clear();
         while (x < end) {
           const int64_t stop = std::min(end, plan.columns[piece + 1]);
           scratch.runs.push_back({x - start, stop - start, piece});
           scratch.since[piece] += stop - x;
-          for (int64_t at = x; at < stop; ++at) scratch.broken[piece] |= scratch.wrong[at - start] != 0;
+          for (int64_t at = x - start; at < stop - start; ++at)
+            if (!is_finite(variances + at)) {
+              scratch.broken[piece] = 1;
+              for (int64_t i = 0; i < pixels; ++i) panel[i * kPanel + at] = 0;
+            }
           x = stop;
           if (stop == plan.columns[piece + 1]) ++piece;
         }
@@ -142,7 +139,6 @@ void pool_image(const Kernels& run, const Task& task, int64_t n, int64_t first, 
     scratch.since.assign(across, 0), scratch.broken.assign(across, 0);
   }
 
-  const float nan = not_a_number();
   const int64_t filters = std::min(sums, task.many - begin);
   float* out = task.out + n * 2 * task.many * plan.features;
   for (int64_t c = 0; c < plan.count; ++c) {
@@ -152,9 +148,10 @@ void pool_image(const Kernels& run, const Task& task, int64_t n, int64_t first, 
     for (int64_t half = 0; half < 2; ++half)
       for (int64_t k = 0; k < filters; ++k) {
         const bool lost = scratch.lost[c] || task.wrong[begin + k];
-        const double mean = cells[(2 * c + half) * sums + k] / area;
+        const float mean = static_cast<float>(cells[(2 * c + half) * sums + k] / area);
         const int64_t channel = half * task.many + begin + k;
-        out[2 * task.many * cell[AT] + channel * cell[STEP] + (c - cell[AT])] = lost ? nan : static_cast<float>(mean);
+        float* at = out + 2 * task.many * cell[AT] + channel * cell[STEP] + (c - cell[AT]);
+        std::memcpy(at, lost ? static_cast<const void*>(&kNotANumber) : &mean, sizeof(mean));
       }
   }
 }
@@ -170,9 +167,9 @@ void pack(const Kernels& run, const float* filters, int64_t pixels, Aligned<floa
     for (int64_t lane = 0; lane < lanes; ++lane) {
       const int64_t k = first + lane;
       for (int64_t i = 0; i < pixels; ++i) {
-        const float value = k < task.many ? filters[k * pixels + i] : 0;
-        weights[i * lanes + lane] = is_finite(value) ? value : 0;
-        task.wrong[k] |= !is_finite(value);
+        const bool there = k < task.many, used = there && is_finite(filters + k * pixels + i);
+        weights[i * lanes + lane] = used ? filters[k * pixels + i] : 0;
+        task.wrong[k] |= there && !used;
       }
     }
     weights += lanes * pixels;

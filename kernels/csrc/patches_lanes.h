@@ -9,9 +9,7 @@ namespace FASTRACE_SET {
 
 constexpr int64_t kLanes = FASTRACE_BYTES / sizeof(float);
 typedef float Vector __attribute__((vector_size(FASTRACE_BYTES)));
-typedef int32_t Bits __attribute__((vector_size(FASTRACE_BYTES)));
 typedef float Loose __attribute__((vector_size(FASTRACE_BYTES), aligned(4), may_alias));
-typedef int32_t LooseBits __attribute__((vector_size(FASTRACE_BYTES), aligned(4), may_alias));
 
 FASTRACE_LANE Vector load(const float* at) { return *reinterpret_cast<const Loose*>(at); }
 FASTRACE_LANE void store(float* at, Vector value) { *reinterpret_cast<Loose*>(at) = value; }
@@ -20,10 +18,10 @@ FASTRACE_LANE Vector all(float value) { return value - Vector{}; }
 // ---- contrast ------------------------------------------------------------------------------------------------------
 
 // Patches of one row of positions, normalised: panel[(i * side + j) * stride + x] = (pixel(i, x + j) - mean) / s. Pixels are
-// taken relative to the first of their patch, so that the brightness of an image costs no digits. `wrong` becomes -1 where the
-// variance is not finite, and the patch 0. In integers: the compiler was told that there are no NaN.
+// taken relative to the first of their patch, so that the brightness of an image costs no digits. `variances` is for the caller,
+// who sees in them which patches are not finite.
 FASTRACE_TARGET static void normalise(const float* rows, int64_t pitch, int64_t side, float epsilon, int64_t count,
-                                      int64_t stride, float* panel, int32_t* wrong) {
+                                      int64_t stride, float* panel, float* variances) {
   const Vector share = all(1.0f / static_cast<float>(side * side));
   for (int64_t x = 0; x < count; x += kLanes) {
     const float* corner = rows + x;
@@ -44,14 +42,12 @@ FASTRACE_TARGET static void normalise(const float* rows, int64_t pitch, int64_t 
       variance += sum;
     }
     variance = variance * share + epsilon;
-    const Bits not_finite = ((Bits)variance & 0x7f800000) == 0x7f800000;
     const Vector factor = 1.0f / FASTRACE_ROOT(variance);
     for (int64_t i = 0; i < side; ++i)
       for (int64_t j = 0; j < side; ++j) {
-        const Vector value = (load(corner + i * pitch + j) - first - mean) * factor;
-        store(panel + (i * side + j) * stride + x, (Vector)((Bits)value & ~not_finite));
+        store(panel + (i * side + j) * stride + x, (load(corner + i * pitch + j) - first - mean) * factor);
       }
-    *reinterpret_cast<LooseBits*>(wrong + x) = not_finite;
+    store(variances + x, variance);
   }
 }
 

@@ -28,7 +28,7 @@ struct Run {  // positions begin .. end - 1 of a panel, which lie in one piece
 
 struct Kernels {
   int64_t lanes, wide;
-  void (*normalise)(const float*, int64_t, int64_t, float, int64_t, int64_t, float*, int32_t*);
+  void (*normalise)(const float*, int64_t, int64_t, float, int64_t, int64_t, float*, float*);
   void (*filter)(const Block&, const Run&, const float*, int64_t, int64_t, float, float*, float*);
   void (*move)(float*, double*, int64_t);
   void (*add)(const double*, double*, int64_t);

@@ -20,7 +20,10 @@ Agreement: the largest error of a feature, against float64, is `TOLERANCE` times
 the largest z there can be. On the CPU AVX2 and AVX-512 give the same bits, and a result does not depend on the
 batch or the number of threads; without a fused multiply-add (SSE2) the last bits differ. Not differentiable.
 
-Reading order: `reference.py` the formula in float64, `plan.py` cells and pieces, `../csrc/patches.cpp` the CPU kernel.
+On CUDA the bound is `CUDA_TOLERANCE`, and the same call gives the same bits.
+
+Reading order: `reference.py` the formula in float64, `plan.py` cells and pieces, `../csrc/patches.cpp` the CPU kernel, `cuda.py`
+the Triton kernels. Below: the operation registered with torch, and `patches`.
 """
 
 from __future__ import annotations
@@ -28,18 +31,22 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.library import custom_op
 
+from fastrace.errors import BackendMissing
 from fastrace.kernels import _extension
 from fastrace.kernels.patches.plan import features, make_plan
 from fastrace.kernels.patches.reference import patches_reference
 
-__all__ = ["TOLERANCE", "patches", "patches_reference", "scale"]
+__all__ = ["CUDA_TOLERANCE", "TOLERANCE", "offline_cases", "patches", "patches_reference", "scale"]
 
 TOLERANCE = 4e-7  # measured 1.8e-7, over 1,500 images and banks with sides 1 to 12
+CUDA_TOLERANCE = 1.5e-6  # three TF32 products keep 21 bits; predicted, until a GPU has measured it
 EPSILONS = (1e-30, 1e30)  # what float32 can add to a variance
 
 
@@ -144,12 +151,32 @@ def _cpu(images: Tensor, filters: Tensor, threshold: float, epsilon: float, grid
     return result
 
 
+def offline_cases() -> list[dict[str, Any]]:
+    """Return the Triton kernels' configurations for compilation without a GPU; see ``bench/resources.py``."""
+    cases: list[dict[str, Any]] = _triton().offline_cases()
+    return cases
+
+
+def _triton() -> ModuleType:
+    try:
+        from fastrace.kernels.patches import cuda
+    except ImportError as error:
+        raise BackendMissing("patches on a GPU need Triton: pip install triton, or a CUDA build of torch") from error
+    return cuda
+
+
 def _patches(images: Tensor, filters: Tensor, threshold: float, epsilon: float, grids: Sequence[int]) -> Tensor:
-    return _cpu(images, filters, threshold, epsilon, grids)
+    if images.is_cpu:
+        return _cpu(images, filters, threshold, epsilon, grids)
+    side = filters.shape[1]
+    plan = make_plan(images.shape[1] - side + 1, images.shape[2] - side + 1, tuple(grids), images.device)
+    result: Tensor = _triton().launch(images.contiguous(), _centred(filters), threshold, epsilon, plan)
+    return result
 
 
 def _empty(images: Tensor, filters: Tensor, threshold: float, epsilon: float, grids: Sequence[int]) -> Tensor:
     return images.new_empty((images.shape[0], 2 * filters.shape[0] * features(grids)))
 
 
+# Not a triton_op: what a compiler could fuse with the kernel would gain nothing, since it is bound by its products.
 custom_op("fastrace::patches", _patches, mutates_args=()).register_fake(_empty)

@@ -49,8 +49,11 @@ def cell(i: int, g: int, length: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def make_plan(down: int, across: int, grids: tuple[int, ...]) -> Plan:
-    """Return the plan for `down` x `across` positions; it is kept, and must not be written to."""
+def make_plan(down: int, across: int, grids: tuple[int, ...], device: torch.device | str = "cpu") -> Plan:
+    """Return the plan for `down` x `across` positions; it is kept, and must not be written to.
+
+    Kept on a GPU too: a copy in every call would wait for the stream, and could not be captured in a CUDA graph.
+    """
     rows, columns = _edges(down, grids), _edges(across, grids)
     row_of, column_of = ({edge: k for k, edge in enumerate(edges)} for edges in (rows, columns))
     cells, at = [], 0
@@ -61,7 +64,7 @@ def make_plan(down: int, across: int, grids: tuple[int, ...]) -> Plan:
                 left, right = (column_of[edge] for edge in cell(j, g, across))
                 cells.append((top, bottom, left, right, at, g * g))
         at += g * g
-    return Plan(*(torch.tensor(values, dtype=torch.int64) for values in (rows, columns, cells)))
+    return Plan(*(torch.tensor(values, dtype=torch.int64, device=device) for values in (rows, columns, cells)))
 
 
 def _edges(length: int, grids: Sequence[int]) -> list[int]:

@@ -18,6 +18,7 @@ from fastrace.bench.session import Session, Settings
 from fastrace.cli.main import cli
 from fastrace.kernels.bandpass import TOLERANCE as BANDPASS_TOLERANCE
 from fastrace.kernels.noise import NORMAL_ERROR
+from fastrace.kernels.patches import TOLERANCE as PATCHES_TOLERANCE
 from fastrace.kernels.ranking import TOLERANCE as RANKING_TOLERANCE
 from fastrace.kernels.window import TOLERANCE as WINDOW_TOLERANCE
 
@@ -73,7 +74,7 @@ def test_quick_prints_one_document_with_the_machine_and_a_row_for_each_peer(quic
     for start in QUICK_COLD:
         cold = {row["operation"] for row in quick["rows"] if row["caches"] == "cold"}
         assert any(operation.startswith(start) for operation in cold), start
-    for word in ("VOI", "bandpass", "noise", "decode", "AUC", "patient-cluster interval"):
+    for word in ("VOI", "bandpass", "noise", "patches", "decode", "AUC", "patient-cluster interval"):
         assert any(row["operation"].startswith(word) for row in quick["rows"]), word
 
 
@@ -102,6 +103,7 @@ def test_our_own_errors_are_below_the_tolerances_of_the_kernels(quick: dict[str,
         "VOI": 0.5 / 255 + WINDOW_TOLERANCE,  # rounding to 8 bits
         "bandpass": BANDPASS_TOLERANCE[torch.float32],
         "noise gaussian": 0.1 * NORMAL_ERROR + 2.0**-22,  # and the rounding of a float32 between 1 and 2
+        "patches": PATCHES_TOLERANCE * 10,  # filters of length 1.3 at most, 6 x 6, threshold 1: scale is 9
         "decode": 0.0,
         "gather": 0.0,
         "one image, 20 cut-offs": BANDPASS_TOLERANCE[torch.float32],

@@ -18,6 +18,7 @@ pytest.importorskip("cupy")
 from fastrace.kernels.bandpass import Filter, bandpass, bandpass_reference, bandpass_sweep, jit
 from fastrace.kernels.bandpass.callbacks import FULL_SCALE, NoiseSpec, apply_fused
 from fastrace.kernels.noise import KINDS, noise, noise_reference
+from fastrace.kernels.patches import CUDA_TOLERANCE, patches, patches_reference, scale
 from fastrace.kernels.window import Transfer, window, window_reference
 
 pytestmark = pytest.mark.gpu
@@ -82,3 +83,13 @@ def test_noise(kind: str, size: tuple[int, int, int]) -> None:
     got = noise(torch.from_numpy(images).cuda(), torch.from_numpy(ids).cuda(), kind, AMOUNTS[kind], seed=1)
     expected = noise_reference(images, ids, kind, AMOUNTS[kind], seed=1)
     assert np.abs(got.cpu().numpy() - expected).max() <= (0.0041 if kind == "poisson" else 1e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 7, 9, 3, 4), (1, 13, 6, 140, 6), (1, 12, 38, 17, 1)])
+@pytest.mark.parametrize("grids", [(1, 3), (4,)])
+def test_patches(size: tuple[int, int, int, int, int], grids: tuple[int, ...]) -> None:
+    count, height, width, many, side = size
+    images, filters = random(count, height, width), random(many, side, side) / side
+    got = patches(torch.from_numpy(images).cuda(), torch.from_numpy(filters).cuda(), 0.1, 1e-4, grids)
+    expected = patches_reference(images, filters, 0.1, 1e-4, grids)
+    assert np.abs(got.cpu().double().numpy() - expected).max() <= CUDA_TOLERANCE * scale(torch.from_numpy(filters), 0.1)

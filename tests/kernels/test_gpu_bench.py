@@ -219,13 +219,13 @@ def test_the_sanitizer_is_looked_for_in_three_places_and_its_absence_is_reported
 
 
 @without_gpu
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(12))
 def test_every_way_computes_what_it_is_timed_for(
     number: int, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     install(monkeypatch, tmp_path_factory.mktemp("cuda"))
     made = gpu_cases.cases(torch.device("cpu"), 2, 16, (52, 40))
-    assert len(made) == 11
+    assert len(made) == 12
     case = made[number][1]()
     assert case.count == (gpu_cases.SWEEP if "cut-offs" in case.operation else 2)
     assert case.minimum_bytes > 0
@@ -253,6 +253,7 @@ def test_the_bytes_that_must_move_are_one_read_and_one_write(monkeypatch: pytest
     assert made["bandpass, 20 cut-offs"]().minimum_bytes == 8 * 8 * (4 + 20 * 4)
     assert made["bandpass, noise, clamp"]().minimum_bytes == pixels * (2 + 2)
     assert made["window"]().minimum_bytes == pixels * (2 + 2)
+    assert made["patches"]().minimum_bytes == 3 * 4 * (8 * 8 + 2 * 256 * 10)
     assert made["window of mammograms"]().minimum_bytes == 3 * 2 * (52 * 40 + 16 * 8)
 
 

@@ -110,6 +110,12 @@ def test_matrix_products_run_on_tensor_cores(today: dict[str, Any]) -> None:
         for target, unit in units.items():
             assert unit in rows[kernel, target]["matrix"], (kernel, target)
         assert "mfma" in rows[f"{kernel} ieee", "gfx942"]["matrix"], kernel
+    # 128 filters are enough rows for the larger units, which take their operands from shared memory.
+    for kernel in ("patches 6x6 128 filters", "patches 12x12 128 filters"):
+        for target, unit in (units | {"sm_90": "HGMMA", "sm_100": "UTCHMMA"}).items():
+            assert unit in rows[kernel, target]["matrix"], (kernel, target)
+    assert "HMMA" in rows["patches 5x5 16 filters", "sm_90"]["matrix"]
+    assert "mfma" in rows["patches 6x6 128 filters ieee", "gfx942"]["matrix"]
 
 
 def test_a_target_that_holds_no_kernel_has_a_reason(today: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Patches: torch's chain as authority, the float64 reference, layout by hand, physics, what may not matter, the contract."""
+"""Patches on the CPU: torch's chain as authority, float64, layout by hand, physics, what may not matter, the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from patch_cases import filters, images
 
+from fastrace.bench.patches import torch_chain
 from fastrace.kernels.patches import TOLERANCE, patches, patches_reference, scale
 from fastrace.kernels.patches.plan import LONGEST, features, make_plan
 
@@ -36,29 +38,6 @@ SIZES = [
     (1, 11, 30, 31, 4),
 ]
 GRIDS = [(1,), (3,), (1, 3), (2, 5, 1), (7,), (4, 4)]
-
-
-def images(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).random(shape, dtype=np.float32))
-
-
-def filters(many: int, side: int, seed: int = 1) -> torch.Tensor:
-    """Of length 1, with a mean: what remains of them without it decides."""
-    drawn = np.random.default_rng(seed).standard_normal((many, side, side)) + 0.3
-    return torch.from_numpy((drawn / np.linalg.norm(drawn, axis=(1, 2), keepdims=True)).astype(np.float32))
-
-
-def torch_chain(
-    batch: torch.Tensor, bank: torch.Tensor, threshold: float, epsilon: float, grids: tuple[int, ...]
-) -> torch.Tensor:
-    """The same features by torch's convolutions and pooling."""
-    x, f = batch[:, None], bank[:, None].to(batch.dtype)
-    ones = torch.full_like(f[:1], 1 / f[0].numel())
-    mean = F.conv2d(x, ones)
-    contrast = torch.sqrt((F.conv2d(x * x, ones) - mean * mean).clamp(min=0) + epsilon)
-    z = (F.conv2d(x, f) - mean * f.sum((1, 2, 3)).view(1, -1, 1, 1)) / contrast
-    sides = torch.cat([(z - threshold).clamp(min=0), (-z - threshold).clamp(min=0)], 1)
-    return torch.cat([F.adaptive_avg_pool2d(sides, g).flatten(1) for g in grids], 1)
 
 
 def assert_agrees(
