@@ -162,7 +162,7 @@ def test_killed_at_any_moment_it_has_the_same_result(tmp_path: Path, tiny: Datas
 @pytest.mark.parametrize(
     ("change", "named"),
     [({"seed": 1}, "seed"), ({"permutations": 199}, "permutations"), ({"only": ("A1",)}, "only"),
-     ({"features": ("small",)}, "features"), ({"modality": "cxr"}, "modality"), ({"classes": ("B", "A")}, "classes")],
+     ({"readers": ("small",)}, "readers"), ({"modality": "cxr"}, "modality"), ({"classes": ("B", "A")}, "classes")],
 )  # fmt: skip
 def test_resume_with_another_question_is_refused(
     undisturbed: Path, tiny: Dataset, change: dict[str, Any], named: str
@@ -229,7 +229,7 @@ def test_an_audit_interrupted_under_another_schema_is_refused(tmp_path: Path, ti
     folder = RunFolder(out)
     folder.write_json("run.json", {**folder.read_json("run.json"), "schema": 1})
     with pytest.raises(
-        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 3; choose another --out"
+        RunError, match=r"holds an audit of schema 1, this fastrace writes schema 4; choose another --out"
     ):
         audit(request(tiny.path, out, only=ONLY), resume=True)
     assert json.loads((out / "run.json").read_text())["schema"] == 1

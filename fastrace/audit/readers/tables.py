@@ -34,6 +34,8 @@ from fastrace.run_folder import writing
 
 PIXELS_AT_ONCE = 1 << 23
 """Images of one piece: 32 MB as float32."""
+SAMPLE_PIXELS = 1 << 25
+"""Of the images that moments and patches are taken from; what they are must not depend on the size of a piece."""
 
 
 class Tables:
@@ -165,7 +167,8 @@ class Tables:
         """Some images drawn from all, whatever their class; their ids, and mm per pixel."""
         cohort = self.subjects.cohort
         chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
-        chosen = np.sort(chosen[: min(MOMENTS_FROM, max(16, 4 * self._at_once()))])
+        height, width = self.dataset.size
+        chosen = np.sort(chosen[: min(MOMENTS_FROM, max(16, SAMPLE_PIXELS // (height * width)))])
         return self.images(chosen), torch.from_numpy(cohort.ids[chosen]), torch.from_numpy(cohort.mm_per_pixel[chosen])
 
     def _measure(self, network: ImageReader, degradations: Sequence[Degradation]) -> None:
