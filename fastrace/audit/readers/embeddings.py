@@ -111,12 +111,13 @@ class Embedding:
             table = np.lib.format.open_memmap(self.file, mode="w+", dtype=np.float32, shape=shape)
             with self.file.open("r+b") as opened:  # a full disk is an error here, and a crash where a map is written
                 os.posix_fallocate(opened.fileno(), 0, table.offset + table.nbytes)
-        for first, piece in self.vectors.pieces():
+        for first, column, piece in self.vectors.pieces():
             of = self.owner[first : first + len(piece)]
             used = np.flatnonzero(of != NOBODY)
             if len(used):
                 patients, local = np.unique(of[used], return_inverse=True)
-                table[patients] += patient_means(piece[used], local, self.weight[first + used], len(patients))
+                means = patient_means(piece[used], local, self.weight[first + used], len(patients))
+                table[patients, column : column + means.shape[1]] += means
         table.flush()
 
     def discreet(self, cell: Cell) -> Cell:
@@ -241,14 +242,14 @@ def _check_repeated(vectors: Vectors, unit: NDArray[np.int64]) -> None:
     UsageError
     """
     several = np.isin(unit, np.flatnonzero(np.bincount(unit[unit != NOBODY]) > 1))
-    first: dict[int, tuple[int, bytes]] = {}
-    for start, piece in vectors.pieces():
+    before: dict[tuple[int, int], tuple[int, bytes]] = {}  # unit and column of a piece -> the first row of the unit
+    for start, column, piece in vectors.pieces():
         for row in np.flatnonzero(several[start : start + len(piece)]):
             digest = xxhash.xxh3_128_digest(np.ascontiguousarray(piece[row]).data)
-            before, known = first.setdefault(int(unit[start + row]), (start + int(row), digest))
+            first, known = before.setdefault((int(unit[start + row]), column), (start + int(row), digest))
             if known != digest:
                 raise UsageError(
-                    f"--embeddings {vectors.file}: rows {before + 1} and {start + int(row) + 1} name the same image and differ; "
+                    f"--embeddings {vectors.file}: rows {first + 1} and {start + int(row) + 1} name the same image and differ; "
                     "leave one out, or name frames of one file by the image_key of index.parquet"
                 )
 
