@@ -18,7 +18,8 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from fastrace import api
 from fastrace.audit.document import Audit
-from fastrace.audit.readers.embeddings import Embedding, embedding
+from fastrace.audit.readers.embeddings import Embedding
+from fastrace.audit.readers.joining import join
 from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.run import audit
@@ -89,7 +90,7 @@ def parquet(file: Path, files: pd.DataFrame, columns: Sequence[str], vectors: np
 def joined(made: Made, text: str, folder: Path, *, keys: Sequence[str] = (), salt: Path | None = None) -> Embedding:
     dataset = made.dataset
     archive = Archive(dataset, select_subjects(dataset, "group"), salt)
-    found = embedding(open_vectors(text, keys), {"v": "0"}, archive, folder, Stop())
+    found = join(open_vectors(text, keys), {"v": "0"}, archive, folder, Stop())
     found.build()
     return found
 
@@ -294,6 +295,9 @@ def test_nobody_and_no_folder_is_in_what_is_written(made: Made, audited: tuple[A
     for what, text in documents.items():
         assert not [one for one in named if one in text], what
     assert str(folder) not in documents["audit.json"]
+    page = api.report(folder / "audit").read_text()
+    assert "most.npy" in page
+    assert not [one for one in named if one in page]
     assert "--embeddings whole.parquet --embeddings most.npy" in found.repeat
     assert {file.stat().st_mode & 0o077 for file in (folder / "audit").rglob("*")} == {0}
 

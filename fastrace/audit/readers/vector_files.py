@@ -20,6 +20,7 @@ from fastrace.audit.request import embeddings_files
 from fastrace.cohort.key_columns import choose_keys
 from fastrace.cohort.tables import cell_text, read_table
 from fastrace.cohort.vocabulary import KEYS, names_rows, plain
+from fastrace.digest import bytes_hash, file_hash
 from fastrace.errors import UsageError
 
 OWN_KEYS = ("image_key", "study_key", "patient_key")
@@ -52,6 +53,25 @@ def open_vectors(text: str, keys: Sequence[str] = ()) -> Vectors:
     if start.startswith(b"PAR1"):
         return _parquet(file, keys)
     raise UsageError(f"--embeddings {file}: {_other(file, start)}")
+
+
+def files_digest(text: str) -> str:
+    """BLAKE2b-256 of a file of embeddings; with the table of its rows, of both digests.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be read.
+    """
+    file, table = embeddings_files(text)
+    with reading(file):
+        digest = file_hash(file)
+    beside = [table] if table else [file.with_suffix(".csv"), file.with_suffix(".parquet")]
+    for one in beside if file.suffix.lower() == ".npy" else []:
+        if table or one.is_file():
+            with reading(one):
+                digest = bytes_hash((digest + file_hash(one)).encode())
+    return digest
 
 
 def _parquet(file: Path, keys: Sequence[str]) -> Vectors:
