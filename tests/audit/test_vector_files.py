@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "no table": (without_keys, "=KEYS"),
     "another table": (shorter_keys, "has 2 rows, v.npy has 3"),
     "NaN": (lambda folder: lists(folder / "v.parquet", NAN), "row 2, number 2 of its vector"),
-    "NaN in a column": (lambda folder: wide(folder / "v.parquet", NAN), "row 2, column 'emb.1'"),
+    "NaN in a column": (lambda folder: wide(folder / "v.parquet", NAN), "row 2, number 2 of its vector"),
     "too large": (lambda folder: beside(folder / "v", np.array([[1e300, 0]])), "row 1, number 1"),
     "missing": (
         lambda folder: table(folder / "v.parquet", patient_id=["1", "2"], vector=[[1.0, 2.0], None]),
@@ -194,7 +194,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "two series": (
         lambda folder: table(folder / "v.parquet", patient_id=["1"], f0=[1.0], f1=[1.0], visit1=[1]),
-        "'f0' (2), 'visit1' (1)",
+        "'f' and a number (2), 'visit' and a number (1)",
     ),
     "no series": (lambda folder: table(folder / "v.parquet", patient_id=["1"], age=[1.0]), "cannot be told"),
     "texts in columns": (lambda folder: table(folder / "v.parquet", patient_id=["1"], f0=["1"]), "cannot be told"),

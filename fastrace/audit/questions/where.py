@@ -45,7 +45,7 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
 
 def answer(findings: Findings) -> Question:
     """The band, and the strongest filters after which the attribute is still read."""
-    by = findings.headline.features
+    by = first = findings.headline.features
     if not any(cell.question == ID and cell.features == by for cell in findings.cells):
         by = BUILT_IN  # embeddings were shown no degraded image
     own = [cell for cell in findings.cells if cell.features == by and cell.mode == "train+test"]
@@ -58,6 +58,8 @@ def answer(findings: Findings) -> Question:
         parts.append(f"at {min(side):g} pixels")
     if by != BUILT_IN and parts:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
+    elif by != first and parts:
+        parts.append(f"by {by} ({first} was shown no degraded image)")
     ran = any(cell.question == ID for cell in findings.cells)
     finding = any(cell.finding for cell in own if cell.question == ID)
     empty = "not shown in the experiments that were run" if ran else NOT_RUN

@@ -150,7 +150,9 @@ def _columns(file: Path, schema: pa.Schema, ids: Sequence[str]) -> tuple[tuple[s
         if (found := re.fullmatch(r"(.*?)\d+", name, re.DOTALL)) is not None:
             series.setdefault(found[1], []).append(name)
     if lists or len(series) != 1:
-        there = [repr(name) for name in lists] or [f"{names[0]!r} ({len(names)})" for names in series.values()]
+        there = [repr(name) for name in lists] or [
+            f"{stem!r} and a number ({len(names)})" for stem, names in series.items()
+        ]
         said = "several could be: " + ", ".join(there[:4]) if there else "none of numbers is a list or numbered"
         raise UsageError(
             f"--embeddings {file}: which of its columns are the vector cannot be told ({said}); make it one column of lists, or "

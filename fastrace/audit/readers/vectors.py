@@ -70,7 +70,7 @@ class Vectors:
         UsageError
             A value that is missing or not finite, a vector of another length, a damaged file.
         """
-        with reading(self.file), np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
+        with reading(self.file):
             for row, column, piece in self._of_parquet() if self.columns else self._of_npy():
                 self._check(row, column, piece)
                 yield row, column, piece
@@ -80,18 +80,16 @@ class Vectors:
         if finite.all():
             return
         row, at = (int(one) for one in np.argwhere(~finite)[0])
-        at += column
-        where = f"column {self.columns[at]!r}" if len(self.columns) > 1 else f"number {at + 1} of its vector"
-        raise UsageError(
-            f"--embeddings {self.file}: row {first + row + 1}, {where}: missing, not finite or too large; leave "
-            "that row out"
+        raise UsageError(  # by its place: in a table that was turned, the name of a column may be a patient's
+            f"--embeddings {self.file}: row {first + row + 1}, number {column + at + 1} of its vector: missing, not finite or "
+            "too large; leave that row out"
         )
 
     def _of_npy(self) -> Iterator[Piece]:
         rows = _rows_of(self.dimensions)
         array = np.load(self.file, mmap_mode="r", allow_pickle=False)
         for first in range(0, len(array), rows):
-            yield first, 0, np.asarray(array[first : first + rows], dtype=np.float32)
+            yield first, 0, _float32(array[first : first + rows])
 
     def _of_parquet(self) -> Iterator[Piece]:
         with pq.ParquetFile(self.file, memory_map=True, pre_buffer=False) as opened:
@@ -130,7 +128,13 @@ def is_list(kind: pa.DataType) -> bool:
 
 def _numbers(column: Any) -> F32:
     """As float32, NaN where one is missing."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+    return _float32(column.to_numpy(zero_copy_only=False))
+
+
+def _float32(numbers: NDArray[np.generic]) -> F32:
+    """What is too large becomes infinite, and is refused as that."""
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers, dtype=np.float32)
 
 
 @contextmanager
