@@ -162,7 +162,7 @@ def test_killed_at_any_moment_it_has_the_same_result(tmp_path: Path, tiny: Datas
 @pytest.mark.parametrize(
     ("change", "named"),
     [({"seed": 1}, "seed"), ({"permutations": 199}, "permutations"), ({"only": ("A1",)}, "only"),
-     ({"features": ("small",)}, "features"), ({"modality": "cxr"}, "modality"), ({"classes": ("B", "A")}, "classes")],
+     ({"readers": ("small",)}, "readers"), ({"modality": "cxr"}, "modality"), ({"classes": ("B", "A")}, "classes")],
 )  # fmt: skip
 def test_resume_with_another_question_is_refused(
     undisturbed: Path, tiny: Dataset, change: dict[str, Any], named: str

@@ -213,6 +213,13 @@ def test_what_is_no_file_of_embeddings_is_refused_in_one_line(tmp_path: Path, na
     assert len(str(refused.value)) < 600
 
 
+def test_a_file_that_lost_rows_while_it_was_read_is_refused(tmp_path: Path) -> None:
+    found = open_vectors(beside(tmp_path / "v", np.ones((9, 4))))
+    beside(tmp_path / "v", np.ones((8, 4)))
+    with pytest.raises(UsageError, match="holds 32 numbers, 9 ids and 4 numbers each"):
+        list(found.pieces())
+
+
 @given(start=st.sampled_from([b"PAR1", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x03\x00", b""]), rest=st.binary(max_size=200))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_bytes_are_refused(tmp_path: Path, start: bytes, rest: bytes) -> None:

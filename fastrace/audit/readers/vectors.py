@@ -70,10 +70,17 @@ class Vectors:
         UsageError
             A value that is missing or not finite, a vector of another length, a damaged file.
         """
+        numbers = 0
         with reading(self.file):
             for row, column, piece in self._of_parquet() if self.columns else self._of_npy():
                 self._check(row, column, piece)
+                numbers += piece.size
                 yield row, column, piece
+        if numbers != len(self.ids) * self.dimensions:  # rows that are missing would be vectors of zeros
+            raise UsageError(
+                f"--embeddings {self.file}: holds {numbers:,} numbers, {len(self.ids):,} ids and {self.dimensions:,} numbers "
+                "each were expected; it is damaged, or was changed while it was read"
+            )
 
     def _check(self, first: int, column: int, piece: F32) -> None:
         finite = np.isfinite(piece)
