@@ -181,9 +181,8 @@ def _other(file: Path, start: bytes) -> str:
     if ending in (".pt", ".pth", ".pkl", ".pickle") or start.startswith(b"\x80"):
         return f"a pickle, which may run code when it is read; {read}"
     if ending in (".csv", ".tsv", ".txt"):
-        return (
-            f"text, several times as large and as slow; {read}: pandas.read_csv(...).to_parquet('{file.stem}.parquet')"
-        )
+        made = f"pandas.read_csv('{file.name}', dtype={{'ID': str}}).to_parquet('{file.stem}.parquet')"
+        return f"text, several times as large and as slow; {read}: {made}, ID being the column of ids"
     return f"{read}, and by its first bytes it is neither" if start else "is empty"
 
 
