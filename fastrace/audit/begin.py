@@ -10,7 +10,7 @@ from fastrace.audit.document import FILE, SCHEMA
 from fastrace.audit.experiments import Experiment, experiments
 from fastrace.audit.model.function import is_function, source_digest
 from fastrace.audit.readers.built_in import BUILT_IN
-from fastrace.audit.readers.embeddings import files_digest
+from fastrace.audit.readers.vector_files import files_digest
 from fastrace.audit.request import AuditRequest, embeddings_files
 from fastrace.audit.subjects import self_reported
 from fastrace.dataset import Dataset

@@ -14,12 +14,10 @@ import datetime
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from fastrace import __version__
 from fastrace.audit import document
@@ -32,22 +30,20 @@ from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
-from fastrace.audit.model.function import Function, is_function, load
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
 from fastrace.audit.questions.findings import Findings, headline
 from fastrace.audit.questions.where import locate
-from fastrace.audit.readers.backbone import backbone, check_backbone
+from fastrace.audit.readers.backbone import backbone
+from fastrace.audit.readers.brought import Brought, check_readers, joined, tried
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
-from fastrace.audit.readers.embeddings import Embedding, embedding
+from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.function import FunctionReader
 from fastrace.audit.readers.networks import ImageReader, Network
-from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
-from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
@@ -55,7 +51,6 @@ from fastrace.cohort.alike import alike
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import Degradation
-from fastrace.errors import UsageError
 from fastrace.execute.cpus import set_threads
 from fastrace.execute.protocol import Work
 from fastrace.execute.threads import Threads, one_blas_thread
@@ -90,15 +85,15 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
         return document.read(folder.path)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
-    functions = _check_readers(request)
-    embeddings = _embeddings(request, inputs, dataset, subjects, progress)
+    functions = check_readers(request)
+    embeddings = joined(request, inputs, dataset, subjects, progress)
     set_threads()
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     partition = subjects.partition(request.seed)
-    tried = _tried(functions, dataset, subjects, partition)
+    given = Brought(tried(functions, dataset, subjects, partition), embeddings)
     folder.create()
     with folder.locked(), progress:
-        device = choose_device("auto").type if set(request.readers) - set(tried) else "cpu"
+        device = choose_device("auto").type if set(request.readers) - set(given.functions) else "cpu"
         progress.line(f"band-pass: {backend(device)}")
         folder.write_json(
             "run.json",
@@ -115,7 +110,6 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "environment": environment(device),
             },
         )
-        given = _Given(tried, embeddings)
         found = _run(request, dataset, subjects, partition, given, checked, wanted, folder, progress)
         folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
@@ -126,55 +120,12 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     return found
 
 
-@dataclass(frozen=True)
-class _Given:
-    """Readers that the user brought, opened and tried before anything was computed; functions by name."""
-
-    functions: Mapping[str, FunctionReader]
-    embeddings: Sequence[Embedding]
-
-
-def _check_readers(request: AuditRequest) -> list[Function]:
-    """Before a folder is made: a typo must not leave one that no other command accepts."""
-    functions = [load(text) for text in dict.fromkeys(request.readers) if is_function(text)]
-    backbones = [text for text in request.readers if text != SMALL and not is_function(text)]
-    named = [f"{text.partition('=')[0]} {check_backbone(text).sentence}" for text in backbones]
-    if len(set(named)) < len(named):
-        raise UsageError(f"--readers {' '.join(backbones)}: two of one name; give their files different names")
-    return functions
-
-
-def _embeddings(
-    request: AuditRequest, inputs: Mapping[str, str], dataset: Dataset, subjects: Subjects, progress: Progress
-) -> list[Embedding]:
-    folder = request.out / "work" / "embeddings"
-    found = [
-        embedding(open_vectors(text, request.key), inputs, Archive(dataset, subjects, request.salt), folder, progress)
-        for text in request.embeddings
-    ]
-    for text in request.key:
-        if not any(one.vectors.column in (text, text.partition("=")[2]) for one in found):
-            raise UsageError(f"--key {text}: none of the files of --embeddings has that column")
-    return found
-
-
-def _tried(
-    functions: Sequence[Function], dataset: Dataset, subjects: Subjects, partition: Partition
-) -> dict[str, FunctionReader]:
-    """Functions, after each was given two images."""
-    if not functions:
-        return {}
-    stored = dataset.images(subjects.cohort.rows[:2])
-    images = torch.from_numpy(stored.astype(np.float32) / np.float32(dataset.scale))
-    return {function.name: FunctionReader.tried(function, partition, images) for function in functions}
-
-
 def _run(
     request: AuditRequest,
     dataset: Dataset,
     subjects: Subjects,
     partition: Partition,
-    given: _Given,
+    given: Brought,
     checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,

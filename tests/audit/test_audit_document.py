@@ -24,7 +24,8 @@ from fastrace.audit.flow import flow as flow_of
 from fastrace.audit.locate import overlap
 from fastrace.audit.marks import mark
 from fastrace.audit.partition import Fold, Partition
-from fastrace.audit.questions.findings import headline
+from fastrace.audit.questions import where
+from fastrace.audit.questions.findings import Findings, headline
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.dataset import Dataset
 from fastrace.statistics import MIN_CELL
@@ -208,6 +209,17 @@ def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc(
     assert headline([missed, cell("small CNN", 0.7, finding=False)]) is missed
     assert [mark(cell(low=low, finding=True)) for low in (0.76, 0.65, 0.55)] == ["strong", "clear", "weak"]
     assert mark(cell(low=0.85, finding=None)) == "not shown"
+
+
+def test_where_is_answered_by_the_built_in_features_if_embeddings_answer_first() -> None:
+    low = cell("built-in", id="c", experiment="C1a", question="Q2", family="exploratory", x=25.0, finding=True)
+    cells = (cell("vectors", finding=True), cell("built-in", finding=False), low)
+    found = where.answer(Findings(cells, where.locate(cells, (64, 64), None)))
+    assert headline(cells).features == "vectors"
+    assert (found.mark, found.sentence) == (
+        "clear",
+        "still read after low-pass 25, by built-in (vectors was shown no degraded image)",
+    )
 
 
 # ---- small groups and patients

@@ -18,7 +18,8 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from fastrace import api
 from fastrace.audit.document import Audit
-from fastrace.audit.readers.embeddings import Embedding, embedding
+from fastrace.audit.readers.embeddings import Embedding
+from fastrace.audit.readers.joining import join
 from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.run import audit
@@ -89,7 +90,7 @@ def parquet(file: Path, files: pd.DataFrame, columns: Sequence[str], vectors: np
 def joined(made: Made, text: str, folder: Path, *, keys: Sequence[str] = (), salt: Path | None = None) -> Embedding:
     dataset = made.dataset
     archive = Archive(dataset, select_subjects(dataset, "group"), salt)
-    found = embedding(open_vectors(text, keys), {"v": "0"}, archive, folder, Stop())
+    found = join(open_vectors(text, keys), {"v": "0"}, archive, folder, Stop())
     found.build()
     return found
 
@@ -114,13 +115,30 @@ def expected(made: Made, vectors: np.ndarray, unit: str) -> np.ndarray:
 def test_a_patients_vector_is_the_mean_over_studies_of_the_mean_over_images(
     made: Made, tmp_path: Path, column: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastrace.audit.readers.vectors.PIECE_BYTES", 8 * 4 * 11)
+    monkeypatch.setattr("fastrace.audit.readers.vectors.PIECE_BYTES", 8 * 4 * 11)  # pieces of eleven rows
     vectors = vectors_of(made.files)
     order = np.random.default_rng(1).permutation(len(vectors))
     found = joined(made, parquet(tmp_path / "v.parquet", made.files.iloc[order], [column], vectors[order]), tmp_path)
     np.testing.assert_allclose(found.table(), expected(made, vectors, column), atol=1e-6)
     assert found.subjects.keys.tolist() == sorted(set(made.dataset.index["patient_key"]))
     assert not found.few
+
+
+def test_columns_of_numbers_are_read_some_at_a_time(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastrace.audit.readers.vectors.COLUMNS_AT_ONCE", 3)
+    vectors = vectors_of(made.files, d=8)
+    numbered = pd.DataFrame(vectors, columns=[f"f{n}" for n in range(8)])
+    frame = pd.concat([numbered.assign(image_id=made.files["image_id"], race_code=1.0)] * 2)
+    frame.to_parquet(tmp_path / "v.parquet")
+    np.testing.assert_allclose(
+        joined(made, str(tmp_path / "v.parquet"), tmp_path).table(), expected(made, vectors, "image_id"), atol=1e-6
+    )
+    frame.iloc[-1, 7] += 1
+    frame.to_parquet(tmp_path / "v.parquet")
+    with pytest.raises(UsageError, match="rows 192 and 384 name the same image and differ"):
+        joined(made, str(tmp_path / "v.parquet"), tmp_path)
 
 
 def test_names_of_files_are_found_without_folder_and_ending(made: Made, tmp_path: Path) -> None:
@@ -277,6 +295,9 @@ def test_nobody_and_no_folder_is_in_what_is_written(made: Made, audited: tuple[A
     for what, text in documents.items():
         assert not [one for one in named if one in text], what
     assert str(folder) not in documents["audit.json"]
+    page = api.report(folder / "audit").read_text()
+    assert "most.npy" in page
+    assert not [one for one in named if one in page]
     assert "--embeddings whole.parquet --embeddings most.npy" in found.repeat
     assert {file.stat().st_mode & 0o077 for file in (folder / "audit").rglob("*")} == {0}
 

@@ -49,7 +49,7 @@ def answer(findings: Findings) -> Question:
 
     The mark is that of the largest lower limit of the simultaneous bands of its findings.
     """
-    by = findings.headline.features
+    by = first = findings.headline.features
     if not any(cell.question == ID and cell.features == by for cell in findings.cells):
         by = BUILT_IN  # embeddings were shown no degraded image
     own = [cell for cell in findings.cells if cell.features == by and cell.mode == "train+test"]
@@ -62,6 +62,8 @@ def answer(findings: Findings) -> Question:
         parts.append(f"at {_with_size(side[0], ' pixels')}")
     if by != BUILT_IN and parts:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
+    elif by != first and parts:
+        parts.append(f"by {by} ({first} was shown no degraded image)")
     tried = [cell for cell in own if cell.question == ID]
     if not tried:
         empty = "not shown in the experiments that were run"

@@ -1,35 +1,25 @@
 """Embeddings computed elsewhere as a reader: a file of vectors joined to the patients of an audit, as a label table is.
 
-fastrace did not see the images through them, so they answer for unchanged images alone. Patients without a vector are left out
-of this reader's cells; below half of the patients it is refused, as ids that are written otherwise are the likelier reason.
+fastrace did not see the images through them, so they answer for unchanged images alone. `joining` makes them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from fastrace.audit.document import Cell, Estimate, FeatureSet, Named
 from fastrace.audit.partition import Partition
-from fastrace.audit.readers.owners import NOBODY, Archive, Owners
-from fastrace.audit.readers.vectors import Vectors, reading
-from fastrace.audit.request import embeddings_files
-from fastrace.audit.subjects import Subjects, image_weights, patient_means
-from fastrace.cohort.selection import MIN_COHORT
-from fastrace.console.progress import Progress
-from fastrace.digest import bytes_hash, file_hash
-from fastrace.errors import UsageError
+from fastrace.audit.readers.owners import NOBODY
+from fastrace.audit.readers.vectors import Vectors
+from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.run_folder import writing
 from fastrace.statistics import MIN_CELL
-
-LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,7 @@ class Embedding:
     ----------
     vectors : Vectors
     digest : str
-        `files_digest`.
+        `fastrace.audit.readers.vector_files.files_digest`.
     subjects : Subjects
         The patients who have one, and their images that have one.
     missing : ndarray [K] int64
@@ -111,12 +101,13 @@ class Embedding:
             table = np.lib.format.open_memmap(self.file, mode="w+", dtype=np.float32, shape=shape)
             with self.file.open("r+b") as opened:  # a full disk is an error here, and a crash where a map is written
                 os.posix_fallocate(opened.fileno(), 0, table.offset + table.nbytes)
-        for first, piece in self.vectors.pieces():
+        for first, column, piece in self.vectors.pieces():
             of = self.owner[first : first + len(piece)]
             used = np.flatnonzero(of != NOBODY)
             if len(used):
                 patients, local = np.unique(of[used], return_inverse=True)
-                table[patients] += patient_means(piece[used], local, self.weight[first + used], len(patients))
+                means = patient_means(piece[used], local, self.weight[first + used], len(patients))
+                table[patients, column : column + means.shape[1]] += means
         table.flush()
 
     def discreet(self, cell: Cell) -> Cell:
@@ -129,128 +120,6 @@ class Embedding:
             classes=tuple(_uncounted_row(one) for one in cell.classes),
             pairs=tuple(_uncounted_row(one) for one in cell.pairs),
         )
-
-
-def embedding(
-    vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder: Path, progress: Progress
-) -> Embedding:
-    """Join a file and read it once, so that what is wrong with it is known before anything is computed.
-
-    Parameters
-    ----------
-    vectors : Vectors
-    digests : mapping
-        Name of a reader -> digest of its files.
-    archive : Archive
-    folder : Path
-        For the means of patients.
-
-    Raises
-    ------
-    UsageError
-    """
-    subjects = archive.subjects
-    owners = archive.owners(vectors)
-    covered = owners.of_image != NOBODY
-    patients = np.unique(subjects.owner[covered])
-    if len(patients) < max(LEAST_SHARE * len(subjects), MIN_COHORT):
-        raise UsageError(
-            f"--embeddings {vectors.file}: {len(patients):,} of {len(subjects):,} patients ({int(covered.sum()):,} of "
-            f"{len(covered):,} images) of this audit have a vector, by column {vectors.column!r} as {vectors.kind}; "
-            f"at least half are needed; {archive.offers(vectors)}"
-        )
-    missing = np.bincount(subjects.labels, minlength=len(subjects.classes))
-    missing = missing - np.bincount(subjects.labels[patients], minlength=len(subjects.classes))
-    of_class = np.bincount(subjects.labels[patients], minlength=len(subjects.classes))
-    if of_class.min() < MIN_CELL:
-        name = subjects.classes[int(of_class.argmin())]
-        raise UsageError(
-            f"--embeddings {vectors.file}: fewer than {MIN_CELL} patients of {name!r} have a vector; leave the class out with "
-            "--class, or compute the others"
-        )
-    part = subjects if covered.all() else _part(subjects, covered)
-    owner, weight = _rows(owners, subjects, part, covered)
-    if vectors.kind in ("image", "path", "image_key"):
-        _check_repeated(vectors, owners.of_row)
-    else:
-        for _ in vectors.pieces():
-            pass
-    left = f"; not used: {', '.join(map(repr, vectors.left[:6]))}" if vectors.left else ""
-    have = f"{int(covered.sum()):,} of {len(covered):,} images and {len(patients):,} of {len(subjects):,} patients have one"
-    progress.line(
-        f"embeddings: {vectors.name}: {len(owner):,} rows of {vectors.dimensions:,} numbers by {vectors.column!r} "
-        f"({vectors.kind}); {have}{left}"
-    )
-    return Embedding(vectors, digests[vectors.name], part, missing, owner, weight, folder / f"{vectors.name}.npy")
-
-
-def files_digest(text: str) -> str:
-    """BLAKE2b-256 of a file of embeddings; with the table of its rows, of both digests.
-
-    Raises
-    ------
-    UsageError
-        One of them cannot be read.
-    """
-    file, table = embeddings_files(text)
-    with reading(file):
-        digest = file_hash(file)
-    beside = [table] if table else [file.with_suffix(".csv"), file.with_suffix(".parquet")]
-    for one in beside if file.suffix.lower() == ".npy" else []:
-        if table or one.is_file():
-            with reading(one):
-                digest = bytes_hash((digest + file_hash(one)).encode())
-    return digest
-
-
-def _part(subjects: Subjects, covered: NDArray[np.bool_]) -> Subjects:
-    """The patients and images that are covered."""
-    patients, owner = np.unique(subjects.owner[covered], return_inverse=True)
-    cohort = subjects.cohort.take(covered)
-    return Subjects(
-        cohort,
-        subjects.keys[patients],
-        subjects.labels[patients],
-        owner.reshape(-1),
-        image_weights(cohort, owner.reshape(-1)),
-    )
-
-
-def _rows(
-    owners: Owners, subjects: Subjects, part: Subjects, covered: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Patient and weight of each row: what its images weigh together, shared by the rows of the same unit."""
-    unit = owners.of_image[covered]
-    total = np.bincount(unit, part.weight)
-    patient = np.full(len(total), NOBODY, dtype=np.int64)
-    patient[unit] = part.owner
-    rows = np.bincount(owners.of_row[owners.of_row != NOBODY], minlength=len(total))
-    used = owners.of_row != NOBODY
-    owner = np.full(len(used), NOBODY, dtype=np.int64)
-    weight = np.zeros(len(used))
-    owner[used] = patient[owners.of_row[used]]
-    weight[used] = total[owners.of_row[used]] / rows[owners.of_row[used]]
-    return owner, weight
-
-
-def _check_repeated(vectors: Vectors, unit: NDArray[np.int64]) -> None:
-    """Several rows of one image must be the same: of two vectors, which one is the image's cannot be known.
-
-    Raises
-    ------
-    UsageError
-    """
-    several = np.isin(unit, np.flatnonzero(np.bincount(unit[unit != NOBODY]) > 1))
-    first: dict[int, tuple[int, bytes]] = {}
-    for start, piece in vectors.pieces():
-        for row in np.flatnonzero(several[start : start + len(piece)]):
-            digest = xxhash.xxh3_128_digest(np.ascontiguousarray(piece[row]).data)
-            before, known = first.setdefault(int(unit[start + row]), (start + int(row), digest))
-            if known != digest:
-                raise UsageError(
-                    f"--embeddings {vectors.file}: rows {before + 1} and {start + int(row) + 1} name the same image and differ; "
-                    "leave one out, or name frames of one file by the image_key of index.parquet"
-                )
 
 
 def _uncounted(estimate: Estimate) -> Estimate:

@@ -165,19 +165,17 @@ class Archive:
                 f"--embeddings {file}: no id is a SOP Instance UID of the dataset, and names of files cannot be looked up: "
                 f"{sources} cannot be read; name the rows by the image_key of index.parquet"
             ) from error
-        keys, found, fits = Keys(kind, ids), {}, Counter[str]()
         indexed = table[table["outcome"] == "indexed"]
-        for path, images in indexed.groupby("path", sort=False)["image_key"]:
-            one = _name_of(keys, str(path))
-            if one is not None:
-                fits[one] += 1
-                found.update(dict.fromkeys(images, one))
+        keys = Keys(kind, ids)
+        called = {path: _name_of(keys, path) for path in dict.fromkeys(indexed["path"])}
+        fits = Counter(one for one in called.values() if one is not None)
         if several := sum(count > 1 for count in fits.values()):
             raise UsageError(
                 f"--embeddings {file}: {several} of its ids fit several files each, and whose they are cannot be known; name "
                 "the rows by longer paths, by SOP Instance UID, or by the image_key of index.parquet"
             )
-        return found
+        pairs = ((key, called[path]) for path, key in zip(indexed["path"], indexed["image_key"], strict=True))
+        return {key: one for key, one in pairs if one is not None}
 
     def offers(self, vectors: Vectors) -> str:
         """What would find more images, and how the ids are written."""

@@ -20,6 +20,7 @@ from fastrace.audit.request import embeddings_files
 from fastrace.cohort.key_columns import choose_keys
 from fastrace.cohort.tables import cell_text, read_table
 from fastrace.cohort.vocabulary import KEYS, names_rows, plain
+from fastrace.digest import bytes_hash, file_hash
 from fastrace.errors import UsageError
 
 OWN_KEYS = ("image_key", "study_key", "patient_key")
@@ -52,6 +53,25 @@ def open_vectors(text: str, keys: Sequence[str] = ()) -> Vectors:
     if start.startswith(b"PAR1"):
         return _parquet(file, keys)
     raise UsageError(f"--embeddings {file}: {_other(file, start)}")
+
+
+def files_digest(text: str) -> str:
+    """BLAKE2b-256 of a file of embeddings; with the table of its rows, of both digests.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be read.
+    """
+    file, table = embeddings_files(text)
+    with reading(file):
+        digest = file_hash(file)
+    beside = [table] if table else [file.with_suffix(".csv"), file.with_suffix(".parquet")]
+    for one in beside if file.suffix.lower() == ".npy" else []:
+        if table or one.is_file():
+            with reading(one):
+                digest = bytes_hash((digest + file_hash(one)).encode())
+    return digest
 
 
 def _parquet(file: Path, keys: Sequence[str]) -> Vectors:
@@ -130,7 +150,9 @@ def _columns(file: Path, schema: pa.Schema, ids: Sequence[str]) -> tuple[tuple[s
         if (found := re.fullmatch(r"(.*?)\d+", name, re.DOTALL)) is not None:
             series.setdefault(found[1], []).append(name)
     if lists or len(series) != 1:
-        there = [repr(name) for name in lists] or [f"{names[0]!r} ({len(names)})" for names in series.values()]
+        there = [repr(name) for name in lists] or [
+            f"{stem!r} and a number ({len(names)})" for stem, names in series.items()
+        ]
         said = "several could be: " + ", ".join(there[:4]) if there else "none of numbers is a list or numbered"
         raise UsageError(
             f"--embeddings {file}: which of its columns are the vector cannot be told ({said}); make it one column of lists, or "
@@ -159,9 +181,8 @@ def _other(file: Path, start: bytes) -> str:
     if ending in (".pt", ".pth", ".pkl", ".pickle") or start.startswith(b"\x80"):
         return f"a pickle, which may run code when it is read; {read}"
     if ending in (".csv", ".tsv", ".txt"):
-        return (
-            f"text, several times as large and as slow; {read}: pandas.read_csv(...).to_parquet('{file.stem}.parquet')"
-        )
+        made = f"pandas.read_csv('{file.name}', dtype={{'ID': str}}).to_parquet('{file.stem}.parquet')"
+        return f"text, several times as large and as slow; {read}: {made}, ID being the column of ids"
     return f"{read}, and by its first bytes it is neither" if start else "is empty"
 
 

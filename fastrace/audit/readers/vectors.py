@@ -22,6 +22,10 @@ from fastrace.errors import UsageError
 F32 = NDArray[np.float32]
 PIECE_BYTES = 1 << 25
 """Of one piece as float64, which the means over a patient's images are."""
+COLUMNS_AT_ONCE = 64
+"""Of a table with a column for each number: every column that is read holds a page of 1 MB in memory, 2,048 of them 2.1 GB."""
+
+Piece = tuple[int, int, F32]  # first row, first number of the vectors, [n, d]
 
 
 @dataclass(frozen=True)
@@ -58,47 +62,56 @@ class Vectors:
         """Of the reader: the file's, without its folder and ending."""
         return self.file.stem
 
-    def pieces(self) -> Iterator[tuple[int, F32]]:
-        """The number of the first row of a piece, and its vectors [n, D].
+    def pieces(self) -> Iterator[Piece]:
+        """Blocks of the vectors, by rows; of a table with many columns, by columns and in them by rows.
 
         Raises
         ------
         UsageError
             A value that is missing or not finite, a vector of another length, a damaged file.
         """
-        rows = max(1, PIECE_BYTES // (8 * self.dimensions))
-        with reading(self.file), np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
-            for first, piece in self._of_parquet(rows) if self.columns else self._of_npy(rows):
-                self._check(first, piece)
-                yield first, piece
+        numbers = 0
+        with reading(self.file):
+            for row, column, piece in self._of_parquet() if self.columns else self._of_npy():
+                self._check(row, column, piece)
+                numbers += piece.size
+                yield row, column, piece
+        if numbers != len(self.ids) * self.dimensions:  # rows that are missing would be vectors of zeros
+            raise UsageError(
+                f"--embeddings {self.file}: holds {numbers:,} numbers, {len(self.ids):,} ids and {self.dimensions:,} numbers "
+                "each were expected; it is damaged, or was changed while it was read"
+            )
 
-    def _check(self, first: int, piece: F32) -> None:
+    def _check(self, first: int, column: int, piece: F32) -> None:
         finite = np.isfinite(piece)
         if finite.all():
             return
         row, at = (int(one) for one in np.argwhere(~finite)[0])
-        where = f"column {self.columns[at]!r}" if len(self.columns) > 1 else f"number {at + 1} of its vector"
-        raise UsageError(
-            f"--embeddings {self.file}: row {first + row + 1}, {where}: missing, not finite or too large; leave "
-            "that row out"
+        raise UsageError(  # by its place: in a table that was turned, the name of a column may be a patient's
+            f"--embeddings {self.file}: row {first + row + 1}, number {column + at + 1} of its vector: missing, not finite or "
+            "too large; leave that row out"
         )
 
-    def _of_npy(self, rows: int) -> Iterator[tuple[int, F32]]:
+    def _of_npy(self) -> Iterator[Piece]:
+        rows = _rows_of(self.dimensions)
         array = np.load(self.file, mmap_mode="r", allow_pickle=False)
         for first in range(0, len(array), rows):
-            yield first, np.asarray(array[first : first + rows], dtype=np.float32)
+            yield first, 0, _float32(array[first : first + rows])
 
-    def _of_parquet(self, rows: int) -> Iterator[tuple[int, F32]]:
-        first = 0
+    def _of_parquet(self) -> Iterator[Piece]:
         with pq.ParquetFile(self.file, memory_map=True, pre_buffer=False) as opened:
-            for batch in opened.iter_batches(batch_size=rows, columns=list(self.columns)):
-                columns = [batch.column(name) for name in self.columns]
-                if is_list(columns[0].type):
-                    piece = self._lists(columns[0], first)
-                else:
-                    piece = np.stack([_numbers(column) for column in columns], axis=1)
-                yield first, piece
-                first += len(piece)
+            lists = is_list(opened.schema_arrow.field(self.columns[0]).type)
+            for column in range(0, len(self.columns), COLUMNS_AT_ONCE):
+                names, first = list(self.columns[column : column + COLUMNS_AT_ONCE]), 0
+                rows = _rows_of(self.dimensions if lists else len(names))
+                for batch in opened.iter_batches(batch_size=rows, columns=names):
+                    piece = (
+                        self._lists(batch.column(names[0]), first)
+                        if lists
+                        else np.stack([_numbers(batch.column(name)) for name in names], axis=1)
+                    )
+                    yield first, column, piece
+                    first += len(piece)
 
     def _lists(self, column: Any, first: int) -> F32:
         lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
@@ -110,6 +123,11 @@ class Vectors:
         return _numbers(column.flatten()).reshape(-1, self.dimensions)
 
 
+def _rows_of(columns: int) -> int:
+    """Of one piece."""
+    return max(1, PIECE_BYTES // (8 * columns))
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether cells of a column are lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
@@ -117,7 +135,13 @@ def is_list(kind: pa.DataType) -> bool:
 
 def _numbers(column: Any) -> F32:
     """As float32, NaN where one is missing."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+    return _float32(column.to_numpy(zero_copy_only=False))
+
+
+def _float32(numbers: NDArray[np.generic]) -> F32:
+    """What is too large becomes infinite, and is refused as that."""
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers, dtype=np.float32)
 
 
 @contextmanager
