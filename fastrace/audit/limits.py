@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastrace.audit.document import Cell
+from fastrace.audit.document import Cell, FeatureSet
 from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects, self_reported
 from fastrace.cohort.alike import Alike
@@ -22,7 +22,13 @@ ALWAYS = (
 
 
 def limits(
-    subjects: Subjects, cells: Sequence[Cell], twins: Alike, counts: Mapping[str, Any], *, trusted: bool = False
+    subjects: Subjects,
+    cells: Sequence[Cell],
+    features: Sequence[FeatureSet],
+    twins: Alike,
+    counts: Mapping[str, Any],
+    *,
+    trusted: bool = False,
 ) -> tuple[str, ...]:
     """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
 
@@ -30,6 +36,7 @@ def limits(
     """
     said = twins.sentence(WHERE)
     found = [*([said] if said else []), *ALWAYS]
+    found += [one.training.sentence for one in features if one.training is not None and not one.training.learned]
     if trusted:
         found.append(
             "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "

@@ -30,6 +30,7 @@ from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
+from fastrace.audit.marks import silenced
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -162,7 +163,8 @@ def _run(
         controls = run_controls(Material(tables, request.seed, request.permutations, progress))
     clock.lap("controls")
 
-    cells = _in_order([one.cell for one in found])
+    features = (built_in(dataset.size, len(subjects)), *(network.facts for network in networks))
+    cells = _in_order([silenced(one.cell, features) for one in found])
     location = locate(cells, dataset.size, spacing)
     void = any(control.status == "failed" for control in controls)
     target = subjects.cohort.target
@@ -179,12 +181,12 @@ def _run(
         self_reported=self_reported(target),
         classes=_groups(subjects),
         flow=flow(dataset, subjects),
-        features=(built_in(dataset.size, len(subjects)), *(network.facts for network in networks)),
+        features=features,
         controls=controls,
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
         location=location,
-        limits=limits(subjects, cells, twins, dataset.meta["counts"], trusted=request.trust),
+        limits=limits(subjects, cells, features, twins, dataset.meta["counts"], trusted=request.trust),
         arguments=public_arguments(request),
         repeat=command_line(request),
         environment=environment(networks[0].device.type if networks else "cpu"),
