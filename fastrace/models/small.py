@@ -6,10 +6,10 @@ fine
 coarse
     The image made small, beside it the same with its local contrast normalised, four convolutions with max pooling, and means
     over the whole and over its quarters: shapes, and where they are. Made small first: 100 x 100 hand radiographs were read
-    better at 50 x 50 than as they are, at a third of the cost, and no image costs more than one of 96 x 96.
+    as well at 50 x 50 as they are, at half the cost, and no image costs more than one of 96 x 96.
 
-Neither alone is enough. On hands the fine way read sex at AUC .55, and on phantoms it missed most patches; the coarse way has
-lost what is finer than its pixels. docs/small_network.md has the measurements.
+Neither alone is enough. On hands the fine way read sex at AUC .55 where both read .82, and on phantoms it missed most patches;
+the coarse way has lost what is finer than its pixels. docs/small_network.md has the measurements.
 """
 
 from __future__ import annotations
