@@ -69,29 +69,38 @@ def draw_band(seed: int) -> tuple[float, float]:
     return round(low, 1), round(low * 2 ** float(rng.uniform(0.7, 1.2)), 1)
 
 
+def drawn(kind: str, seed: int) -> PhantomSpec:
+    """What is planted for a seed."""
+    control = kind == "control"
+    return PhantomSpec(
+        patients=PATIENTS,
+        images_per_patient=1,
+        kind="texture" if control else kind,
+        band_cycles=draw_band(seed),
+        seed=1000 + seed,
+        strength=0.0 if control else DEFAULT_STRENGTH[kind],
+    )
+
+
+def archive(kind: str, seed: int, folder: Path) -> Path:
+    """Make an archive in a folder and preprocess it; returns the dataset."""
+    make(folder / "archive", drawn(kind, seed))
+    preset = get_modality("mammo")
+    labels = folder / "archive" / "labels.csv"
+    recipe = Recipe.from_preset(preset, size=SIZE)
+    preprocess(Job((folder / "archive",), folder / "data", recipe, preset, Join(labels=labels), jobs=1))
+    return folder / "data"
+
+
 def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
     """One archive, audited."""
     folder = Path(tempfile.mkdtemp(prefix="fastrace-phantom-"))
+    control = kind == "control"
     try:
-        control = kind == "control"
-        spec = PhantomSpec(
-            patients=PATIENTS,
-            images_per_patient=1,
-            kind="texture" if control else kind,
-            band_cycles=draw_band(seed),
-            seed=1000 + seed,
-            strength=0.0 if control else DEFAULT_STRENGTH[kind],
-        )
-        make(folder / "archive", spec)
-        preset = get_modality("mammo")
-        recipe = Recipe.from_preset(preset, size=SIZE)
-        labels = folder / "archive" / "labels.csv"
-        preprocess(Job((folder / "archive",), folder / "data", recipe, preset, Join(labels=labels), jobs=1))
+        data = archive(kind, seed, folder)
         only = () if control else ("C1s", "C1o")
         readers = ("small",) if control else ("small", *backbones)
-        request = AuditRequest(
-            folder / "data", folder / "audit", "mammo", "group", readers=readers, only=only, seed=seed
-        )
+        request = AuditRequest(data, folder / "audit", "mammo", "group", readers=readers, only=only, seed=seed)
         found = audit(request)
         truth = json.loads(truth_path(folder / "archive").read_text())
     finally:
@@ -101,7 +110,7 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
     return {
         "kind": kind,
         "seed": seed,
-        "strength": spec.strength,
+        "strength": drawn(kind, seed).strength,
         "ideal_auc": truth["ideal_auc"],
         "planted": planted,
         "found": where,

@@ -209,8 +209,23 @@ class Flow(Value, frozen=True):
         _check_counts(self)
 
 
+class Training(Value, frozen=True):
+    """What the validation patients say about a network that was trained here, see `fastrace.train.learned`.
+
+    ``learned`` is false where it learned nothing that carries over to them: its cells are then no evidence of absence. Losses
+    are mean cross-entropies; ``guessing_loss`` is that of equal probabilities.
+    """
+
+    learned: bool
+    validation: Estimate
+    validation_loss: float
+    training_loss: float
+    guessing_loss: float
+    sentence: str
+
+
 class FeatureSet(Value, frozen=True):
-    """What reads the images: how it is evaluated, what it can and cannot see."""
+    """What reads the images: how it is evaluated, what it can and cannot see, and how it was trained if it was."""
 
     name: str
     dimensions: Count | None
@@ -219,6 +234,7 @@ class FeatureSet(Value, frozen=True):
     sees: str
     blind_to: str
     own_classifier: Estimate | None = None
+    training: Training | None = None
 
 
 class Location(Value, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastrace.audit.document import Cell
+from fastrace.audit.document import Cell, FeatureSet
 from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects, self_reported
 from fastrace.cohort.alike import Alike
@@ -24,6 +24,7 @@ ALWAYS = (
 def limits(
     subjects: Subjects,
     cells: Sequence[Cell],
+    features: Sequence[FeatureSet],
     twins: Alike,
     counts: Mapping[str, Any],
     *,
@@ -37,6 +38,7 @@ def limits(
     """
     said = twins.sentence(WHERE)
     found = [*([said] if said else []), *ALWAYS]
+    found += [one.training.sentence for one in features if one.training is not None and not one.training.learned]
     if trusted:
         found.append(
             "The images were used as they were found (--trust): whether a file was damaged or exchanged since the dataset was "

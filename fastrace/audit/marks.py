@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from fastrace.audit.document import Cell
+from collections.abc import Sequence
+
+import msgspec
+
+from fastrace.audit.document import Cell, FeatureSet
 from fastrace.statistics import NOT_ENOUGH
 
 NOT_RUN = "not run"
 NOT_SHOWN = "not shown"
 NO_CONCLUSION = "no conclusion"
+LEARNED_NOTHING = "learned nothing"
+"""Of a network whose training failed: its mark and the status of its estimates, in place of "not shown", which is evidence."""
 STRONG, CLEAR = 0.75, 0.6
 """Lower limits from which a finding is called strong, or clear; else weak. A convention, not a threshold of harm."""
 
@@ -16,6 +22,8 @@ def mark(cell: Cell) -> str:
     """One word for a cell."""
     if few(cell):
         return NOT_ENOUGH
+    if cell.estimate.status == LEARNED_NOTHING:
+        return LEARNED_NOTHING
     if not cell.finding or cell.estimate.low is None:
         return NOT_SHOWN
     return strength(cell.estimate.low)
@@ -29,3 +37,11 @@ def strength(low: float) -> str:
 def few(cell: Cell) -> bool:
     """Whether a class has too few patients for any conclusion."""
     return cell.estimate.status.startswith(NOT_ENOUGH)
+
+
+def silenced(cell: Cell, features: Sequence[FeatureSet]) -> Cell:
+    """The cell, with the status `LEARNED_NOTHING` where it found nothing and its network had learned nothing."""
+    own = next((one for one in features if one.name == cell.features), None)
+    if own is None or own.training is None or own.training.learned or cell.finding or few(cell):
+        return cell
+    return msgspec.structs.replace(cell, estimate=msgspec.structs.replace(cell.estimate, status=LEARNED_NOTHING))

@@ -30,6 +30,7 @@ from fastrace.audit.document import Audit, Cell, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
+from fastrace.audit.marks import silenced
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -165,7 +166,9 @@ def _run(
         controls = run_controls(Material(tables, request.seed, request.permutations, progress))
     clock.lap("controls")
 
-    cells = _in_order([one.cell for one in found])
+    brought = (reader.facts for reader in given.embeddings)
+    features = (built_in(dataset.size, len(subjects)), *(reader.facts for reader in networks), *brought)
+    cells = _in_order([silenced(one.cell, features) for one in found])
     location = locate(cells, dataset.size, spacing)
     void = any(control.status == "failed" for control in controls)
     target = subjects.cohort.target
@@ -182,11 +185,7 @@ def _run(
         self_reported=self_reported(target),
         classes=_groups(subjects),
         flow=flow(dataset, subjects),
-        features=(
-            built_in(dataset.size, len(subjects)),
-            *(reader.facts for reader in networks),
-            *(reader.facts for reader in given.embeddings),
-        ),
+        features=features,
         controls=controls,
         questions=answer_questions(Findings(cells, location), void=void),
         cells=cells,
@@ -194,6 +193,7 @@ def _run(
         limits=limits(
             subjects,
             cells,
+            features,
             twins,
             dataset.meta["counts"],
             trusted=request.trust,

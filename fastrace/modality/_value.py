@@ -57,8 +57,11 @@ class Modality:
         Of `fastrace.dicom.image_kind.IMAGE_KINDS`, those that are kept beside the usual image of the modality: full-field views,
         axial slices, radiographs.
     flip : bool
-        Whether the current recipe may mirror left-right in training. Not where that would undo an orientation (breast: chest
-        wall left) or is not known to be harmless.
+        Whether the current recipe may mirror left-right in training: only where a mirrored image is one that could have been
+        taken, of the same kind. It blinds a network to everything that goes with a side.
+    shift : bool
+        Whether the current recipe may move images by a few pixels in training: only where the body lies as it was positioned,
+        not where the preset places it.
     paper_learning_rate : float
         Of Adam, in the study's recipe.
     phantom : "mammo" | "cxr"
@@ -78,7 +81,8 @@ class Modality:
     fit: Literal["pad", "crop"] = "pad"
     intents: tuple[str, ...] = ()
     image_kinds: tuple[str, ...] = ()
-    flip: bool = True
+    flip: bool = False
+    shift: bool = False
     paper_learning_rate: float = 1e-3
     phantom: Literal["mammo", "cxr"] = "cxr"
     paper: Mapping[str, Published] = field(default_factory=dict, hash=False)

@@ -13,5 +13,5 @@ MODALITY = Modality(
     ),
     size=(224, 224),
     backbone="resnet34",
-    flip=False,
+    shift=True,  # by 4 pixels: texture and shape stay, and a body is never placed more exactly
 )  # fmt: skip

@@ -10,6 +10,8 @@ MODALITY = Modality(
     intents=("FOR PRESENTATION",),
     size=(320, 320),
     backbone="resnet34",
+    # Not mirrored: a lateral view faces the way the site does it.
+    shift=True,
     paper={"A1/none": Published(".913 (.892-.931), Black against White", "Table 3", 0.913)},
     released_code={"A1/none": Published(".92", "released notebook", 0.92)},
 )

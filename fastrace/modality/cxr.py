@@ -43,6 +43,8 @@ MODALITY = Modality(
     intents=("FOR PRESENTATION",),
     size=(320, 320),
     backbone="resnet34",
+    # Not mirrored: the heart is left, and side markers are letters.
+    shift=True,
     paper={
         "A1/none": Published("MIMIC-CXR: A .986 (.984-.988), B .982 (.981-.983), W .981 (.979-.982)", "Table 3", 0.983),
         "C2a/resolution:4": Published("above chance", "text"),

@@ -1,4 +1,4 @@
-"""The networks: timm backbones with one input channel, and a small one that learns textures on a CPU in seconds.
+"""The networks: timm backbones with one input channel, and a small one that learns texture and anatomy on a CPU in minutes.
 
 ``build`` makes them, ``small`` is the small one, ``weights`` finds and reads first weights, on this machine only. Importing
 the package imports no torch.

@@ -97,7 +97,13 @@ class Checkpoint:
     def pipeline(self, device: torch.device) -> Pipeline:
         """The trained model, ready to score stored images."""
         network = build(self.model, len(self.classes))
-        network.load_state_dict(dict(self.weights))
+        try:
+            network.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise RunError(
+                f"checkpoint of {self.model!r}, fastrace {self.fastrace}: its weights are not those of this version's network; "
+                "train again"
+            ) from error
         return Pipeline(network_for(network, device), self.degrades, self.seed, self.mean, self.std)
 
     def check_preprocessing(self, recipe: Mapping[str, Any], where: Path) -> None:

@@ -27,7 +27,7 @@ from fastrace.train.pipeline import Pipeline, class_weights, predict
 
 @dataclass
 class TrainingState:
-    """The state of training after an epoch; ``weights`` are those of the best epoch."""
+    """The state of training after an epoch; ``weights`` are those of the best epoch, or of the last (``watch``)."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -152,6 +152,8 @@ def _update(
     if recipe.watch == "auc":
         # A few validation patients soon reach an AUC of 1; the loss then still ranks epochs.
         better = (auc, -validation_loss) > (done.best_auc, -done.best_loss)
+    elif recipe.watch == "last":
+        better = True
     else:
         better = validation_loss < done.best_loss
     if better:

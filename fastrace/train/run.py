@@ -24,6 +24,7 @@ from fastrace.models.weights import choose_initial
 from fastrace.run_folder import SCHEMA, RunFolder, environment, json_text
 from fastrace.train.batches import Reader, place
 from fastrace.train.checkpoint import Checkpoint
+from fastrace.train.learned import learned, sentence
 from fastrace.train.loop import TrainingState, fit
 from fastrace.train.options import Options
 from fastrace.train.pipeline import Pipeline, choose_device, network_for, predict
@@ -219,6 +220,11 @@ def _finish(
     scores, _ = predict(pipeline, reader, test, options.recipe.batch_size, progress)
     folder.write_table("predictions.parquet", predictions(cohort, test, scores))
     found = result(scores, cohort.labels[test], cohort.frame.iloc[test], cohort.classes)
+    validation = cohort.of("validation")
+    own_scores, loss = predict(pipeline, reader, validation, options.recipe.batch_size, progress)
+    judged = learned(own_scores, cohort, validation, loss, done.history[done.best_epoch - 1]["train_loss"])
+    if not judged["anything"]:
+        progress.line(f"learned nothing: {sentence(judged)}")
     metrics = {
         "schema": SCHEMA,
         "target": cohort.target,
@@ -232,6 +238,7 @@ def _finish(
         "epochs": done.epoch,
         "best_epoch": done.best_epoch,
         "validation_auc": float(np.round(done.best_auc, 12)),
+        "learned": judged,
     }
     folder.seal(FILES, "metrics.json", json_text(metrics))
     (folder.path / "state.pt").unlink(missing_ok=True)

@@ -212,13 +212,22 @@ def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc(
 
 
 def test_where_is_answered_by_the_built_in_features_if_embeddings_answer_first() -> None:
-    low = cell("built-in", id="c", experiment="C1a", question="Q2", family="exploratory", x=25.0, finding=True)
+    low = cell(
+        "built-in",
+        id="c",
+        experiment="C1a",
+        question="Q2",
+        family="exploratory",
+        x=25.0,
+        finding=True,
+        band=(0.62, 0.71),
+    )
     cells = (cell("vectors", finding=True), cell("built-in", finding=False), low)
     found = where.answer(Findings(cells, where.locate(cells, (64, 64), None)))
     assert headline(cells).features == "vectors"
     assert (found.mark, found.sentence) == (
         "clear",
-        "still read after low-pass 25, by built-in (vectors was shown no degraded image)",
+        f"still read after low-pass 25 at AUC {low.estimate}, by built-in (vectors was shown no degraded image)",
     )
 
 

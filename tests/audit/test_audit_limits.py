@@ -15,7 +15,7 @@ def sentences(target: str, counts: dict[str, Any]) -> list[str]:
     cohort = SimpleNamespace(target=target, frame=pd.DataFrame({"mm_per_pixel": [0.1]}))
     subjects: Any = SimpleNamespace(cohort=cohort)
     nobody: Any = SimpleNamespace(sentence=lambda where: None)  # no two patients have images that are almost equal
-    return [one for one in limits(subjects, [], nobody, counts) if "(0010,2160)" in one]
+    return [one for one in limits(subjects, [], [], nobody, counts) if "(0010,2160)" in one]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fastrace.modality import MODALITIES, get_modality
 from fastrace.train.augment import Changes, augment, changes, draw
 from fastrace.train.options import RECIPES, get_recipe
 
@@ -77,10 +78,17 @@ def test_draws_stay_within_the_recipe_and_depend_on_seed_and_epoch() -> None:
     assert not np.array_equal(drawn, draw(4000, seed=1, epoch=3))
 
 
-def test_only_anatomy_that_allows_it_is_mirrored() -> None:
-    assert get_recipe("current", "cxr", "resnet34").flip
-    assert not get_recipe("current", "mammo", "resnet34").flip
-    assert get_recipe("paper", "mammo", "resnet34").flip  # the study did
+@pytest.mark.parametrize("name", MODALITIES)
+def test_images_are_mirrored_and_shifted_only_where_the_modality_allows_it(name: str) -> None:
+    recipe, known = get_recipe("current", name, "small"), get_modality(name)
+    assert (recipe.flip, recipe.shift_pixels) == (known.flip, 4 if known.shift else 0)
+    assert get_recipe("paper", name, "resnet34").flip  # the study did
+
+
+def test_a_side_and_a_place_that_mean_something_are_kept() -> None:
+    assert not get_modality("cxr").flip  # the heart is left
+    assert not get_modality("mammo").flip  # the crop turns the chest wall to the left
+    assert not get_modality("mammo").shift  # and lays it on the edge
 
 
 def test_the_paper_recipe_has_the_studys_numbers() -> None:

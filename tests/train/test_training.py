@@ -61,6 +61,8 @@ def test_a_planted_texture_is_found_in_patients_never_seen(trained: Path) -> Non
     assert metrics["patient"]["macro"]["value"] > 0.9
     assert metrics["patient"]["macro"]["low"] > 0.7
     assert metrics["image"]["macro"]["n_images"] == 60
+    assert metrics["learned"]["anything"]
+    assert metrics["best_epoch"] == metrics["epochs"]  # no validation patient has chosen it
 
 
 def test_shuffled_labels_stay_at_chance_with_too_little_evidence(tmp_path: Path, make_options: MakeOptions) -> None:
@@ -72,6 +74,7 @@ def test_shuffled_labels_stay_at_chance_with_too_little_evidence(tmp_path: Path,
     assert 0.17 < macro["value"] < 0.83
     assert macro["low"] < 0.5 < macro["high"]
     assert macro["status"] == "not enough evidence"
+    assert not metrics["learned"]["anything"]
 
 
 def test_a_run_holds_the_files_of_the_design_readable_by_its_owner_alone(trained: Path) -> None:
@@ -322,7 +325,7 @@ def test_ties_in_auc_are_decided_by_the_loss(make_options: MakeOptions) -> None:
     done = TrainingState()
     network = torch.nn.Linear(1, 1)
     for epoch, (auc, loss) in enumerate([(1.0, 0.5), (1.0, 0.4), (0.9, 0.1), (1.0, 0.45)], 1):
-        _update(done, make_options().recipe, network, epoch, auc, loss)
+        _update(done, replace(make_options().recipe, watch="auc"), network, epoch, auc, loss)
     assert (done.best_epoch, done.best_auc, done.best_loss, done.stale) == (2, 1.0, 0.4, 2)
 
 

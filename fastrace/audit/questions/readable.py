@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastrace.audit.document import Cell, Question
-from fastrace.audit.marks import few, mark
+from fastrace.audit.marks import LEARNED_NOTHING, few, mark
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.questions.wording import could_have_been_found, missing_patients, of_a_hundred
 
@@ -29,4 +29,4 @@ def answer(findings: Findings) -> Question:
 def _unless_found(cell: Cell) -> str:
     if few(cell):
         return f" ({missing_patients(cell.estimate)})"
-    return "" if cell.finding else f" ({could_have_been_found(cell)})"
+    return "" if cell.finding or mark(cell) == LEARNED_NOTHING else f" ({could_have_been_found(cell)})"

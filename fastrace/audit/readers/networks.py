@@ -93,7 +93,7 @@ class Network:
 def _features(model: nn.Module, images: Tensor) -> Tensor:
     if hasattr(model, "forward_head"):  # timm
         return model.forward_head(model.forward_features(images), pre_logits=True).flatten(1)  # type: ignore[operator]
-    return model.features(images).mean(dim=(2, 3))  # type: ignore[operator]
+    return model.features(images)  # type: ignore[operator]
 
 
 def degraded(images: Tensor, degradation: Degradation, ids: Tensor, mm_per_pixel: Tensor, seed: int) -> Tensor:

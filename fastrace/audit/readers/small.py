@@ -6,13 +6,15 @@ It has seen labels: its probe learns from the patients who trained it and is eva
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from fastrace.audit.document import Estimate, FeatureSet
+from fastrace.audit.document import Estimate, FeatureSet, Training
 from fastrace.audit.partition import Fold, Partition
 from fastrace.audit.readers.networks import Network
 from fastrace.audit.request import LEAST_OF_A_CLASS
@@ -22,17 +24,47 @@ from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder
+from fastrace.statistics import MIN_CELL
 from fastrace.train import Options, train
 from fastrace.train.checkpoint import Checkpoint
+from fastrace.train.learned import sentence
 from fastrace.train.options import get_recipe
 from fastrace.train.pipeline import choose_device
 
-EPOCHS = 16
+NAME = "small CNN"
+EPOCHS, FEWEST_EPOCHS, IMAGES = 30, 8, 60_000
+"""Epochs of a training: as many as show the network so many images, within these limits. Large archives teach it in fewer
+epochs, and an audit of 100,000 images must end."""
+TRAINED = 0.6
+"""Share of the images, about: `fastrace.cohort.split`."""
 
 
 def can_be_evaluated(subjects: Subjects) -> bool:
     """Whether the test part of a split would hold enough patients of every class."""
     return bool(np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS)
+
+
+def epochs_for(images: float) -> int:
+    """Epochs for so many training images."""
+    return int(min(EPOCHS, max(FEWEST_EPOCHS, IMAGES // max(images, 1))))
+
+
+def training(found: Mapping[str, Any]) -> Training:
+    """What the audit says of a training, from ``metrics.json``; few validation patients are not counted."""
+    validation = msgspec.convert(found["validation"], Estimate)
+    few = validation.n_patients is None or validation.n_patients < 2 * MIN_CELL
+    hidden: dict[str, Any] = {"n_patients": None, "n_images": None} if few else {}
+    said = sentence(found)
+    return Training(
+        learned=bool(found["anything"]),
+        validation=msgspec.structs.replace(validation, n_positive=None, **hidden),
+        validation_loss=float(found["validation_loss"]),
+        training_loss=float(found["training_loss"]),
+        guessing_loss=float(found["guessing_loss"]),
+        sentence=said
+        if found["anything"]
+        else f"the {NAME} learned nothing here ({said}): its cells are no evidence of absence",
+    )
 
 
 def small_network(
@@ -45,7 +77,7 @@ def small_network(
         out=folder,
         modality=modality,
         target=subjects.cohort.target,
-        recipe=get_recipe("current", modality, SMALL, epochs=EPOCHS),
+        recipe=get_recipe("current", modality, SMALL, epochs=epochs_for(TRAINED * len(subjects.cohort.rows))),
         model=SMALL,
         init="random",
         classes=subjects.classes,
@@ -59,18 +91,18 @@ def small_network(
     # The patients that stopped the training belong to it.
     seen = np.flatnonzero((part == "train") | (part == "validation"))
     device = choose_device("auto")
+    model = Checkpoint.load(folder).pipeline(device).model
     facts = FeatureSet(
-        name="small CNN",
-        dimensions=96,
+        name=NAME,
+        dimensions=int(getattr(model, "num_features", 0)),
         learned_from_labels=True,
         evaluation=f"trained on {len(seen)} patients, evaluated on {len(test)} others",
-        sees="stationary texture and its peaks, at the scales of its filters",
-        # docs/phantoms.md, 20 archives of each kind.
-        blind_to="where something is (it averages over the image), and what cannot be learned from few images; on computed "
-        "phantoms it read texture and intensity leaks, patch leaks seldom and phase-only leaks never",
+        sees="stationary texture at full resolution, and shapes and where they are at about 64 pixels",
+        # docs/small_network.md
+        blind_to="where a fine texture is, to less than a quarter of the image, and what cannot be learned from few images",
         own_classifier=msgspec.convert(outcome.metrics["patient"]["macro"], Estimate),
+        training=training(outcome.metrics["learned"]),
     )
-    model = Checkpoint.load(folder).pipeline(device).model
     return Network(model, device, Partition(((Fold(seen, test),),), test, refit=False), facts)
 
 
