@@ -6,6 +6,7 @@ And a training that learned nothing says so.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import torch
 from planted import texture
 from torch import Tensor, nn
 
+from fastrace.console.progress import Progress
 from fastrace.errors import RunError
 from fastrace.models.small import SmallNet, local_contrast, made_small
+from fastrace.train import Options, train
 from fastrace.train.checkpoint import Checkpoint
 from fastrace.train.learned import learned_nothing
 
@@ -84,6 +87,21 @@ def test_it_learns_where_something_is() -> None:
         planes.append(plane)
     images = torch.from_numpy(np.stack(planes)).float()[:, None]
     assert accuracy(images, labels, 60) > 0.9
+
+
+def test_small_images_are_trained_on_one_thread_and_the_others_are_given_back(
+    make_options: Callable[..., Options],
+) -> None:
+    seen = set()
+
+    class Threads(Progress):
+        def begin(self, what: str, total: int, unit: str = "batches") -> None:
+            if what.startswith("epoch"):
+                seen.add(torch.get_num_threads())
+
+    torch.set_num_threads(2)
+    train(make_options(recipe=replace(make_options().recipe, epochs=1)), progress=Threads())
+    assert (seen, torch.get_num_threads()) == ({1}, 2)
 
 
 # ---- learned nothing
