@@ -109,13 +109,13 @@ def truth(
     return float((total / pairs).mean())
 
 
-def page(found: list[tuple[Setting, list[Row]]], hours: float, simulations: int) -> str:
+def page(found: list[tuple[Setting, list[Row]]], hours: float, simulations: int, cells: str) -> str:
     """docs/crossfit.md."""
     error = 100 * np.sqrt(0.05 * 0.95 / simulations)
     lines = [
         "# Cross-fitted probes: coverage of the interval",
         "",
-        f"`python -m fastrace.bench.studies.crossfit --cells all --write`: {simulations} archives a row (standard error about",
+        f"`python -m fastrace.bench.studies.crossfit --cells {cells} --write`: {simulations} archives a row (standard error about",
         f"{error:.1f} points), {hours:.1f} processor hours; {FOLDS} folds, below {FEW_PATIENTS} patients dealt {REPEATS} times;",
         "patients are compared within folds. Plain: influence functions with patients as clusters, logit scale; they take the",
         "fits as given. Widened: what an audit prints, by the ratio of the standard deviations of permuted AUCs with and without",
@@ -156,7 +156,7 @@ def main(arguments: list[str]) -> None:
             )
             found.append((setting, rows[: given.simulations]))
             hours += took
-    text = page(found, hours, given.simulations)
+    text = page(found, hours, given.simulations, given.cells)
     sys.stdout.write(text)
     if given.write:
         (ROOT / "docs" / "crossfit.md").write_text(text)

@@ -153,7 +153,7 @@ def widening(value: float, spread: float) -> float:
 
     DeLong's variance takes the scores as given. Cross-fitted ones vary more: by `spread` where there is no signal, by nothing
     where the classes are separated; between, the excess variance is taken in proportion to AUC (1 - AUC). docs/crossfit.md shows
-    that this covers, and that the plain interval covers 79-90 % near .5.
+    that this covers, and that the plain interval covers 75-89 % at .5.
     """
     return float(np.sqrt(1 + (spread**2 - 1) * 4 * value * (1 - value)))
 

@@ -56,7 +56,7 @@ def limits(
     if any("widened" in cell.estimate.method for cell in cells):
         found.append(
             "Intervals of cross-fitted probes are widened, since a patient scored by one probe also trains the others; "
-            "in simulations they contained the true value 92-100 % of the time, most often more than 95 %."
+            "in simulations they contained the true value 93-99 % of the time, most often more than 95 %."
         )
     if any(map(few, cells)):
         found.append(
