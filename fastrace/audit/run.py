@@ -5,7 +5,8 @@
     AUDIT/run.json           arguments, versions, dataset fingerprint; when finished, digests of the other two
     AUDIT/partition.parquet  patient key, repeat, fold
     AUDIT/audit.json         the result with its digest, written last: an audit that has it is finished
-    AUDIT/work/              feature tables, scores and the small network: about patients, removed when the audit is finished
+    AUDIT/work/              feature tables, scores and the small network: about patients, removed when the audit is finished;
+                             progress.log, what was done when
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line,
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.cohort.alike import alike
-from fastrace.console.progress import Progress
+from fastrace.console.progress import LoggedProgress, Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import Degradation
 from fastrace.execute.cpus import set_threads
@@ -61,6 +62,8 @@ from fastrace.models import SMALL
 from fastrace.run_folder import RunFolder, environment
 from fastrace.train.pipeline import choose_device
 from fastrace.trust import Checked, check
+
+LOG = "progress.log"
 
 
 def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | None = None) -> Audit:
@@ -93,6 +96,8 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     partition = subjects.partition(request.seed)
     given = Brought(tried(functions, dataset, subjects, partition), embeddings)
     folder.create()
+    make_folder(folder.path / "work", 0o700)
+    progress = LoggedProgress(progress, folder.path / "work" / LOG)
     with folder.locked(), progress:
         device = choose_device("auto").type if set(request.readers) - set(given.functions) else "cpu"
         progress.line(f"band-pass: {backend(device)}")
@@ -275,7 +280,7 @@ def _answer_all(
     progress: Progress,
 ) -> list[Answer]:
     make_folder(folder, 0o700)
-    progress.begin("cells", len(tasks))
+    progress.begin("cells", len(tasks), "cells")
 
     def one(number: int) -> Answer:
         file = folder / f"{number:04d}.npz"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from fastrace.console.words import seconds
 
 
 class Progress:
@@ -20,8 +25,8 @@ class Progress:
     def reach(self, done: int, note: str = "") -> None:
         """So many units are done; ``note`` follows in a plain line."""
 
-    def step(self) -> None:
-        """One more unit is done."""
+    def step(self, count: int = 1) -> None:
+        """So many more units are done."""
 
     def end(self) -> None:
         """The step is done."""
@@ -49,7 +54,7 @@ class TerminalProgress(Progress):
         self._task: Any = None
         self._every = every_seconds
         self._what, self._unit, self._done, self._total = "", "", 0, 0
-        self._last = time.monotonic()
+        self._last = self._began = time.monotonic()
 
     def line(self, text: str) -> None:
         """One sentence."""
@@ -62,6 +67,7 @@ class TerminalProgress(Progress):
     def begin(self, what: str, total: int, unit: str = "batches") -> None:
         """Begin a step of ``total`` units."""
         self._what, self._unit, self._done, self._total = what, unit, 0, total
+        self._began = time.monotonic()
         if not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -89,14 +95,82 @@ class TerminalProgress(Progress):
             self._bar.update(self._task, completed=done)
         elif time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
-            self.line(f"{self._what}: {done} of {self._total} {self._unit}{f', {note}' if note else ''}")
+            self.line(state(self._what, done, self._total, self._unit, self._last - self._began, note))
 
-    def step(self) -> None:
-        """One more unit is done."""
-        self.reach(self._done + 1)
+    def step(self, count: int = 1) -> None:
+        """So many more units are done."""
+        self.reach(self._done + count)
 
     def end(self) -> None:
         """The step is done."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+class LoggedProgress(Progress):
+    """What another progress shows, and the same in a file: a line for each sentence and step, and one in a while within a step.
+
+    Parameters
+    ----------
+    shown : Progress
+    file : Path
+        Lines are added at its end, each with the time (UTC).
+    every_seconds : float
+    """
+
+    def __init__(self, shown: Progress, file: Path, every_seconds: float = 10.0) -> None:
+        self._shown, self._file, self._every = shown, file, every_seconds
+        self._what, self._unit, self._done, self._total = "", "", 0, 0
+        self._last = self._began = time.monotonic()
+
+    def line(self, text: str) -> None:
+        """One sentence."""
+        self._write(text)
+        self._shown.line(text)
+
+    def begin(self, what: str, total: int, unit: str = "batches") -> None:
+        """Begin a step of ``total`` units."""
+        self._what, self._unit, self._done, self._total = what, unit, 0, total
+        self._last = self._began = time.monotonic()
+        self._write(f"{what}: {total:,} {unit}")
+        self._shown.begin(what, total, unit)
+
+    def reach(self, done: int, note: str = "") -> None:
+        """So many units are done."""
+        self._done = done
+        if time.monotonic() - self._last >= self._every or done == self._total:
+            self._last = time.monotonic()
+            self._write(state(self._what, done, self._total, self._unit, self._last - self._began, note))
+        self._shown.reach(done, note)
+
+    def step(self, count: int = 1) -> None:
+        """So many more units are done."""
+        self._done += count
+        if time.monotonic() - self._last >= self._every or self._done == self._total:
+            self._last = time.monotonic()
+            self._write(state(self._what, self._done, self._total, self._unit, self._last - self._began))
+        self._shown.step(count)
+
+    def end(self) -> None:
+        """The step is done."""
+        self._shown.end()
+
+    def _write(self, text: str) -> None:
+        with (
+            contextlib.suppress(OSError),
+            self._file.open("a", encoding="utf-8") as file,
+        ):  # a full disk ends no audit here
+            file.write(f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M:%S} {text}\n")
+
+
+def state(what: str, done: int, total: int, unit: str, elapsed_seconds: float, note: str = "") -> str:
+    """``features: 1,200 of 10,000 images, 35 a second, about 4 min 11 s left``; without a rate in the first second."""
+    text = f"{what}: {done:,} of {total:,} {unit}"
+    if note:
+        return f"{text}, {note}"
+    if elapsed_seconds < 1 or done < 1 or done >= total:
+        return text
+    rate = done / elapsed_seconds
+    speed = f"{rate:.0f} a second" if rate >= 2 else f"{60 * rate:.0f} a minute"
+    return f"{text}, {speed}, about {seconds((total - done) / rate)} left"

@@ -38,7 +38,7 @@ class Stop(Progress):
         self.stages.append(what)
         self.stage = what
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         if self.at and self.stage == self.at:
             self.left -= 1
             if self.left <= 0:

@@ -175,15 +175,16 @@ def _parts(
     sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
     out = np.zeros((len(subjects), len(part_columns(sweep.keeps[0]))))
     pieces = list(tables.pieces(0))
-    progress.begin("planted control", len(pieces))
+    progress.begin("planted control", len(subjects.owner), "images")
     for first, last in pieces:
-        for at in tables.split(np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))):
+        mine = np.flatnonzero((subjects.owner >= first) & (subjects.owner < last))
+        for at in tables.split(mine):
             images = tables.images(at).numpy()
             ids = subjects.cohort.ids[at].view(np.uint64)
             for n in np.flatnonzero(labels[subjects.owner[at]] == 1):
                 images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
             parts, _ = sweep(images)
             out[first:last] += patient_means(parts, subjects.owner[at] - first, subjects.weight[at], last - first)
-        progress.step()
+        progress.step(len(mine))
     progress.end()
     return out

@@ -107,7 +107,8 @@ class Tables:
             return
         for network, degradations in self._embedded:
             self._measure(network, degradations)
-        progress.begin("features", len(pieces))
+        images = np.bincount(self.subjects.owner, minlength=len(self.subjects))
+        progress.begin("features", int(images[pieces[0][0] :].sum()), "images")
         for first, last in pieces:
             digests = {}
             for name, values in self._extract(first, last).items():
@@ -119,7 +120,7 @@ class Tables:
                 for table in self._files.values():
                     table.flush()  # type: ignore[attr-defined]
                 write_atomic(state, json.dumps({"plan": plan, "pieces": done}).encode(), 0o600)
-            progress.step()
+            progress.step(int(images[first:last].sum()))
         progress.end()
         self._files.clear()
 
