@@ -66,6 +66,14 @@ if TYPE_CHECKING:
 @click.option(
     "--trust", is_flag=True, help="Use the pixels as they are, without comparing them with their digests first."
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Of the networks; everything else runs on the CPU.",
+)
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Threads [one for each processor].")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")
 @click.option("--keep-work", is_flag=True, help="Keep feature tables and scores of patients in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json.")

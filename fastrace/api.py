@@ -370,6 +370,8 @@ def audit(
     keep_work: bool = False,
     resume: bool = False,
     trust: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Is an attribute readable from images, and where, with controls (`fastrace audit`)?
@@ -408,6 +410,10 @@ def audit(
         Go on with an interrupted audit; a finished one is only read.
     trust : bool
         Use the dataset's pixels as they are, without comparing them with their digests first; the report then says so.
+    device : "auto" | "cpu" | "cuda"
+        Of the networks; everything else runs on the CPU.
+    jobs : int, optional
+        Threads; the default is one for each processor.
     progress : Progress, optional
 
     Returns
@@ -427,7 +433,7 @@ def audit(
         readers=None if readers is None else _several(readers),
         embeddings=tuple(map(os.fspath, _several(embeddings))), key=_several(key), salt=_path(salt),
         only=_several(only), seed=seed, permutations=permutations,
-        variant=variant, purpose=purpose, keep_work=keep_work, trust=trust,
+        variant=variant, purpose=purpose, keep_work=keep_work, trust=trust, device=device, jobs=jobs,
     )  # fmt: skip
     from fastrace.audit.run import audit as run  # after what can be refused: it imports torch
 

@@ -71,7 +71,7 @@ def check_place(
             "choose another --out"
         )
     arguments = json.loads(json.dumps(request.to_json()))
-    free = ("data", "out", "purpose", "keep_work", "trust", "salt", "embeddings")
+    free = ("data", "out", "purpose", "keep_work", "trust", "salt", "embeddings", "jobs")
     different = [key for key in arguments if key not in free and arguments[key] != before["arguments"].get(key)]
     if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
         different.insert(0, "the dataset")

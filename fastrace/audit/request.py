@@ -50,6 +50,10 @@ class AuditRequest:
         Leave feature tables, scores and the small network in the folder.
     trust : bool
         Do not compare the shards with their digests first.
+    device : "auto" | "cpu" | "cuda"
+        Of the networks; everything else runs on the CPU.
+    jobs : int or None
+        Threads; None: one for each processor. The result does not depend on them.
     """
 
     data: Path
@@ -68,6 +72,8 @@ class AuditRequest:
     purpose: str | None = None
     keep_work: bool = False
     trust: bool = False
+    device: str = "auto"
+    jobs: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; paths as typed."""
@@ -103,6 +109,9 @@ def request_for(
         raise UsageError(f"--permutations {options['permutations']}: at least {LEAST_PERMUTATIONS}")
     if options.get("seed", 0) < 0:
         raise UsageError(f"--seed {options['seed']}: a whole number from 0 on")
+    jobs = options.get("jobs")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least one")
     chosen, named = choose_modality(dataset, modality, "any"), choose_target(dataset, target)
     if readers is None:
         from fastrace.models.weights import find_imagenet
@@ -155,4 +164,6 @@ def command_line(request: AuditRequest) -> str:
     if request.only:
         words += ["--only", ",".join(request.only)]
     words += ["--permutations", str(request.permutations)]
+    if request.device != "auto":
+        words += ["--device", request.device]
     return shlex.join([*words, "--seed", str(request.seed), "--out", "AUDIT"])

@@ -91,7 +91,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     subjects = select_subjects(dataset, request.target, request.classes)
     functions = check_readers(request)
     embeddings = joined(request, inputs, dataset, subjects, progress)
-    set_threads()
+    set_threads(request.jobs)
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
     partition = subjects.partition(request.seed)
     given = Brought(tried(functions, dataset, subjects, partition), embeddings)
@@ -99,7 +99,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     make_folder(folder.path / "work", 0o700)
     progress = LoggedProgress(progress, folder.path / "work" / LOG)
     with folder.locked(), progress:
-        device = choose_device("auto").type if set(request.readers) - set(given.functions) else "cpu"
+        device = choose_device(request.device).type if set(request.readers) - set(given.functions) else "cpu"
         progress.line(f"band-pass: {backend(device)}")
         folder.write_json(
             "run.json",
@@ -237,13 +237,9 @@ def _networks(
         if text in functions:
             found.append(functions[text])
         elif text != SMALL:
-            found.append(backbone(text, partition))
+            found.append(backbone(text, partition, request.device))
         elif can_be_evaluated(subjects):
-            found.append(
-                small_network(
-                    dataset, subjects, work / "small", request.modality, request.seed, request.trust, progress
-                )
-            )
+            found.append(small_network(dataset, subjects, work / "small", request, progress))
         else:
             progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
     return found

@@ -20,13 +20,15 @@ def quota() -> int:
         return os.cpu_count() or 1
 
 
-def set_threads() -> int:
-    """Let torch use the processors this process may use; OMP_NUM_THREADS wins. Returns the number.
+def set_threads(jobs: int | None = None) -> int:
+    """Let torch use the processors this process may use, or so many threads; else OMP_NUM_THREADS wins. Returns the number.
 
     torch counts the machine's processors, which in a container with a quota is too many: threads then wait for each other.
     """
     import torch
 
-    if "OMP_NUM_THREADS" not in os.environ:
+    if jobs is not None:
+        torch.set_num_threads(jobs)
+    elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), usable_cpus(), quota())))
     return torch.get_num_threads()

@@ -45,7 +45,7 @@ def check_backbone(text: str) -> Initial:
     return Initial("file", f"weights from {path.name}", path)
 
 
-def backbone(text: str, partition: Partition) -> Network:
+def backbone(text: str, partition: Partition, device: str) -> Network:
     """A timm backbone, see `check_backbone`.
 
     Raises
@@ -55,8 +55,8 @@ def backbone(text: str, partition: Partition) -> Network:
     """
     name, initial = text.partition("=")[0], check_backbone(text)
     torch.manual_seed(0)
-    device = choose_device("auto")
-    model = network_for(build(name, 0, initial), device)
+    chosen = choose_device(device)
+    model = network_for(build(name, 0, initial), chosen)
     facts = FeatureSet(
         name=f"{name} ({initial.sentence})",
         dimensions=int(getattr(model, "num_features", 0)),
@@ -65,4 +65,4 @@ def backbone(text: str, partition: Partition) -> Network:
         sees=f"what {name} learned elsewhere to discriminate ({initial.sentence})",
         blind_to="what that training did not need; fine texture is lost where the network shrinks images early",
     )
-    return Network(model, device, partition, facts)
+    return Network(model, chosen, partition, facts)

@@ -17,7 +17,7 @@ import pandas as pd
 from fastrace.audit.document import Estimate, FeatureSet, Training
 from fastrace.audit.partition import Fold, Partition
 from fastrace.audit.readers.networks import Network
-from fastrace.audit.request import LEAST_OF_A_CLASS
+from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -68,29 +68,30 @@ def training(found: Mapping[str, Any]) -> Training:
 
 
 def small_network(
-    dataset: Dataset, subjects: Subjects, folder: Path, modality: str, seed: int, trust: bool, progress: Progress
+    dataset: Dataset, subjects: Subjects, folder: Path, request: AuditRequest, progress: Progress
 ) -> Network:
     """Train the small network on 60 % of the patients (or take the finished one in ``folder``, if it is whole)."""
     _forget_damaged(folder, progress)
     options = Options(
         data=dataset.path,
         out=folder,
-        modality=modality,
+        modality=request.modality,
         target=subjects.cohort.target,
-        recipe=get_recipe("current", modality, SMALL, epochs=epochs_for(TRAINED * len(subjects.cohort.rows))),
+        recipe=get_recipe("current", request.modality, SMALL, epochs=epochs_for(TRAINED * len(subjects.cohort.rows))),
         model=SMALL,
         init="random",
         classes=subjects.classes,
-        seed=seed,
+        seed=request.seed,
+        device=request.device,  # type: ignore[arg-type]
         leave_out_shared=True,
     )
-    outcome = train(options, resume=True, trust=trust, progress=progress)
+    outcome = train(options, resume=True, trust=request.trust, progress=progress)
     split = pd.read_parquet(folder / "split.parquet").set_index("patient_key")["part"]
     part = pd.Series(subjects.keys).map(split).to_numpy(dtype=object)
     test = np.flatnonzero(part == "test")
     # The patients that stopped the training belong to it.
     seen = np.flatnonzero((part == "train") | (part == "validation"))
-    device = choose_device("auto")
+    device = choose_device(request.device)
     model = Checkpoint.load(folder).pipeline(device).model
     facts = FeatureSet(
         name=NAME,
