@@ -20,7 +20,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     torch.set_num_threads(1)  # before `one_thread`, which comes with the tests
     folder = tmp_path_factory.mktemp("noise")
     dataset = dataset_of_groups(folder / "data", groups={"A": 105, "B": 105}, size=(32, 32), strength=0)
-    return finish(folder, dataset, features=("small",), only=("Q1",))
+    return finish(folder, dataset, readers=("small",), only=("Q1",))
 
 
 def test_a_network_that_learned_nothing_is_not_shown_as_evidence_of_absence(noise: Finished) -> None:
