@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.patches import (
     CELLS,
     GRIDS,
@@ -16,6 +17,8 @@ from fastrace.audit.readers.patches import (
     columns,
     draw_bank,
 )
+from fastrace.audit.readers.sweep import Sweep
+from fastrace.kernels.bandpass import Filter, bandpass_sweep
 from fastrace.kernels.patches import patches_reference
 
 
@@ -84,3 +87,16 @@ def test_small_images_are_read_by_smaller_patches() -> None:
     bank = draw_bank(images, 3, np.random.default_rng(0))
     assert bank.filters.shape == (3, 4, 4)
     assert bank(images).shape == (10, 2 * 3 * CELLS)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 61), (30, 44)])
+def test_filtered_images_at_the_coarse_scale_are_those_of_the_rings_that_a_filter_keeps(size: tuple[int, int]) -> None:
+    images = images_of(3, *size)
+    rings = len(ring_edges(size)) - 1
+    everything = np.ones(rings, dtype=bool)
+    low = np.arange(rings) < rings // 2
+    _, _, small = Sweep(size, [everything], [everything, low]).with_coarse(images.numpy())
+    assert small.shape == (3, 2, *coarse_size(size))
+    np.testing.assert_allclose(small[:, 0], coarse(images), atol=2e-6)
+    filtered = bandpass_sweep(images, [Filter(0.0, ring_edges(size)[rings // 2])])[:, 0]
+    np.testing.assert_allclose(small[:, 1], coarse(filtered), atol=2e-6)

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastrace.audit.frequencies import ring_edges
-from fastrace.audit.readers.patches import coarse, coarse_size
+from fastrace.audit.readers.patches import coarse_size
 from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
@@ -237,6 +237,27 @@ def _values(rings, block_of_ring, keeps, bins, pooled, counts):  # type: ignore[
                     counts[k, bins[code, 0]] += count
 
 
+@numba.njit(nogil=True, cache=NUMBA_CACHE, fastmath={"reassoc", "nsz"})
+def _area_means(rings, out):  # type: ignore[no-untyped-def]
+    """Means of rings [R, H, W] over the cells of a grid [R, h, w], cut as `fastrace.audit.readers.patches.coarse` does."""
+    height, width = rings.shape[1:]
+    rows, columns = out.shape[1:]
+    line = np.empty(width, np.float32)
+    for j in range(len(rings)):
+        for i in range(rows):
+            top, bottom = height * i // rows, (height * (i + 1) + rows - 1) // rows
+            line[:] = 0
+            for row in range(Index(top), Index(bottom)):
+                for column in range(Index(width)):
+                    line[column] += rings[j, row, column]
+            for k in range(columns):
+                left, right = width * k // columns, (width * (k + 1) + columns - 1) // columns
+                total = np.float32(0)
+                for column in range(Index(left), Index(right)):
+                    total += line[column]
+                out[j, i, k] = total / np.float32((bottom - top) * (right - left))
+
+
 class Sweep:
     """Features of images under many radial filters, from one forward transform of each.
 
@@ -261,7 +282,9 @@ class Sweep:
         self._bands = [Filter(low, high) for low, high in itertools.pairwise(ring_edges(size))]
         height, width = (np.bincount(np.arange(n) * POOLS[-1] // n, minlength=POOLS[-1]) for n in size)
         self._pixels = np.maximum(np.outer(height, width), 1)  # of a cell of the finest grid
-        self._coarse = np.array([np.asarray(keep, dtype=np.float32) for keep in coarse]).reshape(-1, self.n_rings)
+        self._coarse = np.zeros((0, 0), np.float32)
+        if len(coarse):
+            self._coarse = np.stack([np.asarray(keep, dtype=np.float32) for keep in coarse])
 
     def __call__(
         self,
@@ -288,17 +311,19 @@ class Sweep:
         images = np.ascontiguousarray(images, dtype=np.float32)
         parts = np.empty((len(images), len(part_columns(self.keeps[0]))), np.float32)
         values = np.empty((len(images), len(self.keeps), PIXELS + HISTOGRAM), np.float32)
-        small = np.empty((len(images), len(self._coarse), *coarse_size(self.size)), np.float32)
+        height, width = coarse_size(self.size)
+        rings = np.empty((len(images), self.n_rings if len(self._coarse) else 0, height, width), np.float32)
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
                 ringed = self._one(images[n], parts[n], values[n])
                 if len(self._coarse):
-                    rings = coarse(torch.from_numpy(ringed)).numpy()
-                    small[n] = np.tensordot(self._coarse, rings, axes=1)
+                    _area_means(ringed, rings[n])
 
         for_ranges(work, len(images), 20 * self.size[0] * self.size[1])
-        return parts, values, small
+        # Here, and not for each image in the threads above, where torch and BLAS would start threads of their own.
+        small = self._coarse @ rings.reshape(len(images), rings.shape[1], height * width)
+        return parts, values, small.reshape(len(images), len(self._coarse), height, width)
 
     def _one(self, image: F32, parts: F32, values: F32) -> F32:
         """Fill the features of one image; its rings, [R, H, W]."""
