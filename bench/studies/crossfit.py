@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from fastrace.audit.cells import ranked, widened
 from fastrace.audit.engines.probe import Fit, Probe
 from fastrace.audit.engines.probe.probe import coded
-from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS, Partition, deal
+from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS, Partition, deal_at_random
 from fastrace.bench.machine import ROOT
 from fastrace.bench.studies.blocks import Row, run_blocks
 from fastrace.statistics import class_aucs
@@ -73,7 +73,7 @@ def simulate(setting: Setting, block: int) -> list[Row]:
     rows = []
     for number in range(BLOCK):
         features = rng.standard_normal((n, setting.features)) + means[labels]
-        partition = deal(labels, lambda _: rng.permutation(n))
+        partition = deal_at_random(labels, rng)
         probe = Probe(features, np.full(setting.features, "one"), partition)
         estimate = class_aucs(ranked(probe.observed(labels, classes), labels, partition)).macro
         spread = probe.permuted(labels, classes, SHUFFLES, number).spread

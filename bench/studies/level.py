@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from fastrace.audit.cells import ranked, widened
 from fastrace.audit.controls.permuted_labels import FAILS_BELOW, PERMUTATIONS, shuffled
 from fastrace.audit.engines.probe import Probe
-from fastrace.audit.partition import FEW_PATIENTS, REPEATS, deal
+from fastrace.audit.partition import FEW_PATIENTS, REPEATS, deal_at_random
 from fastrace.bench.machine import ROOT
 from fastrace.bench.studies.blocks import Row, run_blocks
 from fastrace.statistics import class_aucs, permutation_p
@@ -73,7 +73,7 @@ def archives(block: int) -> list[Row]:
             np.repeat(np.arange(len(parts)), np.diff(np.round(np.r_[0, parts.cumsum()] * n).astype(int)))
         )
         features = KINDS[kind](rng, n)
-        partition = deal(labels, lambda _, n=n: rng.permutation(n))  # type: ignore[misc]
+        partition = deal_at_random(labels, rng)
         probe = Probe(features, np.full(features.shape[1], "one"), partition)
         seed = int(rng.integers(1 << 30))
         draws, p_control = shuffled(probe, labels, len(parts), seed)

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from fastrace.audit.cells import ranked
 from fastrace.audit.engines.probe import Fit, Fits
 from fastrace.audit.frequencies import ring_edges
-from fastrace.audit.partition import Partition, deal
+from fastrace.audit.partition import Partition, deal_at_random
 from fastrace.audit.readers import patches as reader
 from fastrace.audit.readers.rings import families
 from fastrace.audit.readers.sweep import extract
@@ -93,8 +94,7 @@ def study(path: Path, target: str) -> dict[str, float]:
     names = dataset.index[target].astype(str).to_numpy()
     labels = (names == sorted(set(names))[-1]).astype(np.int64)
     images = torch.from_numpy(dataset.images(np.arange(len(names))).astype(np.float32) / np.float32(dataset.scale))
-    rng = np.random.default_rng(0)
-    partition = deal(labels, lambda _: rng.permutation(len(labels)))
+    partition = deal_at_random(labels, np.random.default_rng(0))
     found: dict[str, float] = {}
 
     def row(name: str, compute: Callable[[], float]) -> None:
@@ -104,7 +104,7 @@ def study(path: Path, target: str) -> dict[str, float]:
 
     for name, changes in CHOICES.items():
         table = tables_of(images, **changes)
-        row(name, lambda table=table: auc_of(table, np.full(table.shape[1], reader.COARSE), labels, partition))  # type: ignore[misc]
+        row(name, partial(auc_of, table, np.full(table.shape[1], reader.COARSE), labels, partition))
     rings = extract(images.numpy())
     group = families(np.ones(len(ring_edges(dataset.size)) - 1, dtype=bool))
     coarse, fine = tables_of(images), tables_of(images, SIDE=100_000, filters=32)
@@ -118,7 +118,7 @@ def study(path: Path, target: str) -> dict[str, float]:
         ("all, one regression", np.ones(len(patched), dtype=bool), Fit),
         ("all, one each: the built-in reader", np.ones(len(patched), dtype=bool), Fits),
     ):
-        row(name, lambda c=chosen, k=kind: auc_of(every[:, c], names_of[c], labels, partition, k))  # type: ignore[misc]
+        row(name, partial(auc_of, every[:, chosen], names_of[chosen], labels, partition, kind))
     return found
 
 

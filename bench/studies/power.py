@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import p_value, ranked
 from fastrace.audit.engines.probe import Probe
-from fastrace.audit.partition import Partition, deal
+from fastrace.audit.partition import Partition, deal_at_random
 from fastrace.bench.machine import ROOT
 from fastrace.bench.studies.blocks import Row, run_blocks
 from fastrace.bench.studies.crossfit import truth
@@ -63,7 +63,7 @@ def draw(
     for k in range(1, len(setting.sizes)):
         means[k, k - 1] = shift
     features = rng.standard_normal((len(labels), setting.features)) + means[labels]
-    partition = deal(labels, lambda _: rng.permutation(len(labels)))
+    partition = deal_at_random(labels, rng)
     return Probe(features, np.full(setting.features, "one"), partition), features, labels, means, partition
 
 

@@ -65,7 +65,7 @@ def plan(request: AuditRequest) -> str:
     dataset = Dataset.open(request.data)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
-    evaluated, readers = [("cross-fitted readers", 1.0, CROSS_FITTED)], [*request.readers]
+    evaluated, readers = [("cross-fitted readers", 1.0, CROSS_FITTED)], list(dict.fromkeys(request.readers))
     if SMALL in readers:
         if np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS:
             evaluated.append(

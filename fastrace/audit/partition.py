@@ -96,6 +96,11 @@ def deal(labels: Ints, rank: Callable[[int], Ints]) -> Partition:
     return Partition(tuple(dealt), np.arange(len(labels)), stratified=stratified)
 
 
+def deal_at_random(labels: Ints, rng: np.random.Generator) -> Partition:
+    """`deal`, in an order drawn for each repeat."""
+    return deal(labels, lambda _: rng.permutation(len(labels)))
+
+
 def cross_fit(order: Sequence[Ints], folds: int) -> tuple[Fold, ...]:
     """Assign the patients of each cell, in their given order, to folds one after the other.
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastrace.cohort.selection import choose_modality, choose_target
 from fastrace.dataset import Dataset
@@ -72,7 +72,7 @@ class AuditRequest:
     purpose: str | None = None
     keep_work: bool = False
     trust: bool = False
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs: int | None = None
 
     def to_json(self) -> dict[str, Any]:

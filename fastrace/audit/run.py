@@ -139,7 +139,6 @@ def _run(
 ) -> Audit:
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
-    make_folder(work, 0o700)
     twins = alike(subjects.cohort.frame)
     if (said := twins.sentence(WHERE)) is not None:
         progress.line(said)

@@ -138,30 +138,29 @@ class LoggedProgress(Progress):
 
     def reach(self, done: int, note: str = "") -> None:
         """So many units are done."""
-        self._done = done
-        if time.monotonic() - self._last >= self._every or done == self._total:
-            self._last = time.monotonic()
-            self._write(state(self._what, done, self._total, self._unit, self._last - self._began, note))
+        self._log(done, note)
         self._shown.reach(done, note)
 
     def step(self, count: int = 1) -> None:
         """So many more units are done."""
-        self._done += count
-        if time.monotonic() - self._last >= self._every or self._done == self._total:
-            self._last = time.monotonic()
-            self._write(state(self._what, self._done, self._total, self._unit, self._last - self._began))
+        self._log(self._done + count)
         self._shown.step(count)
 
     def end(self) -> None:
         """The step is done."""
         self._shown.end()
 
+    def _log(self, done: int, note: str = "") -> None:
+        self._done = done
+        if time.monotonic() - self._last >= self._every or done == self._total:
+            self._last = time.monotonic()
+            self._write(state(self._what, done, self._total, self._unit, self._last - self._began, note))
+
     def _write(self, text: str) -> None:
-        with (
-            contextlib.suppress(OSError),
-            self._file.open("a", encoding="utf-8") as file,
-        ):  # a full disk ends no audit here
-            file.write(f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M:%S} {text}\n")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        # A full disk, or a folder that is gone, must not end an audit for its log.
+        with contextlib.suppress(OSError), self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{now:%Y-%m-%d %H:%M:%S} {text}\n")
 
 
 def state(what: str, done: int, total: int, unit: str, elapsed_seconds: float, note: str = "") -> str:

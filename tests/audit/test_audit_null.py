@@ -12,7 +12,7 @@ from scipy import stats
 
 from fastrace.audit.cells import ranked, widened
 from fastrace.audit.engines.probe import Probe
-from fastrace.audit.partition import Fold, Partition, deal
+from fastrace.audit.partition import Fold, Partition, deal_at_random
 from fastrace.statistics import Estimate, class_aucs, permutation_p
 
 PATIENTS, PERMUTATIONS = 60, 99
@@ -28,11 +28,6 @@ class Null:
     sd: np.ndarray
 
 
-def dealt(labels: np.ndarray, rng: np.random.Generator) -> Partition:
-    """Folds as an audit makes them."""
-    return deal(labels, lambda _: rng.permutation(len(labels)))
-
-
 def scored_apart(labels: np.ndarray, rng: np.random.Generator) -> Partition:
     """As the small network: a probe of some patients scores others; the labels of these alone are permuted."""
     order = rng.permutation(len(labels))
@@ -46,7 +41,7 @@ def simulate(
     *,
     classes: int = 2,
     patients: int = PATIENTS,
-    assign: Callable[[np.ndarray, np.random.Generator], Partition] = dealt,
+    assign: Callable[[np.ndarray, np.random.Generator], Partition] = deal_at_random,
     seed: int = 0,
 ) -> Null:
     rng = np.random.default_rng(seed)
@@ -161,7 +156,7 @@ def test_intervals_of_cross_fitted_scores_hold_the_auc_of_the_fitted_directions(
     for _ in range(sets):
         x = rng.standard_normal((n, d))
         x[:, 0] += distance * labels
-        part = dealt(labels, rng)
+        part = deal_at_random(labels, rng)
         probe = Probe(x, group, part)
         truth = []
         for fold in (fold for folds in part.repeats for fold in folds):

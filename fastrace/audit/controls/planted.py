@@ -25,7 +25,7 @@ from fastrace.audit.document import Control
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.frequencies import largest_radius, ring_edges
 from fastrace.audit.locate import RULE, ScanStep, found_band, overlap
-from fastrace.audit.partition import deal
+from fastrace.audit.partition import deal_at_random
 from fastrace.audit.readers.rings import families, part_columns
 from fastrace.audit.readers.sweep import F32, Sweep
 from fastrace.audit.readers.tables import Tables
@@ -123,8 +123,7 @@ def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
     band = draw_band(size, seed)
     labels = _groups(subjects, seed)
     parts = _without_classes(_parts(tables, band, labels, seed, progress), subjects)
-    rng = np.random.default_rng((seed, 7005))
-    partition = deal(labels, lambda _: rng.permutation(len(labels)))
+    partition = deal_at_random(labels, np.random.default_rng((seed, 7005)))
     edges = [*ring_edges(size)[:-1], largest_radius(size)]
     n_rings = len(edges) - 1
     kept = np.eye(n_rings, dtype=bool)

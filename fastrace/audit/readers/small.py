@@ -82,7 +82,7 @@ def small_network(
         init="random",
         classes=subjects.classes,
         seed=request.seed,
-        device=request.device,  # type: ignore[arg-type]
+        device=request.device,
         leave_out_shared=True,
     )
     outcome = train(options, resume=True, trust=request.trust, progress=progress)
