@@ -61,7 +61,13 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds, permutations, noise, controls."
 )
-@click.option("--permutations", type=click.IntRange(99), default=4999, show_default=True)
+@click.option(
+    "--permutations",
+    type=click.IntRange(99),
+    default=999,
+    show_default=True,
+    help="Of each test at most; up to 99,999 where fewer cannot decide whether a cell is a finding.",
+)
 @click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
 @click.option(
     "--trust", is_flag=True, help="Use the pixels as they are, without comparing them with their digests first."

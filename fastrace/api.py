@@ -364,7 +364,7 @@ def audit(
     salt: Place | None = None,
     only: Sequence[str] = (),
     seed: int = 0,
-    permutations: int = 4999,
+    permutations: int = 999,
     variant: Literal["corrected"] = "corrected",
     purpose: str | None = None,
     keep_work: bool = False,

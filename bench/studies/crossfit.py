@@ -21,9 +21,9 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import ranked, widened
-from fastrace.audit.engines.probe import Fit, Probe
+from fastrace.audit.engines.probe import Probe, Regressions, standardise
 from fastrace.audit.engines.probe.probe import coded
-from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS, Partition, deal_at_random
+from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS, Fold, Partition, deal_at_random
 from fastrace.bench.machine import ROOT
 from fastrace.bench.studies.blocks import Row, run_blocks
 from fastrace.statistics import class_aucs
@@ -91,12 +91,17 @@ def truth(
 ) -> float:
     """Macro AUC of the fitted rules among new patients, mean over folds by their pairs."""
     classes, d = means.shape
-    basis, group = np.vstack([np.zeros(d), np.eye(d)]), np.full(d, "one")
+    n = len(labels)
+    basis = np.arange(n, n + d + 1)  # rows that show what a fit makes of each feature
+    rows = np.concatenate([features, np.zeros((1, d)), np.eye(d)])
+    table = standardise(rows, np.full(d, "one"), np.arange(n), basis)
+    signs = np.concatenate([coded(labels, classes), np.zeros((d + 1, classes))])
     total, pairs = np.zeros(classes), np.zeros(classes)
     shares = np.bincount(labels) / len(labels)
     for folds in partition.repeats:
         for fold in folds:
-            scores, _ = Fit(features[fold.train], basis, group).scores(coded(labels, classes)[fold.train])
+            alone = Partition(((Fold(fold.train, basis),),), basis, refit=False)
+            ((_, _, scores),) = Regressions(table, alone).scores(signs)
             rule = (scores[1:] - scores[0]).T  # [K, D]
             distance = np.einsum("kd,kd->k", rule, means)[:, None] - rule @ means.T
             distance /= np.linalg.norm(rule, axis=1)[:, None]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import ranked
-from fastrace.audit.engines.probe import Fit, Fits
+from fastrace.audit.engines.probe import Regressions, standardise
 from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.partition import Partition, deal_at_random
 from fastrace.audit.readers import patches as reader
@@ -75,16 +75,15 @@ def auc_of(
     group: NDArray[np.str_],
     labels: NDArray[np.int64],
     partition: Partition,
-    kind: type = Fits,
+    separate: bool = True,
 ) -> float:
-    """AUC within folds of the scores of `Fits`, or of one `Fit` over all columns."""
+    """AUC within folds: a regression for each family, or one over all columns."""
     scores = np.full((len(partition.repeats), len(labels), 2), np.nan)
     coded = np.where(labels[:, None] == np.arange(2), 1.0, -1.0)
-    wide = table.astype(np.float64)
-    for repeat, folds in enumerate(partition.repeats):
-        for fold in folds:
-            found = kind(wide[fold.train], wide[fold.test], group).scores(coded[fold.train])
-            scores[repeat, fold.test] = found[0] if isinstance(found, tuple) else found
+    everybody = np.arange(len(labels))
+    regressions = Regressions(standardise(table, group, everybody, everybody), partition, separate=separate)
+    for repeat, fold, found in regressions.scores(coded):
+        scores[repeat, fold.test] = found
     return influence(ranked(scores, labels, partition), 1)[0]
 
 
@@ -111,14 +110,14 @@ def study(path: Path, target: str) -> dict[str, float]:
     every = np.concatenate([rings, coarse, fine], axis=1)
     names_of = np.concatenate([group, np.full(coarse.shape[1], reader.COARSE), np.full(fine.shape[1], reader.FINE)])
     patched = np.isin(names_of, (reader.COARSE, reader.FINE))
-    for name, chosen, kind in (
-        ("coarse and fine", patched, Fit),
-        ("the other families, one regression", ~patched, Fit),
-        ("the other families, one each", ~patched, Fits),
-        ("all, one regression", np.ones(len(patched), dtype=bool), Fit),
-        ("all, one each: the built-in reader", np.ones(len(patched), dtype=bool), Fits),
+    for name, chosen, separate in (
+        ("coarse and fine", patched, False),
+        ("the other families, one regression", ~patched, False),
+        ("the other families, one each", ~patched, True),
+        ("all, one regression", np.ones(len(patched), dtype=bool), False),
+        ("all, one each: the built-in reader", np.ones(len(patched), dtype=bool), True),
     ):
-        row(name, partial(auc_of, every[:, chosen], names_of[chosen], labels, partition, kind))
+        row(name, partial(auc_of, every[:, chosen], names_of[chosen], labels, partition, separate))
     return found
 
 

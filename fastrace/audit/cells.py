@@ -16,7 +16,7 @@ from fastrace.audit.engines import Engine
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.partition import Ints, Partition
 from fastrace.audit.subjects import Subjects
-from fastrace.statistics import DELONG, MIN_CELL, Ranking, class_aucs, d_prime, hidden, pair_aucs, sequential_p
+from fastrace.statistics import DELONG, ENOUGH, MIN_CELL, Ranking, class_aucs, d_prime, hidden, pair_aucs, sequential_p
 from fastrace.statistics import Estimate as Computed
 
 FIRST = 499
@@ -93,7 +93,7 @@ def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partitio
 
 
 def score(
-    engine: Engine, subjects: Subjects, *, seed: int, permutations: int
+    engine: Engine, subjects: Subjects, *, seed: int, permutations: int, enough: int = ENOUGH
 ) -> tuple[NDArray[np.float64], Summary]:  # [R, T, K]
     """Scores of the patients of ``engine.partition.scored`` in each repeat, and their summary."""
     n_classes = len(subjects.classes)
@@ -103,7 +103,7 @@ def score(
     sizes = np.bincount(subjects.labels[engine.partition.scored], minlength=n_classes)
     tested = Tested(None, 1.0, None)
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
-        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
+        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed, enough)
     spread = tested.spread
 
     few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
@@ -133,18 +133,20 @@ class Tested:
     null_deviation: float | None
 
 
-def p_value(engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int) -> Tested:
-    """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where it is large.
+def p_value(
+    engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int, enough: int = ENOUGH
+) -> Tested:
+    """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where ``enough`` reach it.
 
     Spread and deviation are those of the first `FIRST`, whenever the test ends.
     """
     drawn = engine.permuted(labels, n_classes, min(FIRST, permutations), seed)
     draws = drawn.aucs
-    p, ended = sequential_p(observed, draws)
+    p, ended = sequential_p(observed, draws, enough)
     while not ended and len(draws) < permutations:
         count = min(len(draws), permutations - len(draws))
         draws = np.concatenate([draws, engine.permuted(labels, n_classes, count, seed, first=len(draws)).aucs])
-        p, ended = sequential_p(observed, draws)
+        p, ended = sequential_p(observed, draws, enough)
     return Tested(none_if_nan(p), drawn.spread, none_if_nan(float(np.nanstd(drawn.aucs, ddof=1))))
 
 

@@ -65,6 +65,14 @@ class Partition:
                 number += 1
         return found
 
+    def restricted(self, patients: Ints) -> Partition:
+        """The same folds with these patients alone; which they are must not follow from any feature."""
+        repeats = tuple(
+            tuple(Fold(*(rows[np.isin(rows, patients)] for rows in (fold.train, fold.test))) for fold in folds)
+            for folds in self.repeats
+        )
+        return Partition(repeats, self.scored[np.isin(self.scored, patients)], self.refit, self.stratified)
+
     @property
     def exchangeable(self) -> tuple[Ints, ...]:
         """Groups of patients among whom labels are permuted."""

@@ -14,7 +14,7 @@ from fastrace.errors import UsageError
 from fastrace.modality import get_modality
 from fastrace.models import SMALL
 
-PERMUTATIONS, LEAST_PERMUTATIONS = 4999, 99
+PERMUTATIONS, LEAST_PERMUTATIONS = 999, 99
 LEAST_OF_A_CLASS = 40
 """Patients from which a small network is trained: 30 % of them, the test part, are then 11 or more."""
 

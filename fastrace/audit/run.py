@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -27,12 +28,12 @@ from fastrace.audit.cells import Answer
 from fastrace.audit.controls import run_controls
 from fastrace.audit.controls.material import Material
 from fastrace.audit.correction import correct
-from fastrace.audit.document import Audit, Cell, Group, Images
+from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
 from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
 from fastrace.audit.marks import silenced
-from fastrace.audit.partition import Partition
+from fastrace.audit.partition import Ints, Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
 from fastrace.audit.questions.findings import Findings, headline
@@ -42,20 +43,20 @@ from fastrace.audit.readers.brought import Brought, check_readers, joined, tried
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
 from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.function import FunctionReader
-from fastrace.audit.readers.networks import ImageReader, Network
+from fastrace.audit.readers.networks import ImageReader, Network, sampled
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.readers.small import can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
+from fastrace.audit.schedule import Schedule
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, select_subjects, self_reported
 from fastrace.cohort.alike import alike
 from fastrace.console.progress import LoggedProgress, Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade.grammar import Degradation
+from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.execute.cpus import set_threads
-from fastrace.execute.protocol import Work
-from fastrace.execute.threads import Threads, one_blas_thread
+from fastrace.execute.threads import blas_threads
 from fastrace.files import make_folder
 from fastrace.kernels.bandpass import backend
 from fastrace.models import SMALL
@@ -148,9 +149,9 @@ def _run(
 
     networks = _networks(request, dataset, subjects, partition, given.functions, work, progress)
     clock.lap("networks")
-    read = _degradations(wanted)
+    read, shown = _degradations(wanted), sampled(subjects.labels, request.seed)
     tables = Tables(
-        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed
+        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed, shown
     )
     tables.build(progress)
     make_folder(work / "embeddings", 0o700)
@@ -159,19 +160,19 @@ def _run(
     clock.lap("features")
 
     spacing = _spacing(subjects)
-    tasks = _tasks(wanted, partition, networks, given.embeddings, request.seed)
-    found = _answer_all(tasks, tables, work / "cells", request, spacing, progress)
-    with one_blas_thread():  # as the cells were computed: correction computes some again
-        found = correct(found, request.permutations)
+    tasks = _tasks(wanted, partition, networks, shown, given.embeddings, request.seed)
+    schedule = Schedule.of(len(subjects))
+    found = _answer_all(tasks, tables, work / "cells", request, spacing, schedule, progress)
+    found = correct(found, request.permutations, schedule.each)
     found = with_bands(found, {one.id for one in wanted if one.curve}, subjects, request.seed)
     clock.lap("cells")
 
-    with one_blas_thread():
+    with blas_threads(schedule.threads):
         controls = run_controls(Material(tables, request.seed, request.permutations, progress))
     clock.lap("controls")
 
     brought = (reader.facts for reader in given.embeddings)
-    features = (built_in(dataset.size, len(subjects)), *(reader.facts for reader in networks), *brought)
+    features = (built_in(dataset.size, len(subjects)), *(_facts(reader, read, shown) for reader in networks), *brought)
     cells = _in_order([silenced(one.cell, features) for one in found])
     location = locate(cells, dataset.size, spacing)
     void = any(control.status == "failed" for control in controls)
@@ -253,6 +254,7 @@ def _tasks(
     wanted: Sequence[Experiment],
     partition: Partition,
     networks: Sequence[ImageReader],
+    shown: Ints | None,
     embeddings: Sequence[Embedding],
     seed: int,
 ) -> list[Task]:
@@ -260,7 +262,11 @@ def _tasks(
     embedding, and each family alone. The order of the readers decides which of them answers, so it does not look at any result.
     """
     tasks = [Task(experiment, BUILT_IN, partition) for experiment in wanted]
-    tasks += [Task(one, network.name, network.partition) for network in networks for one in wanted if one.networks]
+    for network in networks:
+        some = network.partition if shown is None else network.partition.restricted(shown)
+        tasks += [
+            Task(one, network.name, network.partition if one.test == CLEAN else some) for one in wanted if one.networks
+        ]
     tasks += [Task(wanted[0], one.name, one.partition(seed), one) for one in embeddings]
     tasks += [Task(part(wanted[0], family), BUILT_IN, partition) for family in FAMILIES]
     return tasks
@@ -272,6 +278,7 @@ def _answer_all(
     folder: Path,
     request: AuditRequest,
     mm_per_pixel: float | None,
+    schedule: Schedule,
     progress: Progress,
 ) -> list[Answer]:
     make_folder(folder, 0o700)
@@ -282,13 +289,18 @@ def _answer_all(
         return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel, progress)
 
     found = []
-    # One cell at a time: the long parts of a cell have a thread for each processor, and a second would double the memory.
-    with Threads(Work(one), 1) as executor:
-        for one_answer in executor.results(range(len(tasks))):
-            found.append(one_answer)
-            progress.step()
+    for one_answer in schedule.each(one, range(len(tasks))):
+        found.append(one_answer)
+        progress.step()
     progress.end()
     return found
+
+
+def _facts(reader: ImageReader, read: Sequence[Degradation], shown: Ints | None) -> FeatureSet:
+    if shown is None or set(read) <= {CLEAN}:
+        return reader.facts
+    said = f"{reader.facts.evaluation}; degraded images of {len(shown):,} of the patients, drawn from the seed"
+    return msgspec.structs.replace(reader.facts, evaluation=said)
 
 
 def _in_order(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -1,6 +1,7 @@
 """Threads of this process, for numerical code that releases the interpreter lock.
 
-BLAS has one thread while they run: on matrices of a hundred rows, threads inside a product cost more than they save.
+BLAS has one thread in each, unless more are asked for: on matrices of a hundred rows, threads inside a product cost more than
+they save.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from fastrace.execute.protocol import TRIES, Answer, Task, Work
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Let every BLAS of this process use one thread, and OpenMP in the calling thread."""
-    with threadpool_limits(1):
+def blas_threads(number: int) -> Iterator[None]:
+    """Let every BLAS of this process use so many threads, and OpenMP in the calling thread."""
+    with threadpool_limits(number):
         yield
 
 
 class Threads(Generic[Task, Answer]):
-    """An `fastrace.execute.protocol.Executor`: threads of this process, with `one_blas_thread` from entry to exit.
+    """An `fastrace.execute.protocol.Executor`: threads of this process, with `blas_threads` from entry to exit.
 
     Leaving it waits for the tasks that have begun: a thread cannot be ended from outside.
 
@@ -33,17 +34,20 @@ class Threads(Generic[Task, Answer]):
     work : Work
     jobs : int
         Number of threads.
+    blas : int
+        Threads that BLAS may use in each of them.
     """
 
-    def __init__(self, work: Work[Task, Answer], jobs: int) -> None:
+    def __init__(self, work: Work[Task, Answer], jobs: int, blas: int = 1) -> None:
         if jobs < 1:
             raise ValueError(f"{jobs} workers: at least one is needed")
         self._work = work
         self._jobs = jobs
+        self._blas = blas
         self._stack = ExitStack()
 
     def __enter__(self) -> Threads[Task, Answer]:
-        self._stack.enter_context(one_blas_thread())
+        self._stack.enter_context(blas_threads(self._blas))
         self._pool = ThreadPoolExecutor(self._jobs, "fastrace", self._work.initializer)
         self._stack.callback(self._pool.shutdown, cancel_futures=True)
         return self

@@ -16,7 +16,7 @@ from fastrace.statistics.detectable import POWER, detectable_auc, standard_error
 from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
 from fastrace.statistics.pairs import pair_aucs
-from fastrace.statistics.permutation import permutation_p, permuted_aucs, sequential_p
+from fastrace.statistics.permutation import ENOUGH, permutation_p, permuted_aucs, sequential_p
 from fastrace.statistics.ranking import Ranking, rank_images, rank_patients
 from fastrace.statistics.simultaneous import simultaneous_band
 from fastrace.statistics.small_cells import hidden
@@ -24,6 +24,7 @@ from fastrace.statistics.small_cells import hidden
 __all__ = [
     "APPROXIMATE",
     "DELONG",
+    "ENOUGH",
     "MIN_CELL",
     "MIN_CLASS_PATIENTS",
     "NOT_ENOUGH",

@@ -189,8 +189,11 @@ def test_a_finding_needs_the_correction_and_thirty_patients_in_every_class() -> 
 
 
 def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
-    found = correct([answer(1 / 100, again=1 / 991), answer(2 / 100, again=1e-9)], 99)
-    assert [one.cell.p for one in found] == [1 / 991, 0.02]
+    found = correct([answer(1 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
+    assert [one.cell.p for one in found] == [1 / 991, 0.07]
+    # Also where so few have reached the AUC that another 99 would have given another answer.
+    found = correct([answer(6 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
+    assert [one.cell.p for one in found] == [1 / 991, 0.07]
     (enough,) = correct([answer(1 / 10_000, again=1e-9)], 9999)
     assert enough.cell.p == 1 / 10_000
     # and the p of more permutations is used also where it is larger

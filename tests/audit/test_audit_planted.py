@@ -80,10 +80,10 @@ def test_bands_of_small_images_are_as_wide_as_they_claim(side: int) -> None:
 
 def test_half_of_every_class_gets_it_whatever_the_batch(leak: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = select_subjects(leak.dataset, "group")
-    chosen = module._groups(subjects, 0)
+    chosen = module._groups(subjects.labels, 0)
     for k in (0, 1):
         assert chosen[subjects.labels == k].sum() == 25
-    assert not np.array_equal(chosen, module._groups(subjects, 1))
+    assert not np.array_equal(chosen, module._groups(subjects.labels, 1))
 
 
 def test_pieces_of_another_size_give_the_same_control(

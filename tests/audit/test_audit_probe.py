@@ -11,11 +11,12 @@ from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
 from fastrace.audit.cells import FIRST, p_value, ranked
-from fastrace.audit.engines.probe import Fit, Fits, Probe
+from fastrace.audit.engines.probe import Probe, Regressions, standardise
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
 from fastrace.audit.engines.probe.probe import coded
-from fastrace.audit.engines.probe.ridge import LEAST_WEIGHT, MOST_FREEDOM, MOST_SPREADS, PENALTIES, members
+from fastrace.audit.engines.probe.ridge import LEAST_WEIGHT, MOST_FREEDOM, PENALTIES, members
+from fastrace.audit.engines.probe.scaling import MOST_SPREADS
 from fastrace.audit.partition import Fold, Partition, cross_fit, deal
 from fastrace.audit.request import PERMUTATIONS
 from fastrace.statistics import d_prime, influence, sequential_p
@@ -38,9 +39,31 @@ def standardised(train: np.ndarray, test: np.ndarray, group: np.ndarray) -> tupl
     return train - train.mean(axis=0), test - train.mean(axis=0)
 
 
+def regression(
+    train: np.ndarray, test: np.ndarray, group: np.ndarray, y: np.ndarray, separate: bool = False
+) -> np.ndarray:
+    """Scores of some patients by one fit on others."""
+    n, m = len(train), len(test)
+    rows = np.arange(n + m)
+    table = standardise(np.concatenate([train, test]), group, rows[:n], rows[n:])
+    part = Partition(((Fold(rows[:n], rows[n:]),),), rows[n:], refit=False)
+    ((_, _, found),) = Regressions(table, part, separate=separate).scores(
+        np.concatenate([y, np.zeros((m, y.shape[1]))])
+    )
+    return found
+
+
 def naive_scores(train: np.ndarray, test: np.ndarray, group: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Ridge with the penalty of the smallest GCV, by hat matrices and scikit-learn; in spreads of the fitted values."""
-    a, b = standardised(train, test, group)
+    """`naive_regression` of features in units of their own spread."""
+    return naive_regression(*standardised(train, test, group), y)[0]
+
+
+def naive_regression(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Ridge with the penalty of the smallest GCV, by hat matrices and scikit-learn; in spreads of the fitted values.
+
+    And the share of the variance that it predicts, by GCV.
+    """
+    b, a = b - a.mean(axis=0), a - a.mean(axis=0)
     n = len(a)
     s2 = np.linalg.svd(a, compute_uv=False) ** 2
     s2 = s2[s2 > 1e-10 * s2.max()]
@@ -51,10 +74,11 @@ def naive_scores(train: np.ndarray, test: np.ndarray, group: np.ndarray, y: np.n
         residual = y - hat @ y
         tried.append((freedom, (residual**2).mean() / (1 - freedom / n) ** 2, penalty))
     most = max(MOST_FREEDOM * n, min(freedom for freedom, _, _ in tried))
-    penalty = min((gcv, penalty) for freedom, gcv, penalty in tried if freedom <= most + 1e-9)[1]
+    gcv, penalty = min((gcv, penalty) for freedom, gcv, penalty in tried if freedom <= most + 1e-9)
     ridge = Ridge(alpha=penalty).fit(a, y)
     fitted = ridge.predict(a) - ridge.intercept_
-    return (ridge.predict(b) - ridge.intercept_) / np.sqrt((fitted**2).mean())
+    scores = (ridge.predict(b) - ridge.intercept_) / np.sqrt((fitted**2).mean())
+    return scores, float(max(1 - gcv / y.var(), 0))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +91,7 @@ def test_scores_are_those_of_ridge_regression_with_the_penalty_of_the_smallest_g
     labels = np.arange(n + 20) % classes
     features, group = table(n + 20, sum(sizes), labels), groups(*sizes)
     train, test, y = features[:n], features[n:], coded(labels, classes)[:n]
-    found = Fit(train, test, group).scores(y)[0]
+    found = regression(train, test, group, y)
     for k in range(classes):
         np.testing.assert_allclose(found[:, k], naive_scores(train, test, group, y[:, k]), rtol=1e-6, atol=1e-8)
 
@@ -75,12 +99,11 @@ def test_scores_are_those_of_ridge_regression_with_the_penalty_of_the_smallest_g
 def test_its_decisions_are_those_of_the_ridge_classifier() -> None:
     labels = np.arange(80) % 2
     features, group = table(80, 20, labels), groups(20)
-    fit = Fit(features[:60], features[60:], group)
     y = coded(labels, 2)[:60, 1]
     a, b = standardised(features[:60], features[60:], group)
-    found = fit.scores(y[:, None])[0][:, 0]
+    found = regression(features[:60], features[60:], group, y[:, None])[:, 0]
     errors = []
-    for penalty in fit.penalty:
+    for penalty in PENALTIES * (np.linalg.svd(a, compute_uv=False) ** 2).mean():
         classifier = RidgeClassifier(alpha=penalty).fit(a, labels[:60])
         expected = classifier.decision_function(b) - classifier.intercept_
         errors.append(np.abs(found / found.std() - expected / expected.std()).max())
@@ -91,9 +114,10 @@ def test_more_columns_than_patients_or_fewer_make_no_difference() -> None:
     # Copies of columns in the same family change nothing but the side of the Gram matrix that is taken apart.
     labels = np.arange(60) % 2
     features = table(60, 30, labels)
-    once = Fit(features[:40], features[40:], groups(30)).scores(coded(labels, 2)[:40])[0]
-    twice = Fit(features[:40][:, [*range(30)] * 2], features[40:][:, [*range(30)] * 2], groups(60))
-    np.testing.assert_allclose(twice.scores(coded(labels, 2)[:40])[0], once, rtol=1e-7, atol=1e-9)
+    y, doubled = coded(labels, 2)[:40], features[:, [*range(30)] * 2]
+    once = regression(features[:40], features[40:], groups(30), y)
+    twice = regression(doubled[:40], doubled[40:], groups(60), y)
+    np.testing.assert_allclose(twice, once, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 7.0])
@@ -101,15 +125,12 @@ def test_undefined_and_constant_columns_are_as_if_they_were_not_there(bad: float
     labels = np.arange(60) % 2
     features = table(60, 6, labels)
     spoiled = np.concatenate([features, np.full((60, 1), bad)], axis=1)
-    expected = Fit(features[:40], features[40:], groups(6)).scores(coded(labels, 2)[:40])[0]
-    np.testing.assert_array_equal(
-        Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40])[0], expected
-    )
+    y = coded(labels, 2)[:40]
+    expected = regression(features[:40], features[40:], groups(6), y)
+    np.testing.assert_array_equal(regression(spoiled[:40], spoiled[40:], groups(6, 1), y), expected)
     spoiled[:, 6] = np.arange(60)
     spoiled[50, 6] = np.nan  # in one test patient only
-    np.testing.assert_array_equal(
-        Fit(spoiled[:40], spoiled[40:], groups(6, 1)).scores(coded(labels, 2)[:40])[0], expected
-    )
+    np.testing.assert_array_equal(regression(spoiled[:40], spoiled[40:], groups(6, 1), y), expected)
 
 
 def test_families_are_regressions_of_their_own_weighted_by_what_they_predict() -> None:
@@ -119,15 +140,16 @@ def test_families_are_regressions_of_their_own_weighted_by_what_they_predict() -
     noise = rng.standard_normal((120, 60))
     group = np.array(["strong"] * 5 + ["noise"] * 60)
     features, y = np.concatenate([strong, noise], axis=1), coded(labels, 2)[:90]
-    expected = 0.0
+    expected = np.zeros((30, 2))
     for columns in (group == "noise", group == "strong", np.ones(65, dtype=bool)):
-        scores, predicted = Fit(features[:90][:, columns], features[90:][:, columns], group[columns]).scores(y)
-        assert ((predicted >= 0) & (predicted <= 1)).all()
-        expected = expected + scores * (predicted**2 + LEAST_WEIGHT)
-    found = Fits(features[:90], features[90:], group).scores(y)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    alone = Fits(strong[:90], strong[90:], group[:5]).scores(y)
-    np.testing.assert_array_equal(alone, Fit(strong[:90], strong[90:], group[:5]).scores(y)[0])
+        both = standardised(features[:90][:, columns], features[90:][:, columns], group[columns])
+        for k in range(2):
+            scores, predicted = naive_regression(*both, y[:, k])
+            expected[:, k] += scores * (predicted**2 + LEAST_WEIGHT)
+    found = regression(features[:90], features[90:], group, y, separate=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    alone = regression(strong[:90], strong[90:], group[:5], y, separate=True)
+    np.testing.assert_array_equal(alone, regression(strong[:90], strong[90:], group[:5], y))
     # What predicts nothing hardly counts: the order of the patients is nearly that of the strong family.
     assert np.corrcoef(found[:, 1], alone[:, 1])[0, 1] > 0.8
 
@@ -154,7 +176,7 @@ def test_units_of_a_feature_do_not_matter(scale: float, shift: float, column: in
     changed = features.copy()
     changed[:, column] = changed[:, column] * scale + shift
     y = coded(labels, 2)[:40]
-    one, other = (Fit(x[:40], x[40:], groups(10)).scores(y)[0] for x in (features, changed))
+    one, other = (regression(x[:40], x[40:], groups(10), y) for x in (features, changed))
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -163,10 +185,11 @@ def test_every_patient_is_scored_by_a_fit_that_never_saw_it() -> None:
     features = table(60, 8, labels)
     part = Partition((cross_fit([np.arange(60)], 5),), np.arange(60))
     expected = np.zeros((60, 2))
+    scaled = standardised(features, features, groups(8))[0]  # by all patients, without labels
     for fold in part.repeats[0]:
         for k in (0, 1):
             y = coded(labels, 2)[fold.train, k]
-            expected[fold.test, k] = naive_scores(features[fold.train], features[fold.test], groups(8), y)
+            expected[fold.test, k] = naive_regression(scaled[fold.train], scaled[fold.test], y)[0]
     (found,) = Probe(features, groups(8), part).observed(labels, 2)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
     for patient in (0, 17, 59):
@@ -409,3 +432,48 @@ def test_folds_part_the_patients_and_are_balanced_within_every_cell() -> None:
             assert abs(len(np.intersect1d(cell, fold.test)) - len(cell) / 5) < 1
     sizes = [len(fold.test) for fold in folds]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_partition_of_some_patients_has_the_same_folds() -> None:
+    part = in_folds(True)
+    some = np.array([0, 1, 2, 3, 8, 9, 20, 31, 32, 39])
+    less = part.restricted(some)
+    np.testing.assert_array_equal(less.scored, some)
+    assert less.stratified
+    for fold, before in zip(less.repeats[0], part.repeats[0], strict=True):
+        np.testing.assert_array_equal(fold.test, np.intersect1d(before.test, some))
+        np.testing.assert_array_equal(np.sort(fold.train), np.setdiff1d(some, fold.test))
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_rows_of_patients_of_no_fold_are_not_looked_at(refit: bool) -> None:
+    labels, some = np.arange(40) % 2, np.arange(3, 37)
+    part = partition_of_40(refit).restricted(some)
+    features = table(40, 6, labels)
+    hidden = features.copy()
+    hidden[[0, 1, 2, 37, 38, 39]] = np.nan
+    one, other = (Probe(x, groups(6), part).observed(labels, 2) for x in (features, hidden))
+    np.testing.assert_array_equal(one, other)
+    assert np.isfinite(one).all()
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+@pytest.mark.parametrize("sizes", [(3, 2, 4), (30, 3, 50)])
+def test_it_is_the_same_by_columns_and_by_patients(
+    name: str, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Single and double precision, one regression and several, one portion of rows and many, other images in the test.
+    labels, part, group = np.arange(40) % 2, PARTITIONS[name], groups(*sizes)
+    features, others = table(40, len(group), labels), table(40, len(group), labels, seed=1)
+    for tested_on in (None, others):
+        found = Probe(features, group, part, tested_on).observed(labels, 2)
+        single = Probe(
+            features.astype(np.float32), group, part, None if tested_on is None else tested_on.astype(np.float32)
+        ).observed(labels, 2)
+        np.testing.assert_allclose(
+            single, found, rtol=1e-3, atol=1e-3
+        )  # float32 features, offsets a thousand times their spread
+        with monkeypatch.context() as changed:
+            changed.setattr("fastrace.audit.engines.probe.ridge.ROWS", 7)
+            changed.setattr("fastrace.audit.engines.probe.scaling.ROWS", 5)
+            np.testing.assert_allclose(Probe(features, group, part, tested_on).observed(labels, 2), found, atol=2e-9)

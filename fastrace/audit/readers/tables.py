@@ -52,6 +52,8 @@ class Tables:
         Each with the degradations it reads.
     seed : int
         Key of the noise.
+    shown : ndarray of int64, optional
+        Patients whose degraded images networks read (`sampled`); None: all. Rows of the others are NaN.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Tables:
         wanted: Sequence[Experiment],
         networks: Sequence[tuple[ImageReader, Sequence[Degradation]]],
         seed: int,
+        shown: NDArray[np.int64] | None = None,
     ) -> None:
+        self._shown = np.ones(len(subjects), dtype=bool) if shown is None else np.isin(np.arange(len(subjects)), shown)
         self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
         self.networks = {network.name: network for network, _ in networks}
         degradations = {d: None for e in wanted for d in (e.train, e.test)}
@@ -97,7 +101,7 @@ class Tables:
         plan = json.dumps(
             [self.dataset.fingerprint, self.subjects.cohort.target, list(self.subjects.classes), self.seed,
              [str(d) for d in (*self._swept, *self._other)], [str(d) for d in self._keep],
-             [[network.name, *map(str, degradations)] for network, degradations in self._embedded],
+             [[network.name, *map(str, degradations)] for network, degradations in self._embedded], int(self._shown.sum()),
              [_digest(bank.filters.numpy()) for bank in self._banks.values()]]
         )  # fmt: skip
         state = self.folder / "done.json"
@@ -240,12 +244,25 @@ class Tables:
             yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](reduced)
             if degradation in self._also_clean:
                 yield f"coarse-unlike-{degradation.slug}", self._banks[COARSE, CLEAN].first(FEWER)(reduced)
+        shown = self._shown[self.subjects.owner[at]]
+        some = torch.from_numpy(np.flatnonzero(shown) if shown.any() else np.zeros(1, dtype=np.int64))
         for number, (network, degradations) in enumerate(self._embedded):
             for degradation in degradations:
+                name = f"network-{number}-{degradation.slug}"
+                if degradation == CLEAN:
+                    yield name, network.embed(images, CLEAN)
+                    continue
                 changed = made.get(degradation)
-                if changed is None:
-                    changed = degraded(images, degradation, ids, mm, self.seed)
-                yield f"network-{number}-{degradation.slug}", network.embed(changed, degradation)
+                changed = (
+                    degraded(images[some], degradation, ids[some], mm[some], self.seed)
+                    if changed is None
+                    else changed[some]
+                )
+                found = network.embed(changed, degradation)
+                every = np.full((len(at), found.shape[1]), np.nan, np.float32)
+                every[some] = found
+                every[~shown] = np.nan
+                yield name, every
 
     def _open(self, name: str, columns: int = 0, write: bool = False) -> NDArray[np.float32]:
         if name not in self._files:

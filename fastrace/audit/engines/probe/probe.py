@@ -7,7 +7,7 @@ For a fold with standardised training features X = U S V' and centred labels y (
 so scores are linear in the labels but for the penalty, which generalised cross-validation chooses (Golub, Heath and Wahba,
 1979) from U' y alone. A thousand permuted label columns therefore cost two matrix products, not a thousand fits, and the
 permutation test can repeat everything that used labels. It is scikit-learn's `RidgeClassifier` with that choice of penalty,
-and is tested against it.
+and is tested against it. How it is computed: `ridge`.
 
     AUC = sum over folds of (pairs of a positive and a negative in the right order) / sum over folds of all such pairs
 
@@ -19,6 +19,8 @@ probe does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -26,11 +28,13 @@ from scipy.stats import rankdata
 from fastrace.audit.engines import F64, Permuted
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
-from fastrace.audit.engines.probe.ridge import Fits
-from fastrace.audit.partition import Ints, Partition
+from fastrace.audit.engines.probe.ridge import Regressions
+from fastrace.audit.engines.probe.scaling import standardise
+from fastrace.audit.partition import Fold, Ints, Partition
 
-DECIMALS = 9
-"""Of a score, in standard deviations: patients whose scores differ only by rounding are tied, with any BLAS."""
+DECIMALS, FEWER_DECIMALS = 9, 5
+"""Of a score, in standard deviations: patients whose scores differ only by rounding are tied, with any BLAS. Scores of permuted
+labels are formed in the precision of the features: single for those of images, which takes half the time."""
 
 
 class Probe:
@@ -54,22 +58,22 @@ class Probe:
         partition: Partition,
         tested_on: NDArray[np.floating] | None = None,
     ) -> None:
-        train: F64 = np.asarray(features, dtype=np.float64)
-        test: F64 = train if tested_on is None else np.asarray(tested_on, dtype=np.float64)
         self.partition = partition
-        self._fits = [
-            [(fold, Fits(train[fold.train], test[fold.test], group)) for fold in folds] for folds in partition.repeats
-        ]
+        folds = [fold for repeat in partition.repeats for fold in repeat]
+        learned, scored = (
+            np.unique(np.concatenate(rows)) for rows in zip(*((f.train, f.test) for f in folds), strict=True)
+        )
+        self._table = standardise(features, group, learned, scored, tested_on)
+        self._fits = Regressions(self._table, partition)
 
     def scores(
         self,
         labels: NDArray[np.number],  # [P, C]
     ) -> F64:  # [R, T, C]
         """Scores of the patients of ``partition.scored`` in each repeat; NaN for patients of no fold there."""
-        out = np.full((len(self._fits), *labels.shape), np.nan)
-        for repeat, folds in enumerate(self._fits):
-            for fold, fit in folds:
-                out[repeat, fold.test] = _rounded(fit, labels[fold.train])
+        out = np.full((len(self.partition.repeats), *labels.shape), np.nan)
+        for repeat, fold, found in self._rounded(labels):
+            out[repeat, fold.test] = found
         return out[:, self.partition.scored]
 
     def observed(self, labels: Ints, n_classes: int) -> F64:  # [R, T, K]
@@ -80,29 +84,28 @@ class Probe:
         """Macro AUCs under permuted labels, see `fastrace.audit.engines.Engine.permuted`."""
         # With two classes the second column holds the same as the first, negated.
         used = range(1) if n_classes == 2 else range(n_classes)
-        ranks = [
-            [rankdata(_rounded(fit, coded(labels, n_classes)[fold.train]), axis=0) for fold, fit in folds]
-            for folds in self._fits
-        ]
+        ranks = [(fold, rankdata(found, axis=0)) for _, fold, found in self._rounded(coded(labels, n_classes))]
         draws, fixed = [], []
         for rows in label_permutations(labels, self.partition, first, count, seed):
             again, kept, every = (np.zeros((len(used), len(rows))) for _ in range(3))
-            for folds, ranked in zip(self._fits, ranks, strict=True):
-                for (fold, fit), mine in zip(folds, ranked, strict=True):
-                    tested, trained = np.take(rows, fold.test, axis=1).T, np.take(rows, fold.train, axis=1)
-                    for k in used:
-                        positive = tested == k
-                        every[k] += pairs(positive)
-                        kept[k] += rank_pairs(mine[:, k], positive)
-                        if self.partition.refit:
-                            again[k] += column_pairs(_rounded(fit, _signs(trained == k).T), positive)
+            columns = np.ascontiguousarray(rows.T)
+            for k in used:
+                positive = columns == k
+                for fold, ranked in ranks:
+                    tested = positive[fold.test]
+                    every[k] += pairs(tested)
+                    kept[k] += rank_pairs(ranked[:, k], tested)
+                if self.partition.refit:
+                    for _, fold, found in self._rounded(_signs(positive), exact=False):
+                        again[k] += column_pairs(found, positive[fold.test])
             fixed.append(_mean(kept, every))
             draws.append(_mean(again, every) if self.partition.refit else fixed[-1])
         return Permuted(np.concatenate(draws), np.concatenate(fixed))
 
-
-def _rounded(fit: Fits, labels: NDArray[np.number]) -> F64:
-    return np.round(fit.scores(labels), DECIMALS)
+    def _rounded(self, labels: NDArray[np.number], *, exact: bool = True) -> Iterator[tuple[int, Fold, F64]]:
+        single = not exact and self._table.train.dtype == np.float32
+        for repeat, fold, found in self._fits.scores(labels, exact=exact):
+            yield repeat, fold, np.round(found, FEWER_DECIMALS if single else DECIMALS)
 
 
 def _mean(ordered: F64, every: F64) -> F64:  # [K, C] pairs in the right order, and all -> [C] macro AUC

@@ -1,0 +1,141 @@
+"""What an audit costs, by the number of patients: seconds of each step and the largest resident set.
+
+    python -m fastrace.bench.studies.cost [PATIENTS ...] [--readers none] [--write]
+
+Archives of computed mammograms, one image of 224 x 224 a patient, half of them with a texture leak. The audit is the default one,
+in a process of its own on all processors. `--write` keeps the results beside those of other sizes in
+bench/results/cost.json and makes docs/cost.md of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+
+from fastrace.bench.machine import ROOT
+from fastrace.bench.studies.memory import peak_kib
+from fastrace.dataset import INDEX_COLUMNS, keyed_hash, write_dataset
+from fastrace.manifest import shard_facts, shard_name
+from fastrace.phantom import PhantomSpec
+from fastrace.phantom.render import render
+
+SIZE = (224, 224)
+PATIENTS = (1_000, 4_000, 12_000, 50_000)
+SALT = bytes(32)
+ROWS_PER_SHARD = 1024
+RESULT = ROOT / "bench" / "results" / "cost.json"
+PAGE = ROOT / "docs" / "cost.md"
+Row = dict[str, Any]
+
+
+def dataset(path: Path, patients: int) -> None:
+    """Write a dataset of so many patients, as `fastrace preprocess` would."""
+    path.mkdir(parents=True)
+    spec = PhantomSpec("mammo", patients=patients, images_per_patient=1, size=SIZE, strength=0.15, seed=5)
+    rows: list[Row] = []
+    shards: list[dict[str, Any]] = []
+    waiting: list[np.ndarray] = []
+
+    def write() -> None:
+        file = path / shard_name(len(shards))
+        np.save(file, np.stack(waiting))
+        shards.append(shard_facts(file, len(waiting)))
+        waiting.clear()
+
+    for number, image in enumerate(render(spec)):
+        pixels = np.floor(image.shown.clip(0, 1) * 65535 + 0.5).astype(np.uint16)
+        rows.append(
+            dict.fromkeys(INDEX_COLUMNS)
+            | {
+                "image_key": keyed_hash(SALT, "image", str(number)),
+                "patient_key": keyed_hash(SALT, "patient", image.patient.patient_id),
+                "study_key": keyed_hash(SALT, "study", str(number)),
+                "pixel_hash": hashlib.blake2b(pixels.tobytes(), key=SALT, digest_size=16).hexdigest(),
+                "shard": len(shards),
+                "row": len(waiting),
+                "frame": 0,
+                "mm_per_pixel": 1.0,
+                "voi_source": "window",
+                "view": image.shot.view,
+                "laterality": image.shot.laterality,
+                "manufacturer": image.patient.convention.vendor,
+                "age_years": float(image.shot.age_years),
+                "group": image.patient.group,
+            }
+        )
+        waiting.append(pixels)
+        if len(waiting) == ROWS_PER_SHARD:
+            write()
+    if waiting:
+        write()
+    plain = {
+        "modality": "mammo", "size": list(SIZE), "dtype": "uint16", "voi": ["auto"], "window": None, "fit": "pad",
+        "crop": "none", "resize": "area",
+    }  # fmt: skip
+    labels = {"group": {"kind": "categorical"}}
+    counts = {"inputs": patients, "indexed": patients, "patients": patients, "rejected": {}}
+    write_dataset(path, pd.DataFrame(rows), shards, recipe=plain, labels=labels, counts=counts, salt=SALT)
+
+
+def measure(data: Path, out: Path, readers: tuple[str, ...]) -> Row:
+    """Audit a dataset in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "fastrace.cli",
+        "audit",
+        str(data),
+        "--target",
+        "group",
+        "--out",
+        str(out),
+        "--json",
+    ]
+    for reader in readers:
+        command += ["--readers", reader]
+    started, peak = time.monotonic(), 0
+    with tempfile.TemporaryFile("w+") as printed, subprocess.Popen(command, stdout=printed) as process:
+        while process.poll() is None:
+            peak = max(peak, peak_kib(process.pid))
+            time.sleep(0.1)
+        printed.seek(0)
+        found = json.loads(printed.read())
+    return {
+        "patients": found["dataset"]["patients"],
+        "readers": list(readers) or ["default"],
+        "cells": len(found["cells"]),
+        "seconds": found["seconds"] | {"all": round(time.monotonic() - started, 1)},
+        "peak_mib": round(peak / 1024),
+        "findings": sum(bool(cell["finding"]) for cell in found["cells"]),
+        "controls": {one["id"]: one["status"] for one in found["controls"]},
+    }
+
+
+@click.command()
+@click.argument("patients", nargs=-1, type=int)
+@click.option("--readers", multiple=True, help="As of the audit; none: the built-in features alone.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the datasets here.")
+@click.option("--write", is_flag=True)
+def main(patients: tuple[int, ...], readers: tuple[str, ...], folder: Path | None, write: bool) -> None:
+    """Measure each size and write the result."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for count in patients or PATIENTS:
+            data = (folder or Path(temporary)) / f"patients-{count}"
+            if not (data / "dataset.json").is_file():
+                dataset(data, count)
+            found = measure(data, Path(temporary) / f"audit-{count}", readers)
+            click.echo(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
