@@ -173,22 +173,22 @@ class Archive:
         return replace(self, readers=(replace(first, table=table), *self.readers[1:]))
 
 
-def draw(rng: np.random.Generator, sources: Sequence[Images], most: int = MOST, widest: int = WIDEST) -> Archive:
-    """An archive without a signal, of at most so many patients and numbers.
+def draw(rng: np.random.Generator, sources: Sequence[Images]) -> Archive:
+    """An archive without a signal.
 
     The smallest group has at least the patients that a finding needs; else none could be false.
     """
     shares = str(rng.choice(list(SHARES)))
     enough = max(LEAST, patients_for(shares, MIN_CLASS_PATIENTS))
     source = _source(rng, [one for one in sources if len(one.table) >= enough])
-    top = max(most if source is None else len(source.table), enough)
+    top = max(MOST if source is None else len(source.table), enough)
     n = max(log_uniform(rng, LEAST, top), enough)
     labels = assigned(shares, n, rng)
     everyone = np.arange(n)
     if source is None:
         kind = str(rng.choice(list(KINDS)))
         images = _images(rng, n)
-        first = embedding(rng, kind, "embedding 1", images, everyone, widest)
+        first = embedding(rng, kind, "embedding 1", images, everyone)
         shuffled = first
     else:
         kind, chosen = source.name, np.sort(rng.choice(len(source.table), n, replace=False))
@@ -199,7 +199,7 @@ def draw(rng: np.random.Generator, sources: Sequence[Images], most: int = MOST, 
     readers = [first]
     for number in range(more):
         some = _covered(rng, labels) if rng.random() < INCOMPLETE else everyone
-        readers.append(embedding(rng, str(rng.choice(list(KINDS))), f"embedding {number + 2}", images, some, widest))
+        readers.append(embedding(rng, str(rng.choice(list(KINDS))), f"embedding {number + 2}", images, some))
     return Archive(kind, shares, labels, images, tuple(readers), shuffled)
 
 
@@ -209,10 +209,9 @@ def embedding(
     name: str,
     images: NDArray[np.int64],  # [P]
     patients: NDArray[np.int64],  # [Q]
-    widest: int = WIDEST,
 ) -> Reader:
     """Drawn features: means over the images of each patient, who share half of the variance."""
-    d = log_uniform(rng, NARROWEST, widest)
+    d = log_uniform(rng, NARROWEST, WIDEST)
     table, counts = KINDS[kind](rng, len(patients), d), images[patients]
     if counts.max() > 1:
         owner = np.repeat(np.arange(len(patients)), counts)
