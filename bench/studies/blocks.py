@@ -95,6 +95,17 @@ def own_blocks(given: argparse.Namespace, blocks: int) -> range:
     return range(given.first, blocks, given.step)
 
 
+def all_there(finished: int, wanted: int, what: str, *, write: bool) -> bool:
+    """Whether a page can be made: of something, and, if it is to be written, of everything that was asked for.
+
+    Else says on stderr how much there is: other processes have the rest.
+    """
+    enough = finished >= (wanted if write else 1)
+    if not enough:
+        sys.stderr.write(f"{finished:,} of {wanted:,} {what} are finished: no page yet\n")
+    return enough
+
+
 def publish(study: str, text: str, *, write: bool) -> None:
     """Print a page; with ``write``, also to docs."""
     sys.stdout.write(text)

@@ -28,7 +28,7 @@ from fastrace.audit.document import Audit
 from fastrace.audit.request import LEAST_OF_A_CLASS, PERMUTATIONS, AuditRequest
 from fastrace.audit.run import audit
 from fastrace.audit.subjects import select_subjects
-from fastrace.bench.studies.blocks import Row, options, own_blocks, publish, run_blocks, share_options
+from fastrace.bench.studies.blocks import Row, all_there, options, own_blocks, publish, run_blocks, share_options
 from fastrace.bench.studies.level import SHARES, assigned, log_uniform, patients_for
 from fastrace.bench.studies.null_tables import verdict
 from fastrace.bench.studies.phantoms import SIZE, archive_of
@@ -214,7 +214,8 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     set_threads(1)
     sources = [Dataset.open(text.rpartition(":")[0]) for text in given.datasets]
-    of = hashlib.blake2b("".join(one.fingerprint for one in sources).encode(), digest_size=4).hexdigest()
+    facts = [one.fingerprint + text.rpartition(":")[2] for one, text in zip(sources, given.datasets, strict=True)]
+    of = hashlib.blake2b("".join(facts).encode(), digest_size=4).hexdigest()
     name = f"null_archives-{of if sources else 'computed'}-{PERMUTATIONS}"
     with threadpool_limits(1):
         rows, hours = run_blocks(
@@ -224,7 +225,8 @@ def main(arguments: list[str]) -> None:
             partial(study, given.datasets, PERMUTATIONS),
             own_blocks(given, given.archives),
         )
-    publish("null_archives", page(rows, hours, [one.path.name for one in sources], PERMUTATIONS), write=given.write)
+    if all_there(len(rows), given.archives, "archives", write=given.write):
+        publish("null_archives", page(rows, hours, [one.path.name for one in sources], PERMUTATIONS), write=given.write)
 
 
 if __name__ == "__main__":

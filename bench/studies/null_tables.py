@@ -27,7 +27,7 @@ from fastrace.audit.experiments import Experiment, experiments, part
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.rings import FAMILIES
 from fastrace.audit.request import PERMUTATIONS
-from fastrace.bench.studies.blocks import Row, options, own_blocks, publish, run_blocks, share_options
+from fastrace.bench.studies.blocks import Row, all_there, options, own_blocks, publish, run_blocks, share_options
 from fastrace.bench.studies.level import SHARES
 from fastrace.bench.studies.null_features import LEAST, MOST, Archive, Images, Reader, digest, draw, images_of
 from fastrace.bench.studies.uniform import sequential_steps, uniformity
@@ -103,7 +103,7 @@ def most_expected(total: int, level: float) -> int:
 
 
 def verdict(count: int, total: int, level: float) -> str:
-    """``**3** of 1,000 (at most 18 are compatible with .01: yes; 95 % interval .06-.87 %)``."""
+    """``**3** of 1,000 (at most 18 at a level of 0.01, 99 times of 100: kept; exact 95 % interval 0.06% to 0.87%)``."""
     most = most_expected(total, level)
     exact = stats.binomtest(count, total).proportion_ci(0.95)
     return (
@@ -166,7 +166,12 @@ def page(rows: list[Row], hours: float, sources: Sequence[str], permutations: in
     for least, most in RANGES:
         lines += _line([row for row in rows if least <= row["n"] <= most], "all", "all", f"{least:,}-{most:,}")
     for readers in (1, 2, 3):
-        lines += _line([row for row in rows if len(row["p"]) == readers], f"all, {readers} readers", "all", "all")
+        lines += _line(
+            [row for row in rows if len(row["p"]) == readers],
+            f"all, {readers} reader{'s' * (readers > 1)}",
+            "all",
+            "all",
+        )
     lines += ["", "Archives with a primary finding, of all:", ""]
     lines += ["| features | groups | " + " | ".join(f"{least:,}-{most:,}" for least, most in RANGES) + " |"]
     lines += ["|---|---|" + "---|" * len(RANGES)]
@@ -211,8 +216,9 @@ def main(arguments: list[str]) -> None:
         blocks = -(-given.tables // BLOCK)
         simulate = partial(tables, sources, PERMUTATIONS)
         rows, hours = run_blocks(given.keep, name, blocks, simulate, own_blocks(given, blocks))
-    text = page(rows[: given.tables], hours, [one.name for one in sources], PERMUTATIONS)
-    publish("null_tables", text, write=given.write)
+    rows = rows[: given.tables]
+    if all_there(len(rows), given.tables, "tables", write=given.write):
+        publish("null_tables", page(rows, hours, [one.name for one in sources], PERMUTATIONS), write=given.write)
 
 
 if __name__ == "__main__":
