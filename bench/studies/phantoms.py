@@ -89,6 +89,7 @@ def archive(kind: str, seed: int, folder: Path) -> Path:
 
 def archive_of(spec: PhantomSpec, folder: Path, size: tuple[int, int] = SIZE) -> Path:
     """Any phantom archive, made in a folder and preprocessed to so many pixels; returns the dataset."""
+    folder.mkdir(parents=True, exist_ok=True)
     make(folder / "archive", spec)
     preset = get_modality(spec.modality)
     labels = folder / "archive" / "labels.csv"

@@ -11,13 +11,14 @@ import pytest
 from planted import dataset_of_groups
 
 from fastrace.audit.readers.rings import FAMILIES
-from fastrace.audit.request import AuditRequest
+from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
 from fastrace.bench.studies import blocks, null_archives, null_features, null_tables
-from fastrace.bench.studies.level import SHARES, patients_for
+from fastrace.bench.studies.level import SHARES
 from fastrace.bench.studies.null_features import Images, draw, images_of
 from fastrace.bench.studies.null_tables import most_expected, row_of, verdict
 from fastrace.bench.studies.uniform import sequential_steps, steps, uniformity
 from fastrace.dataset import Dataset
+from fastrace.phantom import PhantomSpec
 from fastrace.statistics import MIN_CLASS_PATIENTS, sequential_p
 from fastrace.statistics.permutation import ENOUGH
 
@@ -204,17 +205,29 @@ def test_a_sample_has_the_pixels_of_its_source_and_groups_of_its_own(tmp_path: P
     assert 0.3 < np.mean(before == found.index["group"].to_numpy()) < 0.7
 
 
-def test_half_of_the_archives_are_computed_without_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_the_archives_are_computed_and_their_groups_dealt_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
-    monkeypatch.setattr(null_archives, "archive_of", lambda spec, folder, size: made.append(spec) or folder)
-    source = dataset_of_groups(tmp_path / "data", groups={"A": 60, "B": 60}, size=(16, 16))
-    names = [null_archives.archive(k, [f"{source.path}:group"], tmp_path / str(k))[0] for k in range(6)]
-    assert names == ["computed mammo", "data", "computed cxr", "data", "computed mammo", "data"]
-    assert [spec.strength for spec in made] == [0.0] * 3
+
+    def phantom(spec: PhantomSpec, folder: Path, size: tuple[int, int]) -> Path:
+        made.append(spec)
+        half = spec.patients // 2
+        return dataset_of_groups(folder / "data", groups={"A": spec.patients - half, "B": half}, size=(16, 16)).path
+
+    monkeypatch.setattr(null_archives, "archive_of", phantom)
+    source = dataset_of_groups(tmp_path / "real", groups={"A": 60, "B": 60}, size=(16, 16))
+    found = [null_archives.archive(k, [f"{source.path}:group"], tmp_path / str(k)) for k in range(5)]
+    assert [name for name, _ in found] == ["computed mammo", "real", "computed cxr", "real", "computed mammo"]
     assert [spec.modality for spec in made] == ["mammo", "cxr", "mammo"]
-    for spec in made:
-        assert min(spec.patients_b, spec.patients - spec.patients_b) >= patients_for("two equal", 40) / 2
+    for spec, (_, path) in zip(made, found[::2], strict=True):
+        assert spec.strength == 0
         assert spec.patients >= null_archives.READ_BY_NETWORK
+        groups = Dataset.open(path).index["group"]
+        assert len(groups) == spec.patients
+        assert groups.value_counts().min() >= LEAST_OF_A_CLASS  # a network is trained
+        before = Dataset.open(path.parent / "phantom" / "data").index["group"]
+        assert (groups.to_numpy() == before.to_numpy()).mean() < 0.7
 
 
 @pytest.mark.usefixtures("few")
