@@ -9,11 +9,9 @@ probe reads the mean of a patient. `--write` makes docs/crossfit.md.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,7 @@ from fastrace.audit.cells import ranked, widened
 from fastrace.audit.engines.probe import Probe, Regressions, standardise
 from fastrace.audit.engines.probe.probe import coded
 from fastrace.audit.partition import FEW_PATIENTS, FOLDS, REPEATS, Fold, Partition, deal_at_random
-from fastrace.bench.machine import ROOT
-from fastrace.bench.studies.blocks import Row, run_blocks
+from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
 from fastrace.statistics import class_aucs
 
 SHUFFLES = 199
@@ -143,15 +140,11 @@ def page(found: list[tuple[Setting, list[Row]]], hours: float, simulations: int,
 
 def main(arguments: list[str]) -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fastrace.bench.studies.crossfit", description=__doc__.splitlines()[0]
-    )
+    parser = options("crossfit", __doc__)
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument(
         "--cells", choices=["small", "all"], default="small", help="all: archives of 10,000 patients too"
     )
-    parser.add_argument("--keep", type=Path, help="folder of finished blocks, to go on with")
-    parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
     found, hours = [], 0.0
     with threadpool_limits(1):
@@ -161,10 +154,7 @@ def main(arguments: list[str]) -> None:
             )
             found.append((setting, rows[: given.simulations]))
             hours += took
-    text = page(found, hours, given.simulations, given.cells)
-    sys.stdout.write(text)
-    if given.write:
-        (ROOT / "docs" / "crossfit.md").write_text(text)
+    publish("crossfit", page(found, hours, given.simulations, given.cells), write=given.write)
 
 
 if __name__ == "__main__":

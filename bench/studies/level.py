@@ -8,9 +8,7 @@ the groups. Folds, probe, control and permutations are those of an audit. The co
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +19,9 @@ from fastrace.audit.cells import ranked, widened
 from fastrace.audit.controls.permuted_labels import FAILS_BELOW, PERMUTATIONS, shuffled
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import FEW_PATIENTS, REPEATS, deal_at_random
-from fastrace.bench.machine import ROOT
-from fastrace.bench.studies.blocks import Row, run_blocks
-from fastrace.statistics import class_aucs, permutation_p
+from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
+from fastrace.bench.studies.uniform import steps, uniformity
+from fastrace.statistics import MIN_CELL, class_aucs, permutation_p
 
 BLOCK = 100
 LEAST, MOST = 60, 400
@@ -61,24 +59,38 @@ def vendors(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
 KINDS = {"normal": normal, "spectrum": spectrum, "sites": sites, "vendors": vendors}
 
 
+def log_uniform(rng: np.random.Generator, least: int, most: int) -> int:
+    """A whole number between these, as often in one octave as in another."""
+    return round(float(np.exp(rng.uniform(np.log(least), np.log(most)))))
+
+
+def patients_for(shares: str, smallest: int) -> int:
+    """Patients of all groups of `SHARES`, if the smallest group is to have so many."""
+    return int(np.ceil(smallest * sum(SHARES[shares]) / min(SHARES[shares])))
+
+
+def assigned(shares: str, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Groups of n patients in the shares of that name, at random, [n]."""
+    parts = np.array(SHARES[shares]) / sum(SHARES[shares])
+    sizes = np.diff(np.round(np.r_[0, parts.cumsum()] * n).astype(int))
+    return rng.permutation(np.repeat(np.arange(len(parts)), sizes))
+
+
 def archives(block: int) -> list[Row]:
     """One block: for each archive the p of the control and of the audit, the AUC, and whether its interval holds one half."""
     rng = np.random.default_rng((20261130, block))
     rows = []
     for _ in range(BLOCK):
         kind, shares = str(rng.choice(list(KINDS))), str(rng.choice(list(SHARES)))
-        parts = np.array(SHARES[shares]) / sum(SHARES[shares])
-        n = max(round(float(np.exp(rng.uniform(np.log(LEAST), np.log(MOST))))), int(np.ceil(11 / parts.min())))
-        labels = rng.permutation(
-            np.repeat(np.arange(len(parts)), np.diff(np.round(np.r_[0, parts.cumsum()] * n).astype(int)))
-        )
+        n = max(log_uniform(rng, LEAST, MOST), patients_for(shares, MIN_CELL))
+        labels = assigned(shares, n, rng)
         features = KINDS[kind](rng, n)
         partition = deal_at_random(labels, rng)
         probe = Probe(features, np.full(features.shape[1], "one"), partition)
-        seed = int(rng.integers(1 << 30))
-        draws, p_control = shuffled(probe, labels, len(parts), seed)
-        estimate = class_aucs(ranked(probe.observed(labels, len(parts)), labels, partition)).macro
-        permuted = probe.permuted(labels, len(parts), P_PERMUTATIONS, seed)
+        classes, seed = len(SHARES[shares]), int(rng.integers(1 << 30))
+        draws, p_control = shuffled(probe, labels, classes, seed)
+        estimate = class_aucs(ranked(probe.observed(labels, classes), labels, partition)).macro
+        permuted = probe.permuted(labels, classes, P_PERMUTATIONS, seed)
         wide = widened(estimate, permuted.spread)
         rows.append({
             "kind": kind, "groups": shares, "n": n, "control": p_control, "mean": float(draws.mean()),
@@ -92,6 +104,8 @@ def page(rows: list[Row], hours: float) -> str:
     total = len(rows)
     failed = sum(row["control"] < FAILS_BELOW for row in rows)
     low, high = stats.binom.interval(0.99, total, FAILS_BELOW)
+    of_control = uniformity([row["control"] for row in rows])
+    of_audit = uniformity([row["p"] for row in rows], steps(P_PERMUTATIONS))
     lines = [
         "# Levels without a signal",
         "",
@@ -101,8 +115,8 @@ def page(rows: list[Row], hours: float) -> str:
         "",
         f"The shuffled-label control ({PERMUTATIONS} permutations, fails below p = {FAILS_BELOW}) failed in **{failed}** of",
         f"{total:,} (99 % binomial region of .1 %: {low:.0f}-{high:.0f}). Kolmogorov-Smirnov test that its p is uniform: p =",
-        f"{_ks(rows, 'control'):.2f}; the same of the p of the audit ({P_PERMUTATIONS} permutations, spread evenly within its",
-        f"steps): {_ks(rows, 'p'):.2f}.",
+        f"{of_control:.2f}; the same of the p of the audit ({P_PERMUTATIONS} permutations, spread evenly within its",
+        f"steps): {of_audit:.2f}.",
         "",
         "| features | groups | patients | archives | control failed | mean of shuffles | mean AUC (standard error) "
         "| p <= .05 | p <= .01 | interval holds .5 |",
@@ -127,26 +141,14 @@ def page(rows: list[Row], hours: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ks(rows: list[Row], name: str) -> float:
-    values = np.array([row[name] for row in rows])
-    if name == "p":  # k / 100: spread evenly below its step, so that a uniform p is uniform
-        values = values - np.random.default_rng(0).random(len(values)) / (P_PERMUTATIONS + 1)
-    return float(stats.kstest(values, "uniform").pvalue)
-
-
 def main(arguments: list[str]) -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(prog="python -m fastrace.bench.studies.level", description=__doc__.splitlines()[0])
+    parser = options("level", __doc__)
     parser.add_argument("--archives", type=int, default=10_000)
-    parser.add_argument("--keep", type=Path, help="folder of finished blocks, to go on with")
-    parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
     with threadpool_limits(1):
         rows, hours = run_blocks(given.keep, "level", -(-given.archives // BLOCK), archives)
-    text = page(rows[: given.archives], hours)
-    sys.stdout.write(text)
-    if given.write:
-        (ROOT / "docs" / "level.md").write_text(text)
+    publish("level", page(rows[: given.archives], hours), write=given.write)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,16 @@ def drawn(kind: str, seed: int) -> PhantomSpec:
 
 def archive(kind: str, seed: int, folder: Path) -> Path:
     """Make an archive in a folder and preprocess it; returns the dataset."""
-    make(folder / "archive", drawn(kind, seed))
-    preset = get_modality("mammo")
+    return archive_of(drawn(kind, seed), folder)
+
+
+def archive_of(spec: PhantomSpec, folder: Path, size: tuple[int, int] = SIZE) -> Path:
+    """Any phantom archive, made in a folder and preprocessed to so many pixels; returns the dataset."""
+    folder.mkdir(parents=True, exist_ok=True)
+    make(folder / "archive", spec)
+    preset = get_modality(spec.modality)
     labels = folder / "archive" / "labels.csv"
-    recipe = Recipe.from_preset(preset, size=SIZE)
+    recipe = Recipe.from_preset(preset, size=size)
     preprocess(Job((folder / "archive",), folder / "data", recipe, preset, Join(labels=labels), jobs=1))
     return folder / "data"
 

@@ -8,11 +8,9 @@ AUC among new patients, in the mean; power is the share of archives with that sh
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
@@ -21,8 +19,7 @@ from threadpoolctl import threadpool_limits
 from fastrace.audit.cells import p_value, ranked
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Partition, deal_at_random
-from fastrace.bench.machine import ROOT
-from fastrace.bench.studies.blocks import Row, run_blocks
+from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
 from fastrace.bench.studies.crossfit import truth
 from fastrace.statistics import POWER, class_aucs, detectable_auc
 
@@ -100,10 +97,8 @@ def archives(setting: Setting, wanted: float, shift: float, block: int) -> list[
 
 def main(arguments: list[str]) -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(prog="python -m fastrace.bench.studies.power", description=__doc__.splitlines()[0])
+    parser = options("power", __doc__)
     parser.add_argument("--archives", type=int, default=400)
-    parser.add_argument("--keep", type=Path, help="folder of finished blocks, to go on with")
-    parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
     lines, hours = [], 0.0
     with threadpool_limits(1):
@@ -126,10 +121,7 @@ def main(arguments: list[str]) -> None:
         "| patients of each group | features | level | detectable AUC | AUC of the fitted rules | found |",
         "|---|---|---|---|---|---|",
     ]
-    text = "\n".join([*head, *lines]) + "\n"
-    sys.stdout.write(text)
-    if given.write:
-        (ROOT / "docs" / "power.md").write_text(text)
+    publish("power", "\n".join([*head, *lines]) + "\n", write=given.write)
 
 
 if __name__ == "__main__":
