@@ -266,8 +266,8 @@ def _extract(name: str, dataset: Dataset, target: str) -> Images:
         tables.build(Progress())
         table, group = tables.table(BUILT_IN, CLEAN)
         reduced, reduced_group = tables.table(BUILT_IN, CLEAN, unlike=True)
-        images = np.bincount(subjects.owner, minlength=len(subjects))
-        return Images(name, np.array(table), group, np.array(reduced), reduced_group, images)
+        images, everybody = np.bincount(subjects.owner, minlength=len(subjects)), np.arange(len(subjects))
+        return Images(name, table[everybody], group, reduced[everybody], reduced_group, images)
 
 
 def digest(sources: Sequence[Images]) -> str:

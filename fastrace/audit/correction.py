@@ -28,7 +28,7 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
     """The answers with ``p_adjusted``, ``finding`` and ``detectable``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
-    correction and 30 patients in every class. Where at most `FEW_REACHED` permutations reach the AUC of a cell, and its p
+    correction and 30 patients in every class: where there are fewer, nothing is tested, whatever p is. Where at most `FEW_REACHED` permutations reach the AUC of a cell, and its p
     is too large for a finding, as many more are drawn as a finding may need. Such a p is valid: where it is small, it is that of
     a test which always draws them all; where it is larger than what makes it draw more, that of one which never does.
 
@@ -42,24 +42,26 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
     """
     found = list(answers)
     for family, method in METHODS.items():
-        members = [n for n, answer in enumerate(found) if answer.cell.family == family]
+        members = []
+        for n, answer in enumerate(found):
+            if answer.cell.family == family and answer.cell.estimate.status.startswith(NOT_ENOUGH):
+                found[n] = answer.changed(finding=None if answer.cell.p is None else False)
+            elif answer.cell.family == family:
+                members.append(n)
         if not members:
             continue
-        mine = [found[n] for n in members]
-        limited = _limited(mine, method, permutations)
-        needed = _needed(mine, method, permutations) if limited else 0
-        again = [members[k] for k in limited if found[members[k]].p_again is not None]
-        for n, p in zip(again, each(partial(_again, found, needed), again), strict=True):
-            found[n] = found[n].changed(p=p)
+        drawn = permutations
+        while drawn < MOST and (limited := _limited([found[n] for n in members], method, drawn)):
+            drawn = _needed([found[n] for n in members], method, drawn)
+            again = [members[k] for k in limited]
+            for n, p in zip(again, each(partial(_again, found, drawn), again), strict=True):
+                found[n] = found[n].changed(p=p)
         alpha = smallest_level(family, sum(found[n].cell.p is not None for n in members))
         for n, adjusted in zip(members, _adjust([found[n] for n in members], method), strict=True):
-            cell = found[n].cell
-            enough = not cell.estimate.status.startswith(NOT_ENOUGH)
-            finding = None if np.isnan(adjusted) else bool(adjusted < ALPHA and enough)
             found[n] = found[n].changed(
                 p_adjusted=none_if_nan(float(adjusted)),
-                finding=finding,
-                detectable=_detectable(cell, alpha) if enough else None,
+                finding=None if np.isnan(adjusted) else bool(adjusted < ALPHA),
+                detectable=_detectable(found[n].cell, alpha),
             )
     return found
 
@@ -72,7 +74,8 @@ def smallest_level(family: str, tests: int) -> float:
 
 def _again(answers: Sequence[Answer], permutations: int, number: int) -> float | None:
     again = answers[number].p_again
-    return None if again is None else again(permutations)
+    assert again is not None  # see `_limited`
+    return again(permutations)
 
 
 def _limited(members: Sequence[Answer], method: Method, permutations: int) -> list[int]:
@@ -81,7 +84,8 @@ def _limited(members: Sequence[Answer], method: Method, permutations: int) -> li
     return [
         n
         for n, answer in enumerate(members)
-        if answer.cell.p is not None
+        if answer.p_again is not None
+        and answer.cell.p is not None
         and answer.cell.p <= (1 + FEW_REACHED) / (permutations + 1) + 1e-12
         and adjusted[n] >= ALPHA
     ]

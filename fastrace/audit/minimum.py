@@ -74,6 +74,8 @@ def plan(request: AuditRequest) -> str:
         else:
             readers.remove(SMALL)
     further = [one for one in wanted if one.family == "exploratory"]
+    if np.bincount(subjects.labels).min() * Fractions().test < MIN_CLASS_PATIENTS and SMALL in readers:
+        readers.remove(SMALL)  # shown, but too few for a test
     exploratory = len(further) + len(FAMILIES) + len(readers) * sum(one.networks for one in further)
     return text(subjects, minima(subjects, 1 + len(readers) + len(request.embeddings), exploratory, evaluated))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrace.audit.partition import Partition
+from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import Subjects
@@ -43,11 +44,11 @@ class Material:
         return self.subjects.partition(self.seed)
 
     @cached_property
-    def clean(self) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    def clean(self) -> tuple[Beside, NDArray[np.str_]]:
         """The built-in features of unchanged images, [P, D], and the family of every column."""
         return self.tables.table(BUILT_IN, CLEAN)
 
     @cached_property
-    def reduced(self) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    def reduced(self) -> tuple[Beside, NDArray[np.str_]]:
         """The same with as few patches as degraded images have: for what needs many probes, or shows that a procedure holds."""
         return self.tables.table(BUILT_IN, CLEAN, unlike=True)

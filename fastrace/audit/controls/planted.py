@@ -181,8 +181,8 @@ def _parts(
     """Features of rings and octaves of some patients, [C, D], with the leak in all images of those of ``planted``."""
     subjects = tables.subjects
     sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
-    out, _ = tables.table(BUILT_IN, CLEAN, RINGED)
-    out = np.array(out[chosen])  # float32, as the tables hold them: rounding must not tell who has the leak
+    # In float32, as the tables hold them: rounding must not tell who has the leak.
+    out = tables.table(BUILT_IN, CLEAN, RINGED)[0][chosen]
     mine = np.flatnonzero(np.isin(subjects.owner, planted))
     total = np.zeros((len(planted), out.shape[1]))
     progress.begin("planted control", len(mine), "images")

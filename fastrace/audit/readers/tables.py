@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.frequencies import ring_edges
+from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
 from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, columns, draw_bank
@@ -80,7 +81,6 @@ class Tables:
         self._also_clean = [e.test for e in wanted if e.train == CLEAN != e.test and not e.parts]
         self._banks: dict[tuple[str, Degradation], Bank] = {}
         self._embedded = [(network, list(degradations)) for network, degradations in networks]
-        self._files: dict[str, NDArray[np.float32]] = {}
 
     def _rings(self, degradation: Degradation) -> NDArray[np.bool_]:
         step = _filter(degradation)
@@ -116,17 +116,14 @@ class Tables:
         for first, last in pieces:
             digests = {}
             for name, values in self._extract(first, last).items():
-                table = self._open(name, values.shape[1], write=True)
-                table[first:last] = values
-                digests[name] = _digest(table[first:last])
+                rows = values.astype(np.float32)
+                self._write(name, first, rows)
+                digests[name] = _digest(rows)
             done.append({"last": last, "tables": digests})
             with writing(state):
-                for table in self._files.values():
-                    table.flush()  # type: ignore[attr-defined]
                 write_atomic(state, json.dumps({"plan": plan, "pieces": done}).encode(), 0o600)
             progress.step(int(images[first:last].sum()))
         progress.end()
-        self._files.clear()
 
     def _done(self, state: Path, plan: str, progress: Progress) -> list[dict[str, Any]]:
         """The pieces of an interrupted audit, up to the first whose rows are not what was written: zeros would be believed."""
@@ -146,8 +143,6 @@ class Tables:
                 first = piece["last"]
         except (OSError, ValueError, LookupError, TypeError, EOFError, RunError):
             progress.line(f"{self.folder}: damaged; features are extracted again after {len(sound)} sound pieces")
-        finally:
-            self._files.clear()  # opened for reading alone
         return sound
 
     def pieces(self, done: int) -> Iterator[tuple[int, int]]:
@@ -264,24 +259,29 @@ class Tables:
                 every[~shown] = np.nan
                 yield name, every
 
-    def _open(self, name: str, columns: int = 0, write: bool = False) -> NDArray[np.float32]:
-        if name not in self._files:
-            file = self.folder / f"{name}.npy"
-            shape = (len(self.subjects), columns)
-            with writing(file):
-                fits = _has_shape(file, shape) if write else file.is_file()
-                if not fits and not write:
-                    raise RunError(f"{file}: missing; run the same command with --resume")
-                self._files[name] = (
-                    np.lib.format.open_memmap(file, mode="r+" if write else "r")
-                    if fits
-                    else np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
-                )
-        return self._files[name]
+    def _open(self, name: str) -> NDArray[np.float32]:
+        """A table in a memory map of its own: the pages of one that is kept count as memory, 3 GB of 10,000 patients."""
+        file = self.folder / f"{name}.npy"
+        with writing(file):
+            if not file.is_file():
+                raise RunError(f"{file}: missing; run the same command with --resume")
+            return np.lib.format.open_memmap(file, mode="r")
+
+    def _write(self, name: str, first: int, rows: NDArray[np.float32]) -> None:
+        """Write rows of a table. Rows that a crash loses differ from their digest, and are made again."""
+        file = self.folder / f"{name}.npy"
+        shape = (len(self.subjects), rows.shape[1])
+        with writing(file):
+            if not _has_shape(file, shape):
+                np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+            offset = np.lib.format.open_memmap(file, mode="r").offset
+            with file.open("r+b") as opened:
+                opened.seek(offset + first * rows.shape[1] * rows.itemsize)
+                opened.write(np.ascontiguousarray(rows).data)
 
     def table(
         self, features: str, degradation: Degradation, parts: Sequence[str] = (), *, unlike: bool = False
-    ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    ) -> tuple[Beside, NDArray[np.str_]]:
         """Features of all patients, [P, D], and the family of every column.
 
         Parameters
@@ -297,44 +297,43 @@ class Tables:
         """
         if features != BUILT_IN:
             number = list(self.networks).index(features)
-            found = np.asarray(self._open(f"network-{number}-{degradation.slug}"))
-            return found, np.full(found.shape[1], "network")
+            network = self._open(f"network-{number}-{degradation.slug}")
+            return Beside([network], [np.arange(network.shape[1])]), np.full(network.shape[1], "network")
+        found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
         if degradation in self._keep:
             keep = self._keep[degradation]
             group = families(keep, values=degradation in self._swept)
-            found = self._open("parts")[:, part_columns(keep)]
+            found.append((self._open("parts"), np.flatnonzero(part_columns(keep))))
             if degradation in self._swept:
-                at = self._swept.index(degradation)
                 values = self._open("values")
                 width = values.shape[1] // len(self._swept)
-                found = np.concatenate([found, values[:, at * width : (at + 1) * width]], axis=1)
+                found.append((values, self._swept.index(degradation) * width + np.arange(width)))
         else:
-            found = np.asarray(self._open(f"other-{degradation.slug}"))
             group = families(np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool))
-        if patched := self._patches(degradation, parts, unlike):
-            found = np.concatenate([found, *(table for _, table in patched)], axis=1)
-            group = np.concatenate([group, *(np.full(table.shape[1], family) for family, table in patched)])
+            found.append((self._open(f"other-{degradation.slug}"), np.arange(len(group))))
+        for family, table, chosen in self._patches(degradation, unlike):
+            found.append((table, chosen))
+            group = np.concatenate([group, np.full(len(chosen), family)])
+        every = Beside([table for table, _ in found], [chosen for _, chosen in found])
         if parts:
-            chosen = np.isin(group, parts)
-            found, group = found[:, chosen], group[chosen]
-        return found, group
+            inside = np.isin(group, parts)
+            return every.chosen(inside), group[inside]
+        return every, group
 
     def _patches(
-        self, degradation: Degradation, parts: Sequence[str], unlike: bool
-    ) -> list[tuple[str, NDArray[np.float32]]]:
-        """Tables of patches of all patients with the name of their family."""
+        self, degradation: Degradation, unlike: bool
+    ) -> list[tuple[str, NDArray[np.float32], NDArray[np.int64]]]:
+        """Families of patches, the table of each, and its columns."""
         if degradation in self._keep and degradation not in self._swept:
             return []  # of a scan alone
         if degradation != CLEAN:
-            names = {COARSE: f"coarse-{'unlike-' if unlike else ''}{degradation.slug}"}
-        else:
-            names = {COARSE: "coarse"} if unlike else {COARSE: "coarse", FINE: "fine"}
-        found = [
-            (family, np.asarray(self._open(name))) for family, name in names.items() if not parts or family in parts
-        ]
-        if degradation == CLEAN and unlike:
-            return [(family, table[:, columns(FEWER, FILTERS[family])]) for family, table in found]
-        return found
+            table = self._open(f"coarse-{'unlike-' if unlike else ''}{degradation.slug}")
+            return [(COARSE, table, np.arange(table.shape[1]))]
+        coarse = self._open("coarse")
+        if unlike:
+            return [(COARSE, coarse, np.flatnonzero(columns(FEWER, FILTERS[COARSE])))]
+        fine = self._open("fine")
+        return [(COARSE, coarse, np.arange(coarse.shape[1])), (FINE, fine, np.arange(fine.shape[1]))]
 
 
 def _digest(rows: NDArray[np.float32]) -> str:

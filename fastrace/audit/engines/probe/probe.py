@@ -29,7 +29,7 @@ from fastrace.audit.engines import F64, Permuted
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
 from fastrace.audit.engines.probe.ridge import Regressions
-from fastrace.audit.engines.probe.scaling import standardise
+from fastrace.audit.engines.probe.scaling import Rows, standardise
 from fastrace.audit.partition import Fold, Ints, Partition
 
 DECIMALS, FEWER_DECIMALS = 9, 5
@@ -42,21 +42,21 @@ class Probe:
 
     Parameters
     ----------
-    features : ndarray [P, D]
+    features : ndarray [P, D], or what gives its rows
         One row a patient.
     group : ndarray [D]
         Families of the columns.
     partition : Partition
-    tested_on : ndarray [P, D], optional
+    tested_on : as ``features``, optional
         Other features of the same patients to test on; the default is the same.
     """
 
     def __init__(
         self,
-        features: NDArray[np.floating],
+        features: Rows,
         group: NDArray[np.str_],
         partition: Partition,
-        tested_on: NDArray[np.floating] | None = None,
+        tested_on: Rows | None = None,
     ) -> None:
         self.partition = partition
         folds = [fold for repeat in partition.repeats for fold in repeat]

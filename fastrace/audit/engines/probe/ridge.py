@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from fastrace.audit.engines import F64
@@ -72,11 +73,14 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class _Primal:
-    """A regression by its columns: V / S, [d, r]; ``columns`` are their places among those of all such regressions."""
+    """A regression by its columns: V / S, [d, r], in the precision of the features.
+
+    ``columns`` are their places among those of all such regressions.
+    """
 
     spectrum: Spectrum
     columns: Ints
-    vectors: F64
+    vectors: Table
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ class _Dual:
     """A regression by its patients: U, [n, r], and what it makes of the scored ones, [m, r]."""
 
     spectrum: Spectrum
-    train: F64
-    test: F64
+    train: Table
+    test: Table
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,15 @@ class Regressions:
                 for k, fold in enumerate(folds):
                     n = len(fold.train)
                     middle = self._middles[r][k][np.searchsorted(self._used, columns)]
-                    gram = whole - _gram(train, self._blocks[r][k]) - n * np.outer(middle, middle)
+                    gram = _gram(train, self._blocks[r][k])
+                    np.subtract(whole, gram, out=gram)
+                    gram -= np.outer(n * middle, middle)
                     for member in inside:
                         at = np.searchsorted(columns, member)
-                        s2, right = _positive(gram[np.ix_(at, at)], n)
+                        s2, right = _positive(gram if len(inside) == 1 else gram[np.ix_(at, at)], n)
+                        right /= np.sqrt(s2)
                         place = np.searchsorted(self._used, member)
-                        found[r][k].append(_Primal(Spectrum(s2, n), place, right / np.sqrt(s2)))
+                        found[r][k].append(_Primal(Spectrum(s2, n), place, right.astype(train.dtype, copy=False)))
         return found
 
     def scores(
@@ -277,20 +284,25 @@ def _kernels(table: Standardised, columns: Ints, partition: Partition) -> list[l
     among = train @ train.T
     across = among if table.test is table.train else table.test[np.ix_(rows, columns)].astype(np.float64) @ train.T
     del train
+    kind = table.train.dtype
     return [
-        [_dual(among, across, place[fold.train], place[fold.test]) for fold in folds] for folds in partition.repeats
+        [_dual(among, across, place[fold.train], place[fold.test], kind) for fold in folds]
+        for folds in partition.repeats
     ]
 
 
-def _dual(among: F64, across: F64, train: Ints, test: Ints) -> _Dual:
+def _dual(among: F64, across: F64, train: Ints, test: Ints, kind: np.dtype[Any]) -> _Dual:
     """With the mean of the training patients taken from all: K - row means - column means + their mean."""
     kernel = among[np.ix_(train, train)]
     column = kernel.mean(axis=0)
-    kernel = kernel - column - column[:, None] + column.mean()
+    middle = column.mean()
+    kernel -= column - middle
+    kernel -= column[:, None]
     s2, left = _positive(kernel, len(train))
     rows = across[np.ix_(test, train)]
-    rows = rows - rows.mean(axis=1, keepdims=True) - column + column.mean()
-    return _Dual(Spectrum(s2, len(train)), left, rows @ (left / s2))
+    rows -= rows.mean(axis=1, keepdims=True) - middle
+    rows -= column
+    return _Dual(Spectrum(s2, len(train)), left.astype(kind, copy=False), ((rows @ left) / s2).astype(kind, copy=False))
 
 
 def _middles(table: Table, parts: Sequence[Ints], columns: Ints, folds: int) -> list[F64]:  # [d] each
@@ -313,10 +325,12 @@ def _taken(table: Table, columns: Ints) -> Table:
 
 
 def _positive(square: F64, n: int) -> tuple[F64, F64]:
-    """Eigenvalues that are not rounding, and their vectors.
+    """Eigenvalues that are not rounding, and their vectors; the matrix is overwritten.
 
     A column that is constant among the training patients of a fold leaves 1e-16 n.
     """
-    values, vectors = np.linalg.eigh(square)
+    if not len(square):
+        return np.zeros(0), np.zeros((0, 0))
+    values, vectors = scipy.linalg.eigh(square.T, overwrite_a=True, check_finite=False, driver="evd")
     keep = values > 1e-10 * max(values.max(initial=0.0), n)
-    return values[keep], vectors[:, keep]
+    return values[keep], vectors if keep.all() else vectors[:, keep]

@@ -7,6 +7,7 @@ would then have nothing to share, at four times the cost, for AUCs that differ b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,25 @@ from numpy.typing import NDArray
 from fastrace.audit.partition import Ints
 
 Table = NDArray[np.floating]
+
+
+class Rows(Protocol):
+    """A table of which rows are read: an array, or a `fastrace.audit.readers.beside.Beside`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Patients and columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        ...
+
+    def __getitem__(self, rows: Ints, /) -> Table:
+        """Some rows."""
+        ...
+
 
 MOST_SPREADS = 6.0
 """Standardised features are clipped there. A feature that hardly varies among clean images would otherwise determine the
@@ -42,11 +62,11 @@ class Standardised:
 
 
 def standardise(
-    train: Table,  # [P, D]
+    train: Rows,  # [P, D]
     group: NDArray[np.str_],  # [D]
     learned: Ints,
     scored: Ints,
-    test: Table | None = None,  # [P, D]
+    test: Rows | None = None,  # [P, D]
 ) -> Standardised:
     """Centre, scale and clip the features of patients.
 
@@ -70,9 +90,9 @@ def standardise(
     scale = 1 / (spread[columns] * np.sqrt(size[family])) if len(columns) else np.ones(0)
     limit = MOST_SPREADS * spread[columns]
 
-    def scaled(table: Table, rows: Ints) -> Table:
+    def scaled(table: Rows, rows: Ints) -> Table:
         kind = np.float32 if table.dtype == np.float32 else np.float64
-        out = np.zeros((len(table), len(columns)), dtype=kind)
+        out = np.zeros((table.shape[0], len(columns)), dtype=kind)
         for some in _some(rows):
             values = np.asarray(table[some], dtype=np.float64)[:, columns] - mean[columns]
             out[some] = np.clip(values, -limit, limit) * scale
@@ -88,7 +108,7 @@ def _some(rows: Ints) -> list[Ints]:
     return np.array_split(rows, max(1, -(-len(rows) // ROWS)))
 
 
-def _finite(table: Table, rows: Ints) -> NDArray[np.bool_]:
+def _finite(table: Rows, rows: Ints) -> NDArray[np.bool_]:
     found = np.ones(table.shape[1], dtype=bool)
     for some in _some(rows):
         found &= np.isfinite(table[some]).all(axis=0)
@@ -96,7 +116,7 @@ def _finite(table: Table, rows: Ints) -> NDArray[np.bool_]:
 
 
 def _moments(
-    table: Table, rows: Ints
+    table: Rows, rows: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # [D] each
     """Mean, standard deviation and largest absolute value of every column."""
     total, largest = np.zeros(table.shape[1]), np.zeros(table.shape[1])
