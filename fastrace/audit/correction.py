@@ -28,9 +28,10 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
     """The answers with ``p_adjusted``, ``finding`` and ``detectable``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
-    correction and 30 patients in every class: where there are fewer, nothing is tested, whatever p is. Where at most `FEW_REACHED` permutations reach the AUC of a cell, and its p
-    is too large for a finding, as many more are drawn as a finding may need. Such a p is valid: where it is small, it is that of
-    a test which always draws them all; where it is larger than what makes it draw more, that of one which never does.
+    correction and 30 patients in every class: where there are fewer, nothing is tested. Where at most `FEW_REACHED`
+    permutations reach the AUC of a cell, and its p is too large for a finding, as many more are drawn as a finding may need. Such
+    a p is valid: where it is small, it is that of a test which always draws them all; where it is larger than what makes it draw
+    more, that of one which never does.
 
     Parameters
     ----------

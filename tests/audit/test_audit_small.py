@@ -64,4 +64,4 @@ def test_few_validation_patients_are_not_counted(patients: int, shown: int | Non
 
 
 def test_large_archives_are_trained_on_for_fewer_epochs() -> None:
-    assert [epochs_for(images) for images in (100, 3_000, 1_000_000)] == [EPOCHS, 20, FEWEST_EPOCHS]
+    assert [epochs_for(images) for images in (100, 2_000, 6_000, 1_000_000)] == [EPOCHS, EPOCHS, 5, FEWEST_EPOCHS]

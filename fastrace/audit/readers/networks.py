@@ -16,8 +16,8 @@ from fastrace.degrade.operations import NetworkInput, apply
 
 MOMENTS_FROM = 256  # images; the standard error of the mean is then a sixteenth of a standard deviation
 BATCH = 32
-MOST_OF_A_CLASS = 1000
-"""Patients of each class whose degraded images are shown to networks: 36 degradations of 10,000 take a small one 13 minutes."""
+MOST_OF_A_CLASS = 750
+"""Patients of each class whose degraded images are shown to networks: 36 degradations of 10,000 take a small one 20 minutes."""
 
 
 class ImageReader(Protocol):

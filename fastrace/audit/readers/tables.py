@@ -22,7 +22,7 @@ from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
-from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, columns, draw_bank
+from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, coarse_size, columns, draw_bank
 from fastrace.audit.readers.rings import families, part_columns, rings_of
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
@@ -33,8 +33,8 @@ from fastrace.errors import RunError
 from fastrace.files import make_folder, write_atomic
 from fastrace.run_folder import writing
 
-PIXELS_AT_ONCE = 1 << 23
-"""Images of one piece: 32 MB as float32."""
+PIXELS_AT_ONCE = 1 << 22
+"""Images of one piece: 16 MB as float32, and 15 times that for what is made of them."""
 SAMPLE_PIXELS = 1 << 25
 """Of the images that moments and patches are taken from; what they are must not depend on the size of a piece."""
 
@@ -184,12 +184,11 @@ class Tables:
             found[COARSE, CLEAN] = draw_bank(coarse(images), FILTERS[COARSE], self._draw(CLEAN))
             found[FINE, CLEAN] = draw_bank(images, FILTERS[FINE], self._draw(CLEAN))
         if self._coarse:
-            portions = np.array_split(images.numpy(), -(-len(images) // self._at_once()))
-            small = np.concatenate([self._sweep.with_coarse(portion)[2] for portion in portions])
-            for k, degradation in enumerate(self._coarse):
-                found[COARSE, degradation] = draw_bank(
-                    torch.from_numpy(small[:, k].copy()), FEWER, self._draw(degradation)
-                )
+            small = np.empty((len(self._coarse), len(images), *coarse_size(self.dataset.size)), np.float32)
+            for at in np.array_split(np.arange(len(images)), -(-len(images) // self._at_once())):
+                small[:, at] = self._sweep.with_coarse(images[at].numpy())[2].swapaxes(0, 1)
+            for degradation, shown in zip(self._coarse, small, strict=True):
+                found[COARSE, degradation] = draw_bank(torch.from_numpy(shown), FEWER, self._draw(degradation))
         for degradation in self._other:
             changed = degraded(images, degradation, ids, mm, self.seed)
             found[COARSE, degradation] = draw_bank(coarse(changed), FEWER, self._draw(degradation))
@@ -225,7 +224,8 @@ class Tables:
         images = self.images(at)
         parts, values, small = self._sweep.with_coarse(images.numpy())
         yield "parts", parts
-        yield "values", values.reshape(len(values), -1)
+        for k, degradation in enumerate(self._swept):
+            yield f"values-{degradation.slug}", values[:, k]
         if CLEAN in self._swept:
             yield "coarse", self._banks[COARSE, CLEAN](coarse(images))
             yield "fine", self._banks[FINE, CLEAN](images)
@@ -305,9 +305,8 @@ class Tables:
             group = families(keep, values=degradation in self._swept)
             found.append((self._open("parts"), np.flatnonzero(part_columns(keep))))
             if degradation in self._swept:
-                values = self._open("values")
-                width = values.shape[1] // len(self._swept)
-                found.append((values, self._swept.index(degradation) * width + np.arange(width)))
+                values = self._open(f"values-{degradation.slug}")
+                found.append((values, np.arange(values.shape[1])))
         else:
             group = families(np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool))
             found.append((self._open(f"other-{degradation.slug}"), np.arange(len(group))))
