@@ -22,9 +22,12 @@ import click
 import numpy as np
 import pandas as pd
 
-from fastrace.bench.machine import ROOT
+from fastrace.bench.machine import ROOT, environment
 from fastrace.bench.studies.memory import peak_kib
+from fastrace.console.words import plural
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash, write_dataset
+from fastrace.execute.cpus import usable_cpus
+from fastrace.files import write_atomic
 from fastrace.manifest import shard_facts, shard_name
 from fastrace.phantom import PhantomSpec
 from fastrace.phantom.render import render
@@ -103,22 +106,91 @@ def measure(data: Path, out: Path, readers: tuple[str, ...]) -> Row:
     ]
     for reader in readers:
         command += ["--readers", reader]
-    started, peak = time.monotonic(), 0
+    started, resident, anonymous = time.monotonic(), 0, 0
     with tempfile.TemporaryFile("w+") as printed, subprocess.Popen(command, stdout=printed) as process:
         while process.poll() is None:
-            peak = max(peak, peak_kib(process.pid))
+            resident = max(resident, peak_kib(process.pid))
+            anonymous = max(anonymous, anonymous_kib(process.pid))
             time.sleep(0.1)
         printed.seek(0)
         found = json.loads(printed.read())
+    seconds = {name: round(value, 1) for name, value in found["seconds"].items()}
     return {
         "patients": found["dataset"]["patients"],
-        "readers": list(readers) or ["default"],
+        "readers": ", ".join(readers) or "default",
         "cells": len(found["cells"]),
-        "seconds": found["seconds"] | {"all": round(time.monotonic() - started, 1)},
-        "peak_mib": round(peak / 1024),
         "findings": sum(bool(cell["finding"]) for cell in found["cells"]),
-        "controls": {one["id"]: one["status"] for one in found["controls"]},
+        "failed": [one["id"] for one in found["controls"] if one["status"] == "failed"],
+        "seconds": seconds | {"all": round(time.monotonic() - started, 1)},
+        "resident_mib": round(resident / 1024),
+        "anonymous_mib": round(anonymous / 1024),
     }
+
+
+def anonymous_kib(pid: int) -> int:
+    """Memory of a process that no file holds, KiB; 0 where it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
+
+
+def growth(rows: list[Row]) -> tuple[float, float]:
+    """Seconds of the largest archive's fit of seconds = a * patients ^ b: a and b by least squares on logarithms."""
+    x, y = (
+        np.log([row[name] if name == "patients" else row["seconds"]["all"] for row in rows])
+        for name in ("patients", "all")
+    )
+    slope, start = np.polyfit(x, y, 1)
+    return float(np.exp(start)), float(slope)
+
+
+def page(document: Row) -> str:
+    """docs/cost.md."""
+    rows = document["rows"]
+    lines = [
+        "# What an audit costs",
+        "",
+        "`python -m fastrace.bench.studies.cost [PATIENTS ...] [--readers none] --write`: computed mammograms, one of "
+        f"{SIZE[0]}x{SIZE[1]} a",
+        f"patient, half of them with a texture; all questions, {document['machine']}, nothing else running.",
+        "Seconds by the clock. Memory: the largest that no file holds, and the largest resident set, which has pages of",
+        "libraries and of mapped files in it that the system takes back when it needs them.",
+        "",
+        "| patients | readers | cells | networks, s | features, s | cells, s | controls, s (share) | all, s | memory, MiB "
+        "| resident, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        seconds = row["seconds"]
+        share = 100 * seconds["controls"] / seconds["all"]
+        lines.append(
+            f"| {row['patients']:,} | {row['readers']} | {row['cells']} | {seconds['networks']:.0f} | {seconds['features']:.0f} "
+            f"| {seconds['cells']:.0f} | {seconds['controls']:.0f} ({share:.0f} %) | {seconds['all']:.0f} "
+            f"| {row['anonymous_mib']:,} | {row['resident_mib']:,} |"
+        )
+    lines.append("")
+    for name in dict.fromkeys(row["readers"] for row in rows):
+        some = [row for row in rows if row["readers"] == name]
+        if len(some) > 2:
+            factor, power = growth(some)
+            lines.append(
+                f"Readers {name}: seconds = {factor:.3g} x patients^{power:.2f}, by least squares on logarithms."
+            )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _keep(found: Row) -> None:
+    """Write a row beside those of other sizes and readers."""
+    machine = f"{plural(usable_cpus(), 'core')} of {environment(quick=True)['cpu']}"
+    before = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    rows = before["rows"] if before.get("machine") == machine else []
+    same = ("patients", "readers")
+    rows = [row for row in rows if any(row[name] != found[name] for name in same)] + [found]
+    document = {"machine": machine, "rows": sorted(rows, key=lambda row: (row["readers"], row["patients"]))}
+    write_atomic(RESULT, (json.dumps(document, indent=1) + "\n").encode(), 0o644)
+    write_atomic(PAGE, page(document).encode(), 0o644)
 
 
 @click.command()
@@ -135,6 +207,8 @@ def main(patients: tuple[int, ...], readers: tuple[str, ...], folder: Path | Non
                 dataset(data, count)
             found = measure(data, Path(temporary) / f"audit-{count}", readers)
             click.echo(json.dumps(found))
+            if write:
+                _keep(found)
 
 
 if __name__ == "__main__":

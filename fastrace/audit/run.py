@@ -33,7 +33,7 @@ from fastrace.audit.experiments import Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
 from fastrace.audit.marks import silenced
-from fastrace.audit.partition import Ints, Partition
+from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
 from fastrace.audit.questions.findings import Findings, headline
@@ -43,8 +43,9 @@ from fastrace.audit.readers.brought import Brought, check_readers, joined, tried
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
 from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.function import FunctionReader
-from fastrace.audit.readers.networks import ImageReader, Network, sampled
-from fastrace.audit.readers.rings import FAMILIES
+from fastrace.audit.readers.networks import ImageReader, Network
+from fastrace.audit.readers.rings import FAMILIES, radial
+from fastrace.audit.readers.sample import Sample
 from fastrace.audit.readers.small import can_be_evaluated, small_network
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
@@ -149,9 +150,9 @@ def _run(
 
     networks = _networks(request, dataset, subjects, partition, given.functions, work, progress)
     clock.lap("networks")
-    read, shown = _degradations(wanted), sampled(subjects.labels, request.seed)
+    read, sample = _degradations(wanted), Sample.of(subjects.labels, request.seed)
     tables = Tables(
-        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed, shown
+        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed, sample
     )
     tables.build(progress)
     make_folder(work / "embeddings", 0o700)
@@ -160,7 +161,7 @@ def _run(
     clock.lap("features")
 
     spacing = _spacing(subjects)
-    tasks = _tasks(wanted, partition, networks, shown, given.embeddings, request.seed)
+    tasks = _tasks(wanted, partition, networks, sample, given.embeddings, request.seed)
     schedule = Schedule.of(len(subjects))
     found = _answer_all(tasks, tables, work / "cells", request, spacing, schedule, progress)
     found = correct(found, request.permutations, schedule.each)
@@ -172,7 +173,11 @@ def _run(
     clock.lap("controls")
 
     brought = (reader.facts for reader in given.embeddings)
-    features = (built_in(dataset.size, len(subjects)), *(_facts(reader, read, shown) for reader in networks), *brought)
+    features = (
+        _read_of(built_in(dataset.size, len(subjects)), wanted, sample.said(sample.other, "coarser and noisy")),
+        *(_read_of(one.facts, wanted, sample.said(sample.networks, "degraded")) for one in networks),
+        *brought,
+    )
     cells = _in_order([silenced(one.cell, features) for one in found])
     location = locate(cells, dataset.size, spacing)
     void = any(control.status == "failed" for control in controls)
@@ -254,16 +259,17 @@ def _tasks(
     wanted: Sequence[Experiment],
     partition: Partition,
     networks: Sequence[ImageReader],
-    shown: Ints | None,
+    sample: Sample,
     embeddings: Sequence[Embedding],
     seed: int,
 ) -> list[Task]:
     """All cells: the protocol with the built-in features, its part for networks with each of them, unchanged images with each
     embedding, and each family alone. The order of the readers decides which of them answers, so it does not look at any result.
     """
-    tasks = [Task(experiment, BUILT_IN, partition) for experiment in wanted]
+    some = partition.restricted(sample.other)
+    tasks = [Task(one, BUILT_IN, partition if radial(one.test) else some) for one in wanted]
     for network in networks:
-        some = network.partition if shown is None else network.partition.restricted(shown)
+        some = network.partition.restricted(sample.networks)
         tasks += [
             Task(one, network.name, network.partition if one.test == CLEAN else some) for one in wanted if one.networks
         ]
@@ -296,11 +302,10 @@ def _answer_all(
     return found
 
 
-def _facts(reader: ImageReader, read: Sequence[Degradation], shown: Ints | None) -> FeatureSet:
-    if shown is None or set(read) <= {CLEAN}:
-        return reader.facts
-    said = f"{reader.facts.evaluation}; degraded images of {len(shown):,} of the patients, drawn from the seed"
-    return msgspec.structs.replace(reader.facts, evaluation=said)
+def _read_of(facts: FeatureSet, wanted: Sequence[Experiment], said: str) -> FeatureSet:
+    """The facts of a reader, with the patients whose degraded images it reads, if they are not all."""
+    degrades = any(one.test != CLEAN for one in wanted)
+    return msgspec.structs.replace(facts, evaluation=facts.evaluation + said) if degrades else facts
 
 
 def _in_order(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from fastrace.audit.document import FeatureSet
-from fastrace.audit.partition import Ints, Partition
+from fastrace.audit.partition import Partition
 from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.degrade.operations import NetworkInput, apply
 
 MOMENTS_FROM = 256  # images; the standard error of the mean is then a sixteenth of a standard deviation
 BATCH = 32
-MOST_OF_A_CLASS = 750
-"""Patients of each class whose degraded images are shown to networks: 36 degradations of 10,000 take a small one 20 minutes."""
 
 
 class ImageReader(Protocol):
@@ -90,15 +88,6 @@ class Network:
         """Set the normalisation for one degradation: a high-pass leaves tiny values around zero."""
         std = float(images.double().std())
         self._moments[str(degradation)] = float(images.double().mean()), std if std > 1e-6 else 1.0
-
-
-def sampled(labels: Ints, seed: int) -> Ints | None:  # [P]
-    """Patients whose degraded images are shown to networks; None: all of them."""
-    if np.bincount(labels).max(initial=0) <= MOST_OF_A_CLASS:
-        return None
-    order = np.random.default_rng((seed, 7010)).permutation(len(labels))
-    chosen = [order[labels[order] == k][:MOST_OF_A_CLASS] for k in np.unique(labels)]
-    return np.sort(np.concatenate(chosen))
 
 
 def _features(model: nn.Module, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastrace.audit.frequencies import OCTAVE, largest_radius, ring_edges
 from fastrace.audit.readers.patches import COARSE, FINE
-from fastrace.degrade.grammar import Filter
+from fastrace.degrade.grammar import CLEAN, Degradation, Filter
 
 FAMILIES = ("spectrum", "tiles", "peaks", "pixels", "histogram", COARSE, FINE)
 SECTORS, GRID, POOLS = 4, 3, (4, 8, 16)
@@ -40,6 +40,18 @@ def families(keep: NDArray[np.bool_], *, values: bool = True) -> NDArray[np.str_
             np.array((["pixels"] * PIXELS + ["histogram"] * HISTOGRAM) * values, dtype=str),
         ]
     )
+
+
+def filter_of(degradation: Degradation) -> Filter | None:
+    """The radial filter in cycles/image that this degradation is, if it is one and nothing else."""
+    if len(degradation.steps) == 1 and isinstance(degradation.steps[0], Filter) and not degradation.steps[0].per_mm:
+        return degradation.steps[0]
+    return None
+
+
+def radial(degradation: Degradation) -> bool:
+    """Whether all its images come from the rings of the unchanged ones."""
+    return degradation == CLEAN or filter_of(degradation) is not None
 
 
 def rings_of(step: Filter, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -23,12 +23,13 @@ from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
 from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, coarse_size, columns, draw_bank
-from fastrace.audit.readers.rings import families, part_columns, rings_of
+from fastrace.audit.readers.rings import families, filter_of, part_columns, radial, rings_of
+from fastrace.audit.readers.sample import Sample
 from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
-from fastrace.degrade.grammar import CLEAN, Degradation, Filter
+from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.errors import RunError
 from fastrace.files import make_folder, write_atomic
 from fastrace.run_folder import writing
@@ -53,8 +54,8 @@ class Tables:
         Each with the degradations it reads.
     seed : int
         Key of the noise.
-    shown : ndarray of int64, optional
-        Patients whose degraded images networks read (`sampled`); None: all. Rows of the others are NaN.
+    sample : Sample, optional
+        Patients whose degraded images are read; None: drawn from the seed. Rows of the others are NaN.
     """
 
     def __init__(
@@ -65,16 +66,16 @@ class Tables:
         wanted: Sequence[Experiment],
         networks: Sequence[tuple[ImageReader, Sequence[Degradation]]],
         seed: int,
-        shown: NDArray[np.int64] | None = None,
+        sample: Sample | None = None,
     ) -> None:
-        self._shown = np.ones(len(subjects), dtype=bool) if shown is None else np.isin(np.arange(len(subjects)), shown)
+        self._sample = Sample.of(subjects.labels, seed) if sample is None else sample
         self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
         self.networks = {network.name: network for network, _ in networks}
         degradations = {d: None for e in wanted for d in (e.train, e.test)}
         scan_only = {e.test for e in wanted if e.parts} - {d for e in wanted if not e.parts for d in (e.train, e.test)}
-        radial = [d for d in degradations if d == CLEAN or _filter(d)]
-        self._keep = {d: self._rings(d) for d in radial}
-        self._swept = [d for d in radial if d not in scan_only]
+        swept = [d for d in degradations if radial(d)]
+        self._keep = {d: self._rings(d) for d in swept}
+        self._swept = [d for d in swept if d not in scan_only]
         self._other = [d for d in degradations if d not in self._keep]
         self._coarse = [d for d in self._swept if d != CLEAN]
         self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept], [self._keep[d] for d in self._coarse])
@@ -83,7 +84,7 @@ class Tables:
         self._embedded = [(network, list(degradations)) for network, degradations in networks]
 
     def _rings(self, degradation: Degradation) -> NDArray[np.bool_]:
-        step = _filter(degradation)
+        step = filter_of(degradation)
         if step is None:
             return np.ones(len(ring_edges(self.dataset.size)) - 1, dtype=bool)
         return rings_of(step, self.dataset.size)
@@ -101,7 +102,8 @@ class Tables:
         plan = json.dumps(
             [self.dataset.fingerprint, self.subjects.cohort.target, list(self.subjects.classes), self.seed,
              [str(d) for d in (*self._swept, *self._other)], [str(d) for d in self._keep],
-             [[network.name, *map(str, degradations)] for network, degradations in self._embedded], int(self._shown.sum()),
+             [[network.name, *map(str, degradations)] for network, degradations in self._embedded],
+             [len(self._sample.other), len(self._sample.networks)],
              [_digest(bank.filters.numpy()) for bank in self._banks.values()]]
         )  # fmt: skip
         state = self.folder / "done.json"
@@ -231,33 +233,30 @@ class Tables:
             yield "fine", self._banks[FINE, CLEAN](images)
         for k, degradation in enumerate(self._coarse):
             yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](torch.from_numpy(small[:, k]))
+        owner = self.subjects.owner[at]
+        some = _Some(self._sample.inside(self._sample.other)[owner])
         made = {}
         for degradation in self._other:
-            made[degradation] = degraded(images, degradation, ids, mm, self.seed)
-            yield f"other-{degradation.slug}", extract(made[degradation].numpy())
-            reduced = coarse(made[degradation])
-            yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](reduced)
+            shown = degraded(images[some.at], degradation, ids[some.at], mm[some.at], self.seed)
+            made[degradation] = shown
+            reduced = coarse(shown)
+            yield f"other-{degradation.slug}", some.rows(extract(shown.numpy()))
+            yield f"coarse-{degradation.slug}", some.rows(self._banks[COARSE, degradation](reduced))
             if degradation in self._also_clean:
-                yield f"coarse-unlike-{degradation.slug}", self._banks[COARSE, CLEAN].first(FEWER)(reduced)
-        shown = self._shown[self.subjects.owner[at]]
-        some = torch.from_numpy(np.flatnonzero(shown) if shown.any() else np.zeros(1, dtype=np.int64))
+                found = self._banks[COARSE, CLEAN].first(FEWER)(reduced)
+                yield f"coarse-unlike-{degradation.slug}", some.rows(found)
+        few = _Some(self._sample.inside(self._sample.networks)[owner])
+        among = np.searchsorted(some.at, few.at)  # every one of them is one of the others
         for number, (network, degradations) in enumerate(self._embedded):
             for degradation in degradations:
                 name = f"network-{number}-{degradation.slug}"
                 if degradation == CLEAN:
                     yield name, network.embed(images, CLEAN)
-                    continue
-                changed = made.get(degradation)
-                changed = (
-                    degraded(images[some], degradation, ids[some], mm[some], self.seed)
-                    if changed is None
-                    else changed[some]
-                )
-                found = network.embed(changed, degradation)
-                every = np.full((len(at), found.shape[1]), np.nan, np.float32)
-                every[some] = found
-                every[~shown] = np.nan
-                yield name, every
+                elif degradation in made:
+                    yield name, few.rows(network.embed(made[degradation][among], degradation))
+                else:
+                    shown = degraded(images[few.at], degradation, ids[few.at], mm[few.at], self.seed)
+                    yield name, few.rows(network.embed(shown, degradation))
 
     def _open(self, name: str) -> NDArray[np.float32]:
         """A table in a memory map of its own: the pages of one that is kept count as memory, 3 GB of 10,000 patients."""
@@ -335,6 +334,23 @@ class Tables:
         return [(COARSE, coarse, np.arange(coarse.shape[1])), (FINE, fine, np.arange(fine.shape[1]))]
 
 
+class _Some:
+    """Some images of a portion; at least one, so that what is read of them has its columns."""
+
+    def __init__(self, inside: NDArray[np.bool_]) -> None:
+        self._inside = inside
+        self.at = np.flatnonzero(inside) if inside.any() else np.zeros(1, dtype=np.int64)
+
+    def rows(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features of these images, in the places of all; NaN for the others."""
+        if self._inside.all():
+            return found
+        every = np.full((len(self._inside), found.shape[1]), np.nan, np.float32)
+        every[self.at] = found
+        every[~self._inside] = np.nan
+        return every
+
+
 def _digest(rows: NDArray[np.float32]) -> str:
     return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(rows).data)
 
@@ -345,10 +361,3 @@ def _has_shape(file: Path, shape: tuple[int, int]) -> bool:
         return bool(np.load(file, mmap_mode="r", allow_pickle=False).shape == shape)
     except (FileNotFoundError, ValueError, EOFError):
         return False
-
-
-def _filter(degradation: Degradation) -> Filter | None:
-    """The radial filter in cycles/image that this degradation is, if it is one and nothing else."""
-    if len(degradation.steps) == 1 and isinstance(degradation.steps[0], Filter) and not degradation.steps[0].per_mm:
-        return degradation.steps[0]
-    return None
