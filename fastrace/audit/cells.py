@@ -25,7 +25,7 @@ FIRST = 499
 
 @dataclass(frozen=True)
 class Summary:
-    """What is reported of the scores of one engine; the attributes are those of a `Cell`."""
+    """What is reported of the scores of one engine, as in a `Cell`, and the AUCs of permuted labels, [B]."""
 
     estimate: Estimate
     classes: tuple[Named, ...]
@@ -34,6 +34,7 @@ class Summary:
     spread: float
     null_deviation: float | None
     d_prime: float | None
+    draws: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def ranking(scores: NDArray[np.float64], subjects: Subjects, partition: Partitio
 
 
 def score(
-    engine: Engine, subjects: Subjects, *, seed: int, permutations: int, enough: int = ENOUGH
+    engine: Engine, subjects: Subjects, *, seed: int, permutations: int
 ) -> tuple[NDArray[np.float64], Summary]:  # [R, T, K]
     """Scores of the patients of ``engine.partition.scored`` in each repeat, and their summary."""
     n_classes = len(subjects.classes)
@@ -101,9 +102,9 @@ def score(
     rows = ranking(scores, subjects, engine.partition)
     aucs = class_aucs(rows)
     sizes = np.bincount(subjects.labels[engine.partition.scored], minlength=n_classes)
-    tested = Tested(None, 1.0, None)
+    tested = Tested(None, 1.0, None, np.zeros(0))
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
-        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed, enough)
+        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
     spread = tested.spread
 
     few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
@@ -121,33 +122,47 @@ def score(
         spread=spread,
         null_deviation=tested.null_deviation,
         d_prime=none_if_nan(d_prime(rows.scores, rows.labels, rows.folds)),
+        draws=tested.draws,
     )
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A permutation test: p, the spread of `engines.Permuted`, and the standard deviation of the permuted AUCs."""
+    """A permutation test: p, the spread of `engines.Permuted`, the standard deviation of the permuted AUCs, and these, [B]."""
 
     p: float | None
     spread: float
     null_deviation: float | None
+    draws: NDArray[np.float64]
 
 
-def p_value(
-    engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int, enough: int = ENOUGH
-) -> Tested:
-    """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where ``enough`` reach it.
+def p_value(engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int) -> Tested:
+    """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where it is large.
 
     Spread and deviation are those of the first `FIRST`, whenever the test ends.
     """
     drawn = engine.permuted(labels, n_classes, min(FIRST, permutations), seed)
-    draws = drawn.aucs
+    p, draws = drawn_on(engine, labels, n_classes, observed, drawn.aucs, permutations, seed)
+    return Tested(p, drawn.spread, none_if_nan(float(np.nanstd(drawn.aucs, ddof=1))), draws)
+
+
+def drawn_on(
+    engine: Engine,
+    labels: Ints,
+    n_classes: int,
+    observed: float,
+    draws: NDArray[np.float64],  # [B]
+    permutations: int,
+    seed: int,
+    enough: int = ENOUGH,
+) -> tuple[float | None, NDArray[np.float64]]:
+    """The p of a test that goes on until it has ended or has so many permutations, and all of its draws."""
     p, ended = sequential_p(observed, draws, enough)
     while not ended and len(draws) < permutations:
         count = min(len(draws), permutations - len(draws))
         draws = np.concatenate([draws, engine.permuted(labels, n_classes, count, seed, first=len(draws)).aucs])
         p, ended = sequential_p(observed, draws, enough)
-    return Tested(none_if_nan(p), drawn.spread, none_if_nan(float(np.nanstd(drawn.aucs, ddof=1))))
+    return none_if_nan(p), draws
 
 
 def widening(value: float, spread: float) -> float:

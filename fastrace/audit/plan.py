@@ -10,8 +10,9 @@ from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from fastrace.audit.cells import Answer, cell_id, cell_of, score
+from fastrace.audit.cells import Answer, cell_id, cell_of, drawn_on, score
 from fastrace.audit.document import Cell
 from fastrace.audit.engines import Engine
 from fastrace.audit.engines.probe import Probe
@@ -68,15 +69,11 @@ def answer(
 ) -> Answer:
     """The answer to a task, from ``file`` if it is there and whole."""
 
-    def p_again(count: int) -> float | None:
-        engine = task.engine(tables)
-        return score(engine, task.subjects(tables), seed=seed, permutations=count, enough=ENOUGH_AGAIN)[1].p
-
     if file.is_file():
         try:
             with np.load(file, allow_pickle=False) as stored:  # a zip archive: every member has its CRC-32
                 cell = msgspec.json.decode(str(stored["cell"]), type=Cell)
-                kept = stored["scores"]
+                kept, draws = stored["scores"], stored["draws"]
         except (
             OSError,
             ValueError,
@@ -90,13 +87,37 @@ def answer(
             progress.line(f"{file}: damaged; this cell is computed again")
         else:
             if cell.id == cell_id(task.experiment, task.features):
-                return Answer(cell, kept, task.partition, p_again)
+                return Answer(cell, kept, task.partition, _Again(task, tables, seed, cell, draws))
     scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=permutations)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
     if task.embedding is not None:
         cell = task.embedding.discreet(cell)
     content = io.BytesIO()
-    np.savez(content, scores=scores, cell=np.array(msgspec.json.encode(cell).decode()))
+    np.savez(content, scores=scores, draws=summary.draws, cell=np.array(msgspec.json.encode(cell).decode()))
     with writing(file):
         write_atomic(file, content.getvalue(), 0o600)
-    return Answer(cell, scores, task.partition, p_again)
+    return Answer(cell, scores, task.partition, _Again(task, tables, seed, cell, summary.draws))
+
+
+class _Again:
+    """The p of a cell from more permutations; those that were drawn are not drawn again."""
+
+    def __init__(self, task: Task, tables: Tables, seed: int, cell: Cell, draws: NDArray[np.float64]) -> None:
+        self._task, self._tables, self._seed, self._cell, self._draws = task, tables, seed, cell, draws
+
+    def __call__(self, permutations: int) -> float | None:
+        observed, subjects = self._cell.estimate.value, self._task.subjects(self._tables)
+        if observed is None:
+            return None
+        engine = self._task.engine(self._tables)
+        p, self._draws = drawn_on(
+            engine,
+            subjects.labels,
+            len(subjects.classes),
+            observed,
+            self._draws,
+            permutations,
+            self._seed,
+            ENOUGH_AGAIN,
+        )
+        return p

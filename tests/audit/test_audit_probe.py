@@ -477,3 +477,16 @@ def test_it_is_the_same_by_columns_and_by_patients(
             changed.setattr("fastrace.audit.engines.probe.ridge.ROWS", 7)
             changed.setattr("fastrace.audit.engines.probe.scaling.ROWS", 5)
             np.testing.assert_allclose(Probe(features, group, part, tested_on).observed(labels, 2), found, atol=2e-9)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_labels_that_are_orthogonal_to_a_family_give_scores_of_zero(kind: type) -> None:
+    # In single precision their product is exactly zero, and zero by zero was NaN: such permutations were left out.
+    labels = np.arange(40) % 2
+    features = np.zeros((40, 2), dtype=kind)
+    features[[4, 5], 0] = 1, 1
+    part = Partition(((Fold(np.arange(20), np.arange(20, 40)),),), np.arange(20, 40), refit=False)
+    table = standardise(features, groups(2), np.arange(20), np.arange(20, 40))
+    for exact in (True, False):
+        ((_, _, found),) = Regressions(table, part).scores(coded(labels, 2), exact=exact)
+        assert np.isfinite(found).all()

@@ -25,7 +25,7 @@ from fastrace.kernels.patches import patches
 COARSE, FINE = "coarse patches", "fine patches"
 SIDE = 50  # pixels of the longer side
 PATCH = 6  # pixels
-FILTERS = {COARSE: 128, FINE: 32}
+FILTERS = {COARSE: 112, FINE: 48}
 FEWER = 32
 """Filters, at the coarse scale alone, for degraded images: 60 degradations of an image then cost what its unchanged form does."""
 GRIDS = (1, 3)

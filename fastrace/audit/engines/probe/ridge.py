@@ -56,18 +56,20 @@ class Spectrum:
         fits = freedom <= max(MOST_FREEDOM * n, freedom.min())
         self.shrink, self.freedom, self.penalty = shrink[fits], freedom[fits], self.penalty[fits]
 
-    def fitted(self, z: F64, energy: F64) -> tuple[F64, F64]:  # [r, C], [C] -> [C, r], [C]
+    def fitted(self, z: Table, energy: F64) -> tuple[Table, F64]:  # [r, C], [C] -> [r, C], [C]
         """Coefficients of the fitted values, in units of their spread, with the penalty of the smallest GCV.
 
         And the share of the variance of the labels that is predicted, by generalised cross-validation: 0 to 1.
         """
-        unexplained = energy - (1 - (1 - self.shrink) ** 2) @ z**2  # [L, C]
+        unexplained = energy - (1 - (1 - self.shrink) ** 2) @ np.square(z, dtype=np.float64)  # [L, C]
         validated = unexplained / (1 - self.freedom / self.n)[:, None] ** 2
         chosen = validated.argmin(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             predicted = np.nan_to_num(np.maximum(1 - validated.min(axis=0) / energy, 0))
-        c = self.shrink[chosen] * z.T
-        c /= np.maximum(np.sqrt((c**2).sum(axis=1) / self.n), 1e-300)[:, None]
+        c = np.take(self.shrink.T.astype(z.dtype, copy=False), chosen, axis=1)
+        c *= z
+        spread = np.sqrt(np.einsum("rc,rc->c", c, c, dtype=np.float64) / self.n)
+        c /= np.maximum(spread.astype(z.dtype), np.finfo(z.dtype).tiny)
         return c, predicted
 
 
@@ -181,28 +183,28 @@ class Regressions:
             for k, fit in enumerate(fits):
                 others = [one for b, one in enumerate(sums) if b != k]
                 n = len(fit.fold.train)
-                mean = sum(one.labels for one in others) / n
+                mean = np.asarray(sum(one.labels for one in others) / n)
                 energy = np.asarray(sum(one.squares for one in others) - n * mean**2)
                 out = np.zeros((len(fit.fold.test), labels.shape[1]))
                 if fit.primal:
-                    moment = sum(one.products for one in others) - np.outer(n * fit.middle, mean)
+                    moment = (n * fit.middle).astype(kind)[:, None] * -mean.astype(kind)
+                    for other in others:
+                        moment += other.products
                     weights = np.zeros_like(moment)
                     for one in fit.primal:
                         vectors = one.vectors.astype(kind, copy=False)
-                        z = vectors.T @ moment[one.columns].astype(kind, copy=False)
-                        c, predicted = one.spectrum.fitted(z.astype(np.float64, copy=False), energy)
-                        weights[one.columns] += vectors @ (c.T * self._weight(predicted)).astype(kind, copy=False)
+                        c, predicted = one.spectrum.fitted(vectors.T @ moment[one.columns], energy)
+                        c *= self._weight(predicted).astype(kind)
+                        weights[one.columns] += vectors @ c
                     test = _taken(self._table.test[fit.fold.test], self._used).astype(kind, copy=False)
-                    out += test @ weights.astype(kind, copy=False)
+                    out += test @ weights
                     out -= fit.middle @ weights
                 if fit.dual:
                     centred = (labels[fit.fold.train] - mean).astype(kind, copy=False)
                     for two in fit.dual:
-                        z = two.train.astype(kind, copy=False).T @ centred
-                        c, predicted = two.spectrum.fitted(z.astype(np.float64, copy=False), energy)
-                        out += two.test.astype(kind, copy=False) @ (c.T * self._weight(predicted)).astype(
-                            kind, copy=False
-                        )
+                        c, predicted = two.spectrum.fitted(two.train.astype(kind, copy=False).T @ centred, energy)
+                        c *= self._weight(predicted).astype(kind)
+                        out += two.test.astype(kind, copy=False) @ c
                 yield r, fit.fold, out
 
     def _weight(self, predicted: F64) -> F64:
@@ -224,7 +226,7 @@ class _Sums:
         self, table: Table, rows: Ints, columns: Ints, labels: NDArray[np.number], kind: np.dtype[Any]
     ) -> None:
         self.labels, self.squares = np.zeros((2, labels.shape[1]))
-        self.products = np.zeros((len(columns), labels.shape[1]))
+        self.products = np.zeros((len(columns), labels.shape[1]), dtype=kind)
         for first in range(0, len(rows), ROWS):
             some = rows[first : first + ROWS]
             mine = labels[some].astype(np.float64)
