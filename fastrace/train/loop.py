@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fastrace.console.progress import Progress
 from fastrace.errors import RunError
+from fastrace.execute.memory import give_back
 from fastrace.run_folder import RunFolder
 from fastrace.statistics import class_aucs, rank_patients
 from fastrace.train.augment import changes, draw
@@ -73,6 +74,7 @@ def fit(
     while done.epoch < recipe.epochs and done.stale < recipe.patience:
         start = time.monotonic()
         epoch = done.epoch + 1
+        give_back()  # else 150 MB more after each
         loss, images = _train_epoch(pipeline, reader, recipe, optimizer, weights, done, epoch, seed, progress)
         auc, validation_loss = validate(pipeline, reader, recipe.batch_size, progress)
         if not math.isfinite(loss) or not math.isfinite(validation_loss):

@@ -143,13 +143,13 @@ class Regressions:
         found: list[list[list[_Primal]]] = [[[] for _ in folds] for folds in partition.repeats]
         for columns in _largest(narrow):
             inside = [member for member in narrow if np.isin(member, columns).all()]
-            train = _taken(self._table.train, columns)
-            whole = sum(_gram(train, part) for part in self._blocks[0])
+            train = self._table.train
+            whole = sum(_gram(train, part, columns) for part in self._blocks[0])
             for r, folds in enumerate(partition.repeats):
                 for k, fold in enumerate(folds):
                     n = len(fold.train)
                     middle = self._middles[r][k][np.searchsorted(self._used, columns)]
-                    gram = _gram(train, self._blocks[r][k])
+                    gram = _gram(train, self._blocks[r][k], columns)
                     np.subtract(whole, gram, out=gram)
                     gram -= np.outer(n * middle, middle)
                     for member in inside:
@@ -314,10 +314,10 @@ def _middles(table: Table, parts: Sequence[Ints], columns: Ints, folds: int) -> 
     return [np.asarray(sum(sums[b] for b in some) / max(sum(len(parts[b]) for b in some), 1)) for some in others]
 
 
-def _gram(table: Table, rows: Ints) -> F64:
-    found = np.zeros((table.shape[1], table.shape[1]))
+def _gram(table: Table, rows: Ints, columns: Ints) -> F64:  # [d, d]
+    found = np.zeros((len(columns), len(columns)))
     for first in range(0, len(rows), ROWS):
-        some = table[rows[first : first + ROWS]].astype(np.float64)
+        some = _taken(table[rows[first : first + ROWS]], columns).astype(np.float64)
         found += some.T @ some
     return found
 
