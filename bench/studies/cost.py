@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from fastrace.bench.machine import ROOT, environment
-from fastrace.bench.studies.memory import peak_kib
+from fastrace.bench.studies.memory import memory_kib
 from fastrace.console.words import plural
 from fastrace.dataset import INDEX_COLUMNS, keyed_hash, write_dataset
 from fastrace.execute.cpus import usable_cpus
@@ -109,8 +109,8 @@ def measure(data: Path, out: Path, readers: tuple[str, ...]) -> Row:
     started, resident, anonymous = time.monotonic(), 0, 0
     with tempfile.TemporaryFile("w+") as printed, subprocess.Popen(command, stdout=printed) as process:
         while process.poll() is None:
-            resident = max(resident, peak_kib(process.pid))
-            anonymous = max(anonymous, anonymous_kib(process.pid))
+            resident = max(resident, memory_kib(process.pid))
+            anonymous = max(anonymous, memory_kib(process.pid, "RssAnon"))
             time.sleep(0.1)
         printed.seek(0)
         found = json.loads(printed.read())
@@ -127,23 +127,11 @@ def measure(data: Path, out: Path, readers: tuple[str, ...]) -> Row:
     }
 
 
-def anonymous_kib(pid: int) -> int:
-    """Memory of a process that no file holds, KiB; 0 where it has ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
-
-
 def growth(rows: list[Row]) -> tuple[float, float]:
-    """Seconds of the largest archive's fit of seconds = a * patients ^ b: a and b by least squares on logarithms."""
-    x, y = (
-        np.log([row[name] if name == "patients" else row["seconds"]["all"] for row in rows])
-        for name in ("patients", "all")
-    )
-    slope, start = np.polyfit(x, y, 1)
-    return float(np.exp(start)), float(slope)
+    """Factor and power of the fit seconds = factor x patients^power, by least squares on logarithms."""
+    patients, seconds = ([row["patients"] for row in rows], [row["seconds"]["all"] for row in rows])
+    power, start = np.polyfit(np.log(patients), np.log(seconds), 1)
+    return float(np.exp(start)), float(power)
 
 
 def page(document: Row) -> str:

@@ -27,13 +27,13 @@ _FILES = (1_000, 5_000, 20_000, 100_000)
 _LOOK_SECONDS = 0.02
 
 
-def peak_kib(pid: int) -> int:
-    """The largest resident set so far of a process, KiB; 0 where it has ended."""
+def memory_kib(pid: int, field: str = "VmHWM") -> int:
+    """A field of the status of a process, KiB; 0 where it has ended. The default is the largest resident set so far."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith(field)), 0)
 
 
 def measure(sources: list[Path], out: Path, jobs: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def measure(sources: list[Path], out: Path, jobs: int) -> dict[str, Any]:
     started, peak = time.monotonic(), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         while process.poll() is None:
-            peak = max(peak, peak_kib(process.pid))
+            peak = max(peak, memory_kib(process.pid))
             time.sleep(_LOOK_SECONDS)
         assert process.stdout is not None
         summary = json.loads(process.stdout.read())

@@ -68,7 +68,6 @@ def answer(
     progress: Progress,
 ) -> Answer:
     """The answer to a task, from ``file`` if it is there and whole."""
-
     if file.is_file():
         try:
             with np.load(file, allow_pickle=False) as stored:  # a zip archive: every member has its CRC-32

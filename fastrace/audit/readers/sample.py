@@ -17,7 +17,8 @@ from fastrace.audit.partition import Ints
 OTHER = 2000
 """Patients of each class whose coarser and noisy images are read by the built-in features."""
 NETWORKS = 750
-"""Patients of each class whose degraded images are shown to networks: 36 degradations of 10,000 take a small one 20 minutes."""
+"""Patients of each class whose degraded images are shown to networks. A small one takes 2.2 ms of a core for 224 x 224 pixels,
+so that 36 degradations of 10,000 would take 13 minutes."""
 
 
 @dataclass(frozen=True)
