@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Of the networks; everything else runs on the CPU.",
+    help="Where images are degraded and read, and the network trained; probes run on the CPU. auto: a GPU if there is one.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Threads [one for each processor].")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted audit.")

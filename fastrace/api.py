@@ -411,7 +411,7 @@ def audit(
     trust : bool
         Use the dataset's pixels as they are, without comparing them with their digests first; the report then says so.
     device : "auto" | "cpu" | "cuda"
-        Of the networks; everything else runs on the CPU.
+        Where images are degraded and read, and the network trained; probes run on the CPU.
     jobs : int, optional
         Threads; the default is one for each processor.
     progress : Progress, optional

@@ -26,8 +26,8 @@ from fastrace.audit.engines.probe import Regressions, standardise
 from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.partition import Partition, deal_at_random
 from fastrace.audit.readers import patches as reader
+from fastrace.audit.readers.extract import extract
 from fastrace.audit.readers.rings import families
-from fastrace.audit.readers.sweep import extract
 from fastrace.bench.machine import ROOT
 from fastrace.dataset import Dataset
 from fastrace.files import write_atomic
@@ -104,7 +104,7 @@ def study(path: Path, target: str) -> dict[str, float]:
     for name, changes in CHOICES.items():
         table = tables_of(images, **changes)
         row(name, partial(auc_of, table, np.full(table.shape[1], reader.COARSE), labels, partition))
-    rings = extract(images.numpy())
+    rings = extract(images)
     group = families(np.ones(len(ring_edges(dataset.size)) - 1, dtype=bool))
     coarse = tables_of(images, filters=reader.FILTERS[reader.COARSE])
     fine = tables_of(images, SIDE=100_000, filters=reader.FILTERS[reader.FINE])

@@ -51,7 +51,7 @@ class AuditRequest:
     trust : bool
         Do not compare the shards with their digests first.
     device : "auto" | "cpu" | "cuda"
-        Of the networks; everything else runs on the CPU.
+        Where images are degraded and read, and the network trained; probes run on the CPU.
     jobs : int or None
         Threads; None: one for each processor. The result does not depend on them.
     """

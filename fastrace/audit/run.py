@@ -16,10 +16,12 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
+import torch
 
 from fastrace import __version__
 from fastrace.audit import document
@@ -42,8 +44,9 @@ from fastrace.audit.readers.backbone import backbone
 from fastrace.audit.readers.brought import Brought, check_readers, joined, tried
 from fastrace.audit.readers.built_in import BUILT_IN, built_in
 from fastrace.audit.readers.embeddings import Embedding
+from fastrace.audit.readers.extract import reading_device
 from fastrace.audit.readers.function import FunctionReader
-from fastrace.audit.readers.networks import ImageReader, Network
+from fastrace.audit.readers.networks import ImageReader
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
 from fastrace.audit.readers.small import can_be_evaluated, small_network
@@ -102,8 +105,8 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     make_folder(folder.path / "work", 0o700)
     progress = LoggedProgress(progress, folder.path / "work" / LOG)
     with folder.locked(), progress:
-        device = choose_device(request.device).type if set(request.readers) - set(given.functions) else "cpu"
-        progress.line(f"band-pass: {backend(device)}")
+        device, why = reading_device(request.device)
+        progress.line(why or f"band-pass: {backend(device.type)}")
         folder.write_json(
             "run.json",
             {
@@ -116,10 +119,10 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                     "checked": checked.to_json(),
                 },
                 "inputs": inputs,
-                "environment": environment(device),
+                "environment": _environment(request, device),
             },
         )
-        found = _run(request, dataset, subjects, partition, given, checked, wanted, folder, progress)
+        found = _run(request, dataset, subjects, partition, given, checked, wanted, folder, device, progress)
         folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
@@ -138,6 +141,7 @@ def _run(
     checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,
+    device: torch.device,
     progress: Progress,
 ) -> Audit:
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
@@ -153,7 +157,14 @@ def _run(
     clock.lap("networks")
     read, sample = _degradations(wanted), Sample.of(subjects.labels, request.seed)
     tables = Tables(
-        work / "features", dataset, subjects, wanted, [(network, read) for network in networks], request.seed, sample
+        work / "features",
+        dataset,
+        subjects,
+        wanted,
+        [(network, read) for network in networks],
+        request.seed,
+        sample,
+        device,
     )
     tables.build(progress)
     make_folder(work / "embeddings", 0o700)
@@ -212,9 +223,14 @@ def _run(
         ),
         arguments=public_arguments(request),
         repeat=command_line(request),
-        environment=environment(next((one.device.type for one in networks if isinstance(one, Network)), "cpu")),
+        environment=_environment(request, device),
         seconds={"check": round(checked.seconds, 2), **clock.seconds},
     )
+
+
+def _environment(request: AuditRequest, device: torch.device) -> dict[str, Any]:
+    """Of the networks, which need no CuPy, and of the band-pass where images are read."""
+    return environment(choose_device(request.device).type) | {"bandpass": backend(device.type)}
 
 
 class _Clock:

@@ -42,10 +42,10 @@ from torch.library import custom_op
 
 from fastrace.errors import UsageError
 from fastrace.kernels.bandpass import cpu, cuda
-from fastrace.kernels.bandpass.choice import backend
+from fastrace.kernels.bandpass.choice import backend, missing
 from fastrace.kernels.radii import MAX_PIXELS, Filter
 
-__all__ = ["TOLERANCE", "Filter", "backend", "bandpass", "bandpass_reference", "bandpass_sweep"]
+__all__ = ["TOLERANCE", "Filter", "backend", "bandpass", "bandpass_reference", "bandpass_sweep", "missing"]
 
 # Seen over all sizes and cut-offs of the tests: 7.4e-7 (223 x 225, prime) and 1.6e-15, rounding of the transforms.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 5e-15}

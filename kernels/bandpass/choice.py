@@ -44,11 +44,25 @@ def backend(device: torch.device | str) -> str:
     device = torch.device(device)
     if device.type != "cuda":
         return "C++ on the CPU, with a Fourier transform of its own"
-    try:
-        path, reason = choose(torch.cuda.current_device() if device.index is None else device.index)
-    except BackendMissing as error:
-        return f"none: {error}"
+    lacking = missing(device)
+    if lacking is not None:
+        return f"none: {lacking}"
+    path, reason = choose(_index(device))
     return f"{_IN_WORDS[path]}: {reason}"
+
+
+def missing(device: torch.device) -> str | None:
+    """Return what a device lacks for the band-pass; None where it runs."""
+    if device.type == "cuda":
+        try:
+            choose(_index(device))
+        except BackendMissing as error:
+            return str(error)
+    return None
+
+
+def _index(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index
 
 
 def _device(index: int) -> torch.device:

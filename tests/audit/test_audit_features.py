@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from fastrace.audit.experiments import experiments
 from fastrace.audit.frequencies import OCTAVE, OCTAVE_THIRDS, STUDY_EDGES, largest_radius, ring_edges
+from fastrace.audit.readers.batch_sweep import BatchSweep
+from fastrace.audit.readers.extract import extract
 from fastrace.audit.readers.rings import (
     GRID,
     HISTOGRAM,
@@ -27,7 +30,7 @@ from fastrace.audit.readers.rings import (
     part_columns,
     rings_of,
 )
-from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _bins, _values, extract
+from fastrace.audit.readers.sweep import FLOOR, ZERO, Sweep, _values, code_bins
 from fastrace.degrade.grammar import Filter
 from fastrace.degrade.operations import apply
 from fastrace.degrade.parser import parse
@@ -113,6 +116,13 @@ def naive_values(x: np.ndarray) -> np.ndarray:
     return np.concatenate([*coarse, np.sqrt(counts / x.size)])
 
 
+KINDS = pytest.mark.parametrize("kind", [Sweep, BatchSweep])
+
+
+def read(kind: type[Sweep], keeps: Sequence[np.ndarray], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return kind((images.shape[1], images.shape[2]), keeps)(torch.from_numpy(images))
+
+
 def everything(size: tuple[int, int]) -> np.ndarray:
     return np.ones(len(ring_edges(size)) - 1, dtype=bool)
 
@@ -123,10 +133,11 @@ def keep_of(text: str, size: tuple[int, int]) -> np.ndarray:
     return rings_of(step, size)
 
 
+@KINDS
 @pytest.mark.parametrize("size", SIZES)
-def test_every_feature_follows_its_definition(size: tuple[int, int]) -> None:
+def test_every_feature_follows_its_definition(kind: type[Sweep], size: tuple[int, int]) -> None:
     image = image_of(size)
-    parts, values = Sweep(size, [everything(size)])(image[None])
+    parts, values = read(kind, [everything(size)], image[None])
     expected_rings, expected_octaves, expected_values = naive(image)
     rings, octaves = split(parts[0], size)
     # float32 transforms of values near 1 err by 1e-6, which a logarithm of a weak tile may make 1e-3.
@@ -170,15 +181,18 @@ def test_a_filter_that_would_cut_through_a_ring_is_refused() -> None:
 FILTERS = ["lowpass:10", "highpass:10", "highpass:5", "band:10:25", "notch:10:25"]
 
 
+@KINDS
 @pytest.mark.parametrize("size", [(64, 64), (63, 65), (48, 80)])
 @pytest.mark.parametrize("text", FILTERS)
-def test_features_under_a_filter_are_those_of_the_filtered_image(size: tuple[int, int], text: str) -> None:
+def test_features_under_a_filter_are_those_of_the_filtered_image(
+    kind: type[Sweep], size: tuple[int, int], text: str
+) -> None:
     image = image_of(size, seed=3)
     degradation = parse(text)
     keep = keep_of(text, size)
-    parts, values = Sweep(size, [everything(size), keep])(image[None])
+    parts, values = read(kind, [everything(size), keep], image[None])
     filtered = apply(degradation, torch.from_numpy(image[None]), torch.zeros(1, dtype=torch.int64), seed=0).numpy()
-    alone, own = Sweep(size, [everything(size)])(filtered)
+    alone, own = read(kind, [everything(size)], filtered)
     # float32: sums of up to 20 rings of values near 1.
     np.testing.assert_allclose(values[0, 1, :PIXELS], own[0, 0, :PIXELS], atol=5e-6)
     np.testing.assert_allclose(values[0, 1, PIXELS:] ** 2, own[0, 0, PIXELS:] ** 2, atol=20 / image.size)
@@ -188,16 +202,16 @@ def test_features_under_a_filter_are_those_of_the_filtered_image(size: tuple[int
     assert (gone[~keep] < kept[~keep] - 10).all()  # nothing of the others is left
 
 
+@KINDS
 @pytest.mark.parametrize("text", FILTERS)
-def test_what_a_filter_rejects_does_not_change_its_features(text: str) -> None:
+def test_what_a_filter_rejects_does_not_change_its_features(kind: type[Sweep], text: str) -> None:
     size = (64, 64)
     keep = keep_of(text, size)
     image, other = image_of(size), image_of(size, seed=9)
     ids = torch.zeros(1, dtype=torch.int64)
     rejected = other - apply(parse(text), torch.from_numpy(other[None]), ids, seed=0).numpy()[0]
     assert np.abs(rejected).max() > 0.05
-    sweep = Sweep(size, [keep])
-    (one, one_values), (two, two_values) = sweep(image[None]), sweep((image + rejected)[None])
+    (one, one_values), (two, two_values) = (read(kind, [keep], x[None]) for x in (image, image + rejected))
     columns = part_columns(keep)
     np.testing.assert_allclose(one[0, columns], two[0, columns], atol=5e-3)
     np.testing.assert_allclose(one_values[0, 0, :PIXELS], two_values[0, 0, :PIXELS], atol=5e-6)
@@ -214,7 +228,7 @@ def test_values_on_the_edges_of_bins_are_counted_as_their_definition_requires(wi
     blocks = np.stack([image, image[::-1]])  # two rings, the second of which the first filter rejects
     keeps = np.array([[True, False], [True, True], [False, False]])
     pooled, counts = np.empty((3, POOLS[-1], POOLS[-1])), np.empty((3, HISTOGRAM), np.int64)
-    _values(np.ascontiguousarray(blocks), np.arange(2), keeps, _bins(), pooled, counts)
+    _values(np.ascontiguousarray(blocks), np.arange(2), keeps, code_bins(), pooled, counts)
     for k, whole in enumerate((image, image + image[::-1], np.zeros_like(image))):
         expected = naive_values(np.where(np.abs(whole) < ZERO, 0, whole).astype(np.float64))[PIXELS:]
         np.testing.assert_array_equal(np.sqrt(counts[k] / image.size), expected)
@@ -233,10 +247,11 @@ def test_every_column_has_one_family(text: str) -> None:
     assert (counts["pixels"], counts["histogram"]) == (PIXELS, HISTOGRAM)
 
 
+@KINDS
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0, 1000.0])
-def test_a_constant_image_has_power_at_zero_alone(value: float) -> None:
+def test_a_constant_image_has_power_at_zero_alone(kind: type[Sweep], value: float) -> None:
     size = (64, 64)
-    parts, values = Sweep(size, [everything(size)])(np.full((1, *size), value, np.float32))
+    parts, values = read(kind, [everything(size)], np.full((1, *size), value, np.float32))
     assert np.isfinite(parts).all()
     assert np.isfinite(values).all()
     rings, _ = split(parts[0], size)
@@ -245,11 +260,12 @@ def test_a_constant_image_has_power_at_zero_alone(value: float) -> None:
     np.testing.assert_allclose(values[0, 0, :PIXELS], value, rtol=1e-6)
 
 
-def test_the_mean_does_not_leak_into_high_frequencies() -> None:
+@KINDS
+def test_the_mean_does_not_leak_into_high_frequencies(kind: type[Sweep]) -> None:
     # Rounding errors of a large mean, spread over all coefficients, would separate bright images from dark ones.
     weak = np.float32(1e-3) * (image_of((64, 64)) - np.float32(0.55))
-    sweep = Sweep((64, 64), [everything((64, 64))])
-    low, high = (split(sweep((weak + np.float32(mean))[None])[0][0], (64, 64))[0] for mean in (0.1, 0.9))
+    shown = ((weak + np.float32(mean))[None] for mean in (0.1, 0.9))
+    low, high = (split(read(kind, [everything((64, 64))], x)[0][0], (64, 64))[0] for x in shown)
     # Values of 1e-4 beside .9 are rounded to 6e-8: 1e-3 of them.
     np.testing.assert_allclose(low[1:, 0], high[1:, 0], atol=5e-3)
 
@@ -260,7 +276,7 @@ def test_rounding_errors_are_not_made_features_where_nothing_else_is_left(text: 
     image = torch.from_numpy(image_of((64, 64))[None])
     left = apply(parse(text), image, torch.zeros(1, dtype=torch.int64), seed=0).numpy()
     rounded = (left + 3e-8 * np.random.default_rng(5).standard_normal(left.shape)).astype(np.float32)
-    one, other = (split(extract(x)[0, : -PIXELS - HISTOGRAM], (64, 64)) for x in (left, rounded))
+    one, other = (split(extract(torch.from_numpy(x))[0, : -PIXELS - HISTOGRAM], (64, 64)) for x in (left, rounded))
     np.testing.assert_allclose(one[0], other[0], atol=5e-3)
     np.testing.assert_allclose(one[1], other[1], atol=5e-3)
 
@@ -270,7 +286,7 @@ def test_rounding_errors_are_not_made_features_where_nothing_else_is_left(text: 
 def test_features_are_always_numbers(height: int, width: int, amount: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     image = (amount * rng.standard_normal((1, height, width))).astype(np.float32)
-    found = extract(image)
+    found = extract(torch.from_numpy(image))
     assert np.isfinite(found).all()
     assert found.shape[1] == len(families(everything((height, width))))
 
@@ -278,18 +294,44 @@ def test_features_are_always_numbers(height: int, width: int, amount: float, see
 def test_threads_and_batches_give_the_same_bits() -> None:
     images = np.stack([image_of((64, 64), seed) for seed in range(7)])
     keeps = [everything((64, 64)), keep_of("lowpass:10", (64, 64))]
-    one = Sweep((64, 64), keeps)(images)
+    one = read(Sweep, keeps, images)
     torch.set_num_threads(3)
-    three = Sweep((64, 64), keeps)(images)
+    three = read(Sweep, keeps, images)
     torch.set_num_threads(1)
-    alone = [Sweep((64, 64), keeps)(image[None]) for image in images]
+    alone = [read(Sweep, keeps, image[None]) for image in images]
     for k in (0, 1):
         assert one[k].tobytes() == three[k].tobytes() == np.concatenate([found[k] for found in alone]).tobytes()
 
 
-def test_values_of_a_filter_do_not_depend_on_which_others_are_computed() -> None:
+@KINDS
+def test_values_of_a_filter_do_not_depend_on_which_others_are_computed(kind: type[Sweep]) -> None:
     image = image_of((64, 64))[None]
     keeps = [keep_of(text, (64, 64)) for text in ("lowpass:10", "highpass:5", "band:10:25")]
-    _, alone = Sweep((64, 64), keeps[:1])(image)
-    _, among = Sweep((64, 64), keeps)(image)
+    _, alone = read(kind, keeps[:1], image)
+    _, among = read(kind, keeps, image)
     np.testing.assert_allclose(alone[0, 0, :PIXELS], among[0, 0, :PIXELS], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (5, 7), (101, 53)])
+def test_batches_on_a_device_give_the_features_of_the_loops(size: tuple[int, int]) -> None:
+    images = np.stack([image_of(size, seed) for seed in range(3)])
+    images[1, : size[0] // 2] = 0  # as the background of a mammogram
+    images[2] = 0.25
+    keeps = [everything(size), np.arange(len(ring_edges(size)) - 1) % 3 == 0]
+    loops, batches = (
+        kind(size, keeps, keeps[1:]).with_coarse(torch.from_numpy(images)) for kind in (Sweep, BatchSweep)
+    )
+    # Sums of the loops are partly in float32; of weak tiles a logarithm is taken, of a kurtosis the fourth power.
+    np.testing.assert_allclose(batches[0], loops[0], atol=3e-3)
+    np.testing.assert_allclose(batches[1][:, :, :PIXELS], loops[1][:, :, :PIXELS], atol=2e-6)
+    np.testing.assert_allclose(batches[1][:, :, PIXELS:] ** 2, loops[1][:, :, PIXELS:] ** 2, atol=2.5 / images[0].size)
+    torch.testing.assert_close(batches[2], loops[2], atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [Sweep, BatchSweep])
+def test_no_images_have_no_features(kind: type[Sweep]) -> None:
+    keeps = [everything((24, 16))]
+    parts, values, small = kind((24, 16), keeps, keeps).with_coarse(torch.zeros(0, 24, 16))
+    assert parts.shape[0] == values.shape[0] == small.shape[0] == 0
+    assert parts.shape[1:] == (len(part_columns(keeps[0])),)
+    assert values.shape[1:] == (1, PIXELS + HISTOGRAM)

@@ -95,7 +95,7 @@ def test_filtered_images_at_the_coarse_scale_are_those_of_the_rings_that_a_filte
     rings = len(ring_edges(size)) - 1
     everything = np.ones(rings, dtype=bool)
     low = np.arange(rings) < rings // 2
-    _, _, small = Sweep(size, [everything], [everything, low]).with_coarse(images.numpy())
+    _, _, small = Sweep(size, [everything], [everything, low]).with_coarse(images)
     assert small.shape == (3, 2, *coarse_size(size))
     np.testing.assert_allclose(small[:, 0], coarse(images), atol=2e-6)
     filtered = bandpass_sweep(images, [Filter(0.0, ring_edges(size)[rings // 2])])[:, 0]

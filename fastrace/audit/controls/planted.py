@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -27,8 +28,9 @@ from fastrace.audit.frequencies import largest_radius, ring_edges
 from fastrace.audit.locate import RULE, ScanStep, found_band, overlap
 from fastrace.audit.partition import Ints, deal_at_random
 from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.extract import sweep_on
 from fastrace.audit.readers.rings import families, part_columns
-from fastrace.audit.readers.sweep import F32, Sweep
+from fastrace.audit.readers.sweep import F32
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import patient_means
 from fastrace.console.progress import Progress
@@ -180,19 +182,22 @@ def _parts(
 ) -> NDArray[np.float64]:
     """Features of rings and octaves of some patients, [C, D], with the leak in all images of those of ``planted``."""
     subjects = tables.subjects
-    sweep = Sweep(tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)])
-    # In float32, as the tables hold them: rounding must not tell who has the leak.
+    # On the device of the tables, and in float32 as they hold them: rounding must not tell who has the leak.
+    sweep = sweep_on(
+        tables.device, tables.dataset.size, [np.ones(len(ring_edges(tables.dataset.size)) - 1, dtype=bool)]
+    )
     out = tables.table(BUILT_IN, CLEAN, RINGED)[0][chosen]
     mine = np.flatnonzero(np.isin(subjects.owner, planted))
     total = np.zeros((len(planted), out.shape[1]))
     progress.begin("planted control", len(mine), "images")
     for at in tables.split(mine):
-        images = tables.images(at).numpy()
+        images = tables.images(at).cpu().numpy()
         ids = subjects.cohort.ids[at].view(np.uint64)
         for n in range(len(images)):
             images[n] = plant(images[n], band, np.random.default_rng((seed, 7006, int(ids[n]))))
         owner = np.searchsorted(planted, subjects.owner[at])
-        total += patient_means(sweep(images)[0], owner, subjects.weight[at], len(planted))
+        found = sweep(torch.from_numpy(images).to(tables.device))[0]
+        total += patient_means(found, owner, subjects.weight[at], len(planted))
         progress.step(len(at))
     progress.end()
     out[np.searchsorted(chosen, planted)] = total

@@ -65,4 +65,4 @@ def backbone(text: str, partition: Partition, device: str) -> Network:
         sees=f"what {name} learned elsewhere to discriminate ({initial.sentence})",
         blind_to="what that training did not need; fine texture is lost where the network shrinks images early",
     )
-    return Network(model, chosen, partition, facts)
+    return Network(model, chosen, partition, facts, compiled=chosen.type == "cuda")

@@ -65,7 +65,7 @@ class FunctionReader:
         """
         out = []
         for start in range(0, len(images), BATCH):
-            features = self.function(images[start : start + BATCH, None]).features
+            features = self.function(images[start : start + BATCH, None].cpu()).features
             if features.shape[1] != self.dimensions:
                 raise RunError(
                     f"{self.name}: gives {features.shape[1]} features of {min(BATCH, len(images) - start)} images, and gave "

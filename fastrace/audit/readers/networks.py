@@ -56,16 +56,22 @@ class Network:
     partition : Partition
     facts : FeatureSet
         For the report: what it sees, what it does not.
+    compiled : bool
+        Whether it runs under `torch.compile`, in batches of one size: what a GPU does.
     """
 
     model: nn.Module
     device: torch.device
     partition: Partition
     facts: FeatureSet
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         self.model.eval()
         self._moments: dict[str, tuple[float, float]] = {}
+        self._features: nn.Module = _Features(self.model)
+        if self.compiled:
+            self._features.compile(dynamic=False)
 
     @property
     def name(self) -> str:
@@ -78,10 +84,13 @@ class Network:
         mean, std = self._moments[str(degradation)]
         out = []
         for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            ready = NetworkInput(mean, std).of(batch).to(self.device)
+            batch = images[start : start + BATCH].to(self.device)
+            count = len(batch)
+            if self.compiled and count < BATCH:  # a batch of another size would be compiled anew
+                batch = torch.cat([batch, batch[:1].expand(BATCH - count, -1, -1)])
+            ready = NetworkInput(mean, std).of(batch)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                out.append(_features(self.model, ready).float().cpu())
+                out.append(self._features(ready)[:count].float().cpu())
         return torch.cat(out).numpy()
 
     def measure(self, images: Tensor, degradation: Degradation) -> None:
@@ -90,10 +99,17 @@ class Network:
         self._moments[str(degradation)] = float(images.double().mean()), std if std > 1e-6 else 1.0
 
 
-def _features(model: nn.Module, images: Tensor) -> Tensor:
-    if hasattr(model, "forward_head"):  # timm
-        return model.forward_head(model.forward_features(images), pre_logits=True).flatten(1)  # type: ignore[operator]
-    return model.features(images)  # type: ignore[operator]
+class _Features(nn.Module):
+    """A network's features before its classifier, as a module: what `torch.compile` takes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:  # [N, 1, H, W] -> [N, D]
+        if hasattr(self.model, "forward_head"):  # timm
+            return self.model.forward_head(self.model.forward_features(images), pre_logits=True).flatten(1)  # type: ignore[operator]
+        return self.model.features(images)  # type: ignore[operator]
 
 
 def degraded(images: Tensor, degradation: Degradation, ids: Tensor, mm_per_pixel: Tensor, seed: int) -> Tensor:

@@ -54,8 +54,8 @@ class Bank:
 
     def __call__(self, images: Tensor) -> NDArray[np.float32]:  # [N, h, w] -> [N, 2 K cells]
         """Features of images at the scale of the bank."""
-        found = patches(images.contiguous(), self.filters, THRESHOLD, self.epsilon, GRIDS)
-        return np.asarray(found.numpy())
+        filters = self.filters.to(images.device)
+        return np.asarray(patches(images.contiguous(), filters, THRESHOLD, self.epsilon, GRIDS).cpu().numpy())
 
     def first(self, count: int) -> Bank:
         """The first filters alone."""
@@ -99,7 +99,7 @@ def draw_bank(
         rng.integers(0, high, DRAWN)[:, None, None] for high in (n, height - side + 1, width - side + 1)
     )
     row, column = np.arange(side)[:, None], np.arange(side)[None, :]
-    cut = images.numpy()[image, top + row, left + column].reshape(DRAWN, -1).astype(np.float64)
+    cut = images.cpu().numpy()[image, top + row, left + column].reshape(DRAWN, -1).astype(np.float64)
     cut -= cut.mean(axis=1, keepdims=True)
     variance = (cut**2).mean(axis=1)
     epsilon = max(DAMPING * float(variance.mean()), 1e-12)

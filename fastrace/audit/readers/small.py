@@ -104,7 +104,9 @@ def small_network(
         own_classifier=msgspec.convert(outcome.metrics["patient"]["macro"], Estimate),
         training=training(outcome.metrics["learned"]),
     )
-    return Network(model, device, Partition(((Fold(seen, test),),), test, refit=False), facts)
+    return Network(
+        model, device, Partition(((Fold(seen, test),),), test, refit=False), facts, compiled=device.type == "cuda"
+    )
 
 
 def _forget_damaged(folder: Path, progress: Progress) -> None:

@@ -21,11 +21,11 @@ from fastrace.audit.experiments import Experiment
 from fastrace.audit.frequencies import ring_edges
 from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.extract import extract, sweep_on
 from fastrace.audit.readers.networks import MOMENTS_FROM, ImageReader, degraded
 from fastrace.audit.readers.patches import COARSE, FEWER, FILTERS, FINE, Bank, coarse, coarse_size, columns, draw_bank
 from fastrace.audit.readers.rings import families, filter_of, part_columns, radial, rings_of
 from fastrace.audit.readers.sample import Sample
-from fastrace.audit.readers.sweep import Sweep, extract
 from fastrace.audit.subjects import Subjects, patient_means
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -38,6 +38,7 @@ PIXELS_AT_ONCE = 1 << 22
 """Images of one piece: 16 MB as float32, and 15 times that for what is made of them."""
 SAMPLE_PIXELS = 1 << 25
 """Of the images that moments and patches are taken from; what they are must not depend on the size of a piece."""
+CPU = torch.device("cpu")
 
 
 class Tables:
@@ -56,6 +57,8 @@ class Tables:
         Key of the noise.
     sample : Sample, optional
         Patients whose degraded images are read; None: drawn from the seed. Rows of the others are NaN.
+    device : torch.device
+        Where images are degraded and read.
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class Tables:
         networks: Sequence[tuple[ImageReader, Sequence[Degradation]]],
         seed: int,
         sample: Sample | None = None,
+        device: torch.device = CPU,
     ) -> None:
+        self.device = device
         self._sample = Sample.of(subjects.labels, seed) if sample is None else sample
         self.folder, self.dataset, self.subjects, self.seed = folder, dataset, subjects, seed
         self.networks = {network.name: network for network, _ in networks}
@@ -78,7 +83,9 @@ class Tables:
         self._swept = [d for d in swept if d not in scan_only]
         self._other = [d for d in degradations if d not in self._keep]
         self._coarse = [d for d in self._swept if d != CLEAN]
-        self._sweep = Sweep(dataset.size, [self._keep[d] for d in self._swept], [self._keep[d] for d in self._coarse])
+        self._sweep = sweep_on(
+            device, dataset.size, [self._keep[d] for d in self._swept], [self._keep[d] for d in self._coarse]
+        )
         self._also_clean = [e.test for e in wanted if e.train == CLEAN != e.test and not e.parts]
         self._banks: dict[tuple[str, Degradation], Bank] = {}
         self._embedded = [(network, list(degradations)) for network, degradations in networks]
@@ -161,9 +168,15 @@ class Tables:
             yield first, len(self.subjects)
 
     def images(self, at: NDArray[np.int64]) -> torch.Tensor:  # [N, H, W] float32
-        """Display values of images of the cohort."""
+        """Display values of images of the cohort, on the device."""
         stored = self.dataset.images(self.subjects.cohort.rows[at])
-        return torch.from_numpy(stored.astype(np.float32) / np.float32(self.dataset.scale))
+        return torch.from_numpy(stored.astype(np.float32) / np.float32(self.dataset.scale)).to(self.device)
+
+    def _ids(self, at: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:  # [N], [N]
+        """Ids of images, and mm per pixel, on the device."""
+        cohort = self.subjects.cohort
+        ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
+        return ids.to(self.device), mm.to(self.device)
 
     def _some(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Some images drawn from all, whatever their class; their ids, and mm per pixel."""
@@ -171,7 +184,7 @@ class Tables:
         chosen = np.random.default_rng((self.seed, 7002)).permutation(len(cohort.rows))
         height, width = self.dataset.size
         chosen = np.sort(chosen[: min(MOMENTS_FROM, max(16, SAMPLE_PIXELS // (height * width)))])
-        return self.images(chosen), torch.from_numpy(cohort.ids[chosen]), torch.from_numpy(cohort.mm_per_pixel[chosen])
+        return self.images(chosen), *self._ids(chosen)
 
     def _measure(self, network: ImageReader, degradations: Sequence[Degradation]) -> None:
         images, ids, mm = self._some()
@@ -188,7 +201,7 @@ class Tables:
         if self._coarse:
             small = np.empty((len(self._coarse), len(images), *coarse_size(self.dataset.size)), np.float32)
             for at in np.array_split(np.arange(len(images)), -(-len(images) // self._at_once())):
-                small[:, at] = self._sweep.with_coarse(images[at].numpy())[2].swapaxes(0, 1)
+                small[:, at] = self._sweep.with_coarse(images[at])[2].cpu().numpy().swapaxes(0, 1)
             for degradation, shown in zip(self._coarse, small, strict=True):
                 found[COARSE, degradation] = draw_bank(torch.from_numpy(shown), FEWER, self._draw(degradation))
         for degradation in self._other:
@@ -221,10 +234,8 @@ class Tables:
 
     def _features(self, at: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """All tables' rows of some images, [N, D] each."""
-        cohort = self.subjects.cohort
-        ids, mm = torch.from_numpy(cohort.ids[at]), torch.from_numpy(cohort.mm_per_pixel[at])
-        images = self.images(at)
-        parts, values, small = self._sweep.with_coarse(images.numpy())
+        images, (ids, mm) = self.images(at), self._ids(at)
+        parts, values, small = self._sweep.with_coarse(images)
         yield "parts", parts
         for k, degradation in enumerate(self._swept):
             yield f"values-{degradation.slug}", values[:, k]
@@ -232,7 +243,7 @@ class Tables:
             yield "coarse", self._banks[COARSE, CLEAN](coarse(images))
             yield "fine", self._banks[FINE, CLEAN](images)
         for k, degradation in enumerate(self._coarse):
-            yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](torch.from_numpy(small[:, k]))
+            yield f"coarse-{degradation.slug}", self._banks[COARSE, degradation](small[:, k])
         owner = self.subjects.owner[at]
         some = _Some(self._sample.inside(self._sample.other)[owner])
         made = {}
@@ -240,7 +251,7 @@ class Tables:
             shown = degraded(images[some.at], degradation, ids[some.at], mm[some.at], self.seed)
             made[degradation] = shown
             reduced = coarse(shown)
-            yield f"other-{degradation.slug}", some.rows(extract(shown.numpy()))
+            yield f"other-{degradation.slug}", some.rows(extract(shown))
             yield f"coarse-{degradation.slug}", some.rows(self._banks[COARSE, degradation](reduced))
             if degradation in self._also_clean:
                 found = self._banks[COARSE, CLEAN].first(FEWER)(reduced)
