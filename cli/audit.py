@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     type=click.IntRange(99),
     default=999,
     show_default=True,
-    help="Of each test at most; up to 99,999 where fewer cannot decide whether a cell is a finding.",
+    help="Of each test at most; up to 999,999 where fewer cannot decide whether a cell is a finding.",
 )
 @click.option("--purpose", metavar="TEXT", help="Why this audit is made; printed in the report.")
 @click.option(

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from fastrace.audit.cells import Answer, Summary, cell_of, score
+from fastrace.audit.cells import Again, Answer, cell_of, score
 from fastrace.audit.controls.permuted_labels import FAILS_BELOW, shuffled
 from fastrace.audit.correction import ALPHA, correct
 from fastrace.audit.engines.probe import Probe
@@ -46,13 +45,12 @@ def answered(archive: Archive, reader: Reader, asked: Experiment, seed: int, per
     partition = subjects.partition(seed)
     chosen = np.isin(reader.group, asked.parts) if asked.parts else np.ones(len(reader.group), dtype=bool)
 
-    def computed(count: int) -> tuple[NDArray[np.float64], Summary]:
-        engine = Probe(reader.table[:, chosen], reader.group[chosen], partition)
-        return score(engine, subjects, seed=seed, permutations=count)
+    def engine() -> Probe:
+        return Probe(reader.table[:, chosen], reader.group[chosen], partition)
 
-    scores, summary = computed(permutations)
+    scores, summary = score(engine(), subjects, seed=seed, permutations=permutations)
     cell = cell_of(asked, reader.name, summary, SIZE, None)
-    return Answer(cell, scores, partition, lambda count: computed(count)[1].p)
+    return Answer(cell, scores, partition, Again(engine, subjects, summary.estimate.value, summary.draws, seed))
 
 
 def audited(archive: Archive, seed: int, permutations: int) -> list[Answer]:

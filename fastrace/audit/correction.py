@@ -16,11 +16,11 @@ Method = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 ALPHA = 0.01
 METHODS = {"primary": holm, "exploratory": benjamini_yekutieli}
-MOST = 99_999
-"""Permutations, where those of the audit cannot decide whether a cell is a finding."""
+MOST = 999_999
+"""Permutations, where those of the audit cannot decide whether a cell is a finding: a lone finding of 183 questions needs
+p < 9.4e-6."""
 FEW_REACHED = 5
-"""Permutations that reach the AUC of a cell, up to which its p is too uncertain to decide: where the true p is .0005, one or more
-of 999 do in 39 % of tests."""
+"""Permutations that reach the AUC of a cell, up to which more are drawn where even none would not make it a finding."""
 Each = Callable[[Callable[[int], float | None], Sequence[int]], Iterable[float | None]]
 
 
@@ -28,10 +28,11 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
     """The answers with ``p_adjusted``, ``finding`` and ``detectable``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
-    correction and 30 patients in every class: where there are fewer, nothing is tested. Where at most `FEW_REACHED`
-    permutations reach the AUC of a cell, and its p is too large for a finding, as many more are drawn as a finding may need. Such
-    a p is valid: where it is small, it is that of a test which always draws them all; where it is larger than what makes it draw
-    more, that of one which never does.
+    correction and 30 patients in every class: where there are fewer, nothing is tested.
+
+    Where the smallest p that so many permutations can give would not make a cell a finding beside the others, and at most
+    `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may need. The p from more of them is valid, since a
+    cell is looked at once where it could be a finding: a number of permutations that could have made it one is the last.
 
     Parameters
     ----------
@@ -80,22 +81,22 @@ def _again(answers: Sequence[Answer], permutations: int, number: int) -> float |
 
 
 def _limited(members: Sequence[Answer], method: Method, permutations: int) -> list[int]:
-    """Cells that may be no finding because there were too few permutations."""
-    adjusted = _adjust(members, method)
-    return [
-        n
-        for n, answer in enumerate(members)
-        if answer.p_again is not None
-        and answer.cell.p is not None
-        and answer.cell.p <= (1 + FEW_REACHED) / (permutations + 1) + 1e-12
-        and adjusted[n] >= ALPHA
-    ]
+    """Cells that so many permutations cannot make findings, whatever they are: others keep the p that they have."""
+    p = _p(members)
+    least = 1 / (permutations + 1)
+    found = []
+    for n, answer in enumerate(members):
+        if answer.p_again is not None and p[n] <= (1 + FEW_REACHED) * least + 1e-12:
+            own = p.copy()
+            own[n] = least
+            if method(own)[n] >= ALPHA:
+                found.append(n)
+    return found
 
 
 def _needed(members: Sequence[Answer], method: Method, permutations: int) -> int:
     """Permutations from which on cells that no permutation reaches are findings."""
-    p = np.array([np.nan if answer.cell.p is None else answer.cell.p for answer in members])
-    limited = _limited(members, method, permutations)
+    p, limited = _p(members), _limited(members, method, permutations)
     count = permutations
     while count < MOST:
         count = min(2 * count + 1, MOST)
@@ -114,5 +115,8 @@ def _detectable(cell: Cell, alpha: float) -> float | None:
 
 
 def _adjust(members: Sequence[Answer], method: Method) -> NDArray[np.float64]:
-    p = [np.nan if answer.cell.p is None else answer.cell.p for answer in members]
-    return method(np.asarray(p, dtype=np.float64))
+    return method(_p(members))
+
+
+def _p(members: Sequence[Answer]) -> NDArray[np.float64]:
+    return np.array([np.nan if answer.cell.p is None else answer.cell.p for answer in members], dtype=np.float64)

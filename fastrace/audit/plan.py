@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrace.audit.cells import Answer, cell_id, cell_of, drawn_on, score
+from fastrace.audit.cells import Again, Answer, cell_id, cell_of, score
 from fastrace.audit.document import Cell
 from fastrace.audit.engines import Engine
 from fastrace.audit.engines.probe import Probe
@@ -24,10 +24,6 @@ from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.files import write_atomic
 from fastrace.run_folder import writing
-
-ENOUGH_AGAIN = 10
-"""Permutations that end a test which is repeated with more of them, where they reach its AUC: it is no finding then. With 50, a
-p of .005 took 10,000 permutations, with 10 it takes 2,000."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,10 @@ def answer(
     progress: Progress,
 ) -> Answer:
     """The answer to a task, from ``file`` if it is there and whole."""
+
+    def again(cell: Cell, draws: NDArray[np.float64]) -> Again:
+        return Again(lambda: task.engine(tables), task.subjects(tables), cell.estimate.value, draws, seed)
+
     if file.is_file():
         try:
             with np.load(file, allow_pickle=False) as stored:  # a zip archive: every member has its CRC-32
@@ -86,7 +86,7 @@ def answer(
             progress.line(f"{file}: damaged; this cell is computed again")
         else:
             if cell.id == cell_id(task.experiment, task.features):
-                return Answer(cell, kept, task.partition, _Again(task, tables, seed, cell, draws))
+                return Answer(cell, kept, task.partition, again(cell, draws))
     scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=permutations)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
     if task.embedding is not None:
@@ -95,28 +95,4 @@ def answer(
     np.savez(content, scores=scores, draws=summary.draws, cell=np.array(msgspec.json.encode(cell).decode()))
     with writing(file):
         write_atomic(file, content.getvalue(), 0o600)
-    return Answer(cell, scores, task.partition, _Again(task, tables, seed, cell, summary.draws))
-
-
-class _Again:
-    """The p of a cell from more permutations; those that were drawn are not drawn again."""
-
-    def __init__(self, task: Task, tables: Tables, seed: int, cell: Cell, draws: NDArray[np.float64]) -> None:
-        self._task, self._tables, self._seed, self._cell, self._draws = task, tables, seed, cell, draws
-
-    def __call__(self, permutations: int) -> float | None:
-        observed, subjects = self._cell.estimate.value, self._task.subjects(self._tables)
-        if observed is None:
-            return None
-        engine = self._task.engine(self._tables)
-        p, self._draws = drawn_on(
-            engine,
-            subjects.labels,
-            len(subjects.classes),
-            observed,
-            self._draws,
-            permutations,
-            self._seed,
-            ENOUGH_AGAIN,
-        )
-        return p
+    return Answer(cell, scores, task.partition, again(cell, summary.draws))

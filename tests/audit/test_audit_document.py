@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_a_finding_needs_the_correction_and_thirty_patients_in_every_class() -> 
 def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
     found = correct([answer(1 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
     assert [one.cell.p for one in found] == [1 / 991, 0.07]
-    # Also where so few have reached the AUC that another 99 would have given another answer.
+    # Also where a few have reached the AUC: 99 permutations can make nothing a finding.
     found = correct([answer(6 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
     assert [one.cell.p for one in found] == [1 / 991, 0.07]
     (enough,) = correct([answer(1 / 10_000, again=1e-9)], 9999)
@@ -202,6 +203,34 @@ def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
     # and the p of more permutations is used also where it is larger
     (worse,) = correct([answer(1 / 100, again=0.03)], 99)
     assert worse.cell.finding is False
+    # Where none of 999 would have made it a finding beside the others, it was looked at: a second look is a second chance.
+    decided = correct([answer(4 / 1000, again=1e-9), answer(0.5), answer(0.5)], 999)
+    assert [one.cell.p for one in decided] == [4 / 1000, 0.5, 0.5]
+    # One of twenty questions needs p < .0005, which 999 permutations cannot give.
+    drawn = correct([answer(4 / 1000, again=1e-4), *(answer(0.5) for _ in range(19))], 999)
+    assert drawn[0].cell.p == 1e-4
+
+
+@pytest.mark.parametrize("tests", [1, 8, 20])
+def test_drawing_again_keeps_the_level(tests: int) -> None:
+    # Reached by binomial numbers of permutations, as labels that say nothing are; the others of the family find nothing.
+    rng, threshold, archives, findings = np.random.default_rng(tests), 0.01 / tests, 1_500, 0.0
+    others = [answer(0.9) for _ in range(tests - 1)]
+    small = 8 * threshold  # only these can be findings; drawn from them alone, and weighed
+    for u in small * rng.random(archives):
+        reached = {999: int(rng.binomial(999, u))}
+
+        def again(count: int, u: float = u, reached: dict[int, int] = reached) -> float:
+            before = max(reached)
+            reached[count] = reached[before] + int(rng.binomial(count - before, u))
+            return (1 + reached[count]) / (1 + count)
+
+        one = answer((1 + reached[999]) / 1000)
+        findings += bool(correct([replace(one, p_again=again), *others], 999)[0].cell.finding)
+    level = findings / archives * small
+    deviation = threshold * np.sqrt(8 / archives)
+    assert level < threshold + 3 * deviation
+    assert level > 0.5 * threshold - 3 * deviation  # permutations are doubled until none of them would be a finding
 
 
 def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc() -> None:
