@@ -121,7 +121,7 @@ class Cell(Value, frozen=True, kw_only=True):
     degradation: str
     described: str
     mode: Literal["train+test", "test"]
-    family: Literal["primary", "exploratory"]
+    family: Literal["primary", "exploratory", "reference"]
     x: Place | None
     x_low: Place | None
     x_high: Place | None

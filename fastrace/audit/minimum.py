@@ -15,7 +15,8 @@ from scipy.optimize import brentq
 
 from fastrace.audit.begin import wanted_experiments
 from fastrace.audit.correction import smallest_level
-from fastrace.audit.readers.rings import FAMILIES
+from fastrace.audit.readers.rings import FAMILIES, radial
+from fastrace.audit.readers.sample import Sample
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.cohort.split import Fractions
@@ -31,6 +32,24 @@ MOST_TIMES = 1e4
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Some readers and how their patients are evaluated.
+
+    Attributes
+    ----------
+    name : str
+    sizes : ndarray [K] float64
+        Scored patients of each class.
+    spread : float
+        Factor of cross-fitting on the deviation.
+    """
+
+    name: str
+    sizes: NDArray[np.float64]
+    spread: float
+
+
+@dataclass(frozen=True)
 class Minimum:
     """What one kind of test would find.
 
@@ -39,18 +58,14 @@ class Minimum:
     what : str
     alpha : float
         Level after correction, for a test that is the only finding.
-    share : float
-        Of the patients that are scored.
-    spread : float
-        Factor of cross-fitting on the deviation.
+    scored : Scored
     auc : float
         Found with 80 % power; NaN where none is.
     """
 
     what: str
     alpha: float
-    share: float
-    spread: float
+    scored: Scored
     auc: float
 
 
@@ -65,75 +80,78 @@ def plan(request: AuditRequest) -> str:
     dataset = Dataset.open(request.data)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
-    evaluated, readers = [("cross-fitted readers", 1.0, CROSS_FITTED)], list(dict.fromkeys(request.readers))
-    if SMALL in readers:
-        if np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS:
-            evaluated.append(
-                (f"the small network ({100 * Fractions().test:.0f} % of the patients)", Fractions().test, 1.0)
-            )
-        else:
-            readers.remove(SMALL)
+    sample = Sample.of(subjects.labels, request.seed)
+    readers = list(dict.fromkeys(request.readers))
     further = [one for one in wanted if one.family == "exploratory"]
-    if np.bincount(subjects.labels).min() * Fractions().test < MIN_CLASS_PATIENTS and SMALL in readers:
-        readers.remove(SMALL)  # shown, but too few for a test
+
+    def sizes(of: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        labels = subjects.labels if of is None else subjects.labels[of]
+        return np.bincount(labels, minlength=len(subjects.classes)).astype(np.float64)
+
+    everyone, test = sizes(), Fractions().test
+    of_test = f"{100 * test:.0f} % of the patients"
+    unchanged = [Scored("cross-fitted readers", everyone, CROSS_FITTED)]
+    degraded = [Scored("cross-fitted readers", everyone, CROSS_FITTED)]
+    if len(sample.other) < len(subjects) and not all(radial(one.test) for one in further):
+        name = f"coarser and noisy images of {len(sample.other):,} patients, built-in features"
+        degraded.append(Scored(name, sizes(sample.other), CROSS_FITTED))
+    if set(readers) - {SMALL} and len(sample.networks) < len(subjects):
+        name = f"degraded images of {len(sample.networks):,} patients, networks"
+        degraded.append(Scored(name, sizes(sample.networks), CROSS_FITTED))
+    if SMALL in readers and everyone.min() >= LEAST_OF_A_CLASS:
+        unchanged.append(Scored(f"the small network ({of_test})", everyone * test, 1.0))
+        shown = sizes(sample.networks) * test
+        some = of_test if len(sample.networks) == len(subjects) else f"{shown.sum():,.0f} patients"
+        degraded.append(Scored(f"the small network ({some})", shown, 1.0))
+    if SMALL in readers and everyone.min() * test < MIN_CLASS_PATIENTS:
+        readers.remove(SMALL)  # not trained, or shown but too few for a test
     exploratory = len(further) + len(FAMILIES) + len(readers) * sum(one.networks for one in further)
-    return text(subjects, minima(subjects, 1 + len(readers) + len(request.embeddings), exploratory, evaluated))
+    return text(
+        subjects,
+        [
+            *minima("unchanged images, ", "primary", 1 + len(readers) + len(request.embeddings), unchanged),
+            *minima(f"one of {exploratory:,} further questions, ", "exploratory", exploratory, degraded if further else ()),
+        ],
+    )  # fmt: skip
 
 
-def minima(
-    subjects: Subjects, primary: int, exploratory: int, evaluated: Sequence[tuple[str, float, float]]
-) -> list[Minimum]:
-    """One row for unchanged images and each way in which readers are evaluated, one for the filtered, coarser and noisy images.
-
-    Parameters
-    ----------
-    subjects : Subjects
-    primary, exploratory : int
-        Number of tests of either family.
-    evaluated : sequence of (str, float, float)
-        Name of readers, share of the patients scored, spread.
-    """
-    sizes = np.bincount(subjects.labels)
-    rows = [(f"unchanged images, {name}", "primary", primary, share, spread) for name, share, spread in evaluated]
-    if exploratory:
-        name, share, spread = evaluated[0]
-        rows.append((f"one of {exploratory:,} further questions, {name}", "exploratory", exploratory, share, spread))
-    found = []
-    for what, family, tests, share, spread in rows:
-        alpha = smallest_level(family, tests)
-        found.append(Minimum(what, alpha, share, spread, _found(sizes, share, spread, alpha)))
-    return found
+def minima(what: str, family: str, tests: int, scored: Sequence[Scored]) -> list[Minimum]:
+    """What so many tests of a family would find, for each way in which readers are evaluated."""
+    alpha = smallest_level(family, tests)
+    return [Minimum(what + one.name, alpha, one, _found(one, alpha)) for one in scored]
 
 
 def patients_needed(subjects: Subjects, minimum: Minimum, auc: float) -> int | None:
     """Patients, in the same shares of the classes, from which on an AUC would be found with 80 % power; None where never."""
-    sizes = np.bincount(subjects.labels)
 
     def missing(log_times: float) -> float:
-        found = _found(sizes, minimum.share, minimum.spread, minimum.alpha, float(np.exp(log_times)))
+        found = _found(minimum.scored, minimum.alpha, float(np.exp(log_times)))
         return (1.0 if np.isnan(found) else found) - auc
 
     low, high = np.log(1 / MOST_TIMES), np.log(MOST_TIMES)
     if missing(high) > 0 or missing(low) < 0:
         return None
     times = float(np.exp(brentq(missing, low, high, xtol=1e-3)))
-    least = MIN_CLASS_PATIENTS / (sizes.min() * minimum.share)
+    least = MIN_CLASS_PATIENTS / minimum.scored.sizes.min()
     return int(np.ceil(max(times, least) * len(subjects)))
 
 
-def _found(sizes: NDArray[np.int64], share: float, spread: float, alpha: float, times: float = 1.0) -> float:
-    scored = sizes * share
-    deviation = spread * _noise(sizes) / np.sqrt(share * times)
-    smallest = max(float(scored.min()) * times, 2.0)
-    return detectable_auc(deviation, (smallest, max(float(scored.sum()) * times - smallest, 2.0)), alpha)
+def _found(scored: Scored, alpha: float, times: float = 1.0) -> float:
+    sizes = scored.sizes * times
+    deviation = scored.spread * _noise(scored.sizes) / np.sqrt(times)
+    smallest = max(float(sizes.min()), 2.0)
+    return detectable_auc(deviation, (smallest, max(float(sizes.sum()) - smallest, 2.0)), alpha)
 
 
-def _noise(sizes: NDArray[np.int64]) -> float:
-    """Standard deviation of the macro AUC of noise, from the influences of one draw."""
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    scores = np.random.default_rng(0).standard_normal((len(labels), len(sizes)))
+def _noise(sizes: NDArray[np.float64]) -> float:
+    """Standard deviation of the macro AUC of noise, from the influences of one draw of at least a thousand patients."""
+    more = max(1.0, 1000 / float(sizes.sum()))
+    counts = np.maximum(np.rint(sizes * more).astype(np.int64), 2)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    scores = np.random.default_rng(0).standard_normal((len(labels), len(counts)))
     scores -= scores.mean(axis=1, keepdims=True)  # as those of one-vs-rest probes
-    return float(np.sqrt(class_aucs(rank_patients(scores, labels, np.arange(len(labels)))).covariance.mean()))
+    drawn = class_aucs(rank_patients(scores, labels, np.arange(len(labels)))).covariance.mean()
+    return float(np.sqrt(drawn * more))
 
 
 def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
@@ -150,7 +168,7 @@ def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
         "Found with 80 % power (AUC of the reader as trained on these patients; p < .01 after correction):",
     ]
     for one in found:
-        smallest = int(sizes.min() * one.share)
+        smallest = int(one.scored.sizes.min())
         if smallest < MIN_CLASS_PATIENTS:
             size = f"not enough evidence: {smallest} patients of the smallest class, {MIN_CLASS_PATIENTS} are needed"
         else:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrace.audit.cells import Again, Answer, cell_id, cell_of, score
+from fastrace.audit.cells import FIRST, Again, Answer, cell_id, cell_of, score
 from fastrace.audit.document import Cell
 from fastrace.audit.engines import Engine
 from fastrace.audit.engines.probe import Probe
@@ -49,7 +49,8 @@ class Task:
             table = self.embedding.table()
             return Probe(table, np.full(table.shape[1], "embedding"), self.partition)
         unlike = experiment.train != experiment.test
-        train, group = tables.table(self.features, experiment.train, experiment.parts, unlike=unlike)
+        few = unlike or experiment.family == "reference"
+        train, group = tables.table(self.features, experiment.train, experiment.parts, unlike=few)
         tested_on = tables.table(self.features, experiment.test, experiment.parts, unlike=True)[0] if unlike else None
         return Probe(train, group, self.partition, tested_on)
 
@@ -87,8 +88,12 @@ def answer(
         else:
             if cell.id == cell_id(task.experiment, task.features):
                 return Answer(cell, kept, task.partition, again(cell, draws))
-    scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=permutations)
+    reference = task.experiment.family == "reference"
+    count = min(FIRST, permutations) if reference else permutations
+    scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=count)
     cell = cell_of(task.experiment, task.features, summary, tables.dataset.size, mm_per_pixel)
+    if reference:
+        cell = msgspec.structs.replace(cell, p=None)
     if task.embedding is not None:
         cell = task.embedding.discreet(cell)
     content = io.BytesIO()

@@ -31,7 +31,7 @@ from fastrace.audit.controls import run_controls
 from fastrace.audit.controls.material import Material
 from fastrace.audit.correction import correct
 from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
-from fastrace.audit.experiments import Experiment, part
+from fastrace.audit.experiments import ALIKE, SAMPLED, Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import WHERE, limits
 from fastrace.audit.marks import silenced
@@ -286,11 +286,15 @@ def _tasks(
     """
     some = partition.restricted(sample.other)
     tasks = [Task(one, BUILT_IN, partition if radial(one.test) else some) for one in wanted]
+    if any(one.test != CLEAN and not one.parts for one in wanted):
+        tasks.append(Task(ALIKE, BUILT_IN, partition))
+    if len(sample.other) < sample.patients and not all(radial(one.test) for one in wanted):
+        tasks.append(Task(SAMPLED, BUILT_IN, some))
     for network in networks:
-        some = network.partition.restricted(sample.networks)
-        tasks += [
-            Task(one, network.name, network.partition if one.test == CLEAN else some) for one in wanted if one.networks
-        ]
+        some, own = network.partition.restricted(sample.networks), [one for one in wanted if one.networks]
+        tasks += [Task(one, network.name, network.partition if one.test == CLEAN else some) for one in own]
+        if len(sample.networks) < sample.patients and any(one.test != CLEAN for one in own):
+            tasks.append(Task(SAMPLED, network.name, some))
     tasks += [Task(wanted[0], one.name, one.partition(seed), one) for one in embeddings]
     tasks += [Task(part(wanted[0], family), BUILT_IN, partition) for family in FAMILIES]
     return tasks

@@ -34,7 +34,7 @@ class Axes:
     second : float or None
         Second axis above: its value for one unit of x (lp/mm for one cycle/image).
     clean : float or None
-        AUC on clean images, drawn as a level.
+        AUC on clean images read in the same way, drawn as a level.
     edge : float or None
         Where the spectrum of a square image ends along its axes.
     """
@@ -67,7 +67,7 @@ def describe(series: Sequence[Series], axes: Axes) -> str:
         points = ", ".join(f"{short(c.x)}: {number(c.estimate.value)}" for c in one.cells if c.x is not None)
         parts.append(f"{one.label}, AUC at {axes.unit} {points}")
     if axes.clean is not None:
-        parts.append(f"clean images: {number(axes.clean)}")
+        parts.append(f"unchanged images, read in the same way: {number(axes.clean)}")
     return ". ".join(parts)
 
 

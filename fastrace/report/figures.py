@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fastrace.audit.document import Audit, Cell
-from fastrace.console.words import clip
+from fastrace.console.words import clip, number
 from fastrace.report.bands import edges, heat, ring, scan
 from fastrace.report.curve import Axes, Series, curve
 from fastrace.report.estimates import CLASS
@@ -87,8 +87,21 @@ def _sorted(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     return tuple(sorted((c for c in cells if c.x is not None), key=lambda c: c.x or 0.0))
 
 
-def _clean(audit: Audit, features: str) -> float | None:
-    return next((cell.estimate.value for cell in audit.of("A1", features=features)), None)
+def _clean(audit: Audit, features: str, experiment: str) -> float | None:
+    """The AUC of unchanged images that is comparable: of the same patients, read in the same way."""
+    built_in = bool(audit.of("A1r", features=features))
+    order = ("A1r", "A1") if built_in and not experiment.startswith("C2") else ("A1s", "A1r", "A1")
+    found = (cell.estimate.value for id in order for cell in audit.of(id, features=features))
+    return next(found, None)
+
+
+def _clean_in_words(audit: Audit, features: str, experiment: str) -> str:
+    """For a caption, where the level of unchanged images is not the answer to Q1."""
+    alike = _clean(audit, features, experiment)
+    whole = next((cell.estimate.value for cell in audit.of("A1", features=features)), None)
+    if alike is None or alike == whole:
+        return ""
+    return f". Clean: unchanged images with the same features of the same patients ({number(whole)} with all of them)"
 
 
 def _cut_offs(cells: Sequence[Cell]) -> list[Series]:
@@ -101,7 +114,7 @@ def _cut_offs(cells: Sequence[Cell]) -> list[Series]:
 
 def _axes(audit: Audit, features: str) -> Axes:
     return Axes(
-        f"cut-off ({CYCLES}, logarithmic)", CYCLES, second=audit.lp_per_mm, clean=_clean(audit, features),
+        f"cut-off ({CYCLES}, logarithmic)", CYCLES, second=audit.lp_per_mm, clean=_clean(audit, features, "C1a"),
         edge=max(audit.dataset.size) / 2,
     )  # fmt: skip
 
@@ -133,7 +146,8 @@ def cut_offs(audit: Audit) -> list[Panel]:
                 series,
                 _axes(audit, features),
             )
-            panels.append(Panel(figure, f"{clip(features, 60)}: {MODES.get(mode, mode)}"))
+            said = _clean_in_words(audit, features, "C1a")
+            panels.append(Panel(figure, f"{clip(features, 60)}: {MODES.get(mode, mode)}{said}"))
     return panels
 
 
@@ -200,11 +214,15 @@ def ladders(audit: Audit) -> list[Panel]:
             if not series:
                 continue
             ticks = tuple(dict.fromkeys([*([] if log else [0.0]), *(c.x for c in own if c.x is not None)]))
-            axes = Axes(label, unit, log=log, clean=_clean(audit, features), ticks=ticks)
+            axes = Axes(label, unit, log=log, clean=_clean(audit, features, experiment), ticks=ticks)
             title = f"AUC against {what}, {clip(features, 60)}"
             figure = curve(_name(f"q2-{what}", k, features), title, series, axes)
             described = "; ".join(MODES.get(mode, clip(mode, 20)) for mode in modes)
-            panels.append(Panel(figure, f"{clip(features, 60)}, {what}: {described}"))
+            panels.append(
+                Panel(
+                    figure, f"{clip(features, 60)}, {what}: {described}{_clean_in_words(audit, features, experiment)}"
+                )
+            )
     return panels
 
 

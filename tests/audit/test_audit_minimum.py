@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planted import dataset_of_groups
 
 from fastrace import api
-from fastrace.audit.minimum import minima, patients_needed
+from fastrace.audit.minimum import Scored, minima, patients_needed
+from fastrace.audit.readers import sample
 from fastrace.audit.subjects import select_subjects
 from fastrace.cli.main import main
 
@@ -35,15 +37,30 @@ def test_the_plan_names_patients_and_auc_and_makes_nothing(
     assert "fewer than 11 patients: a group of fewer than 11 patients" in printed
     assert not out.exists()
     shown = [float(text) for text in re.findall(r"from AUC (0\.\d\d) on", printed)]
-    assert len(shown) == 3
-    primary, exploratory = shown[0], shown[-1]
-    assert 0.5 < primary < exploratory < 1
+    assert len(shown) == 4  # either family, by cross-fitted readers and by the small network
+    primary, small, exploratory, exploratory_small = shown
+    assert 0.5 < primary < min(small, exploratory) < max(small, exploratory) < exploratory_small < 1
     assert printed.strip() == api.plan_audit(data, target="group").strip()
 
 
+def test_what_is_read_of_some_patients_alone_is_planned_with_them(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> dict[str, float]:
+        lines = api.plan_audit(data, target="group").splitlines()
+        found = (re.fullmatch(r"  (.+): from AUC (0\.\d\d) on", line) for line in lines)
+        return {one[1].split(", ", 1)[1]: float(one[2]) for one in found if one and "further" in one[1]}
+
+    every = shown()
+    monkeypatch.setattr(sample, "OTHER", 100)
+    monkeypatch.setattr(sample, "NETWORKS", 100)
+    some = shown()
+    assert some["cross-fitted readers"] == every["cross-fitted readers"]
+    assert some["coarser and noisy images of 200 patients, built-in features"] > every["cross-fitted readers"]
+    assert some["the small network (60 patients)"] > every["the small network (30 % of the patients)"]
+
+
 def test_fewer_questions_need_less(data: Path) -> None:
-    subjects = select_subjects(api.Dataset.open(data), "group")
-    one, many = (minima(subjects, tests, 0, [("readers", 1.0, 1.4)])[0] for tests in (1, 20))
+    scored = [Scored("readers", np.array([240.0, 120.0]), 1.4)]
+    one, many = (minima("", "primary", tests, scored)[0] for tests in (1, 20))
     assert one.auc < many.auc
     assert one.alpha == pytest.approx(0.01)
     assert many.alpha == pytest.approx(0.0005)
@@ -51,7 +68,7 @@ def test_fewer_questions_need_less(data: Path) -> None:
 
 def test_the_patients_needed_are_those_that_would_find_it(data: Path) -> None:
     subjects = select_subjects(api.Dataset.open(data), "group")
-    (here,) = minima(subjects, 2, 0, [("readers", 1.0, 1.4)])
+    (here,) = minima("", "primary", 2, [Scored("readers", np.array([240.0, 120.0]), 1.4)])
     assert patients_needed(subjects, here, here.auc) == pytest.approx(360, abs=4)
     more, most = (patients_needed(subjects, here, auc) for auc in (0.6, 0.55))
     assert more is not None

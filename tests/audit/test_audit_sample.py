@@ -35,6 +35,17 @@ def test_some_of_every_class_are_drawn_and_those_of_networks_are_among_them() ->
     assert one.said(one.other, "noisy") == "; noisy images of 70 patients, drawn from the seed"
 
 
+def test_of_several_classes_patients_are_drawn_in_their_proportions(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The AUC of a class against the rest depends on who the rest are.
+    for name, value in {"OTHER": 400, "NETWORKS": 100, "LEAST": 30}.items():
+        monkeypatch.setattr(module, name, value)
+    labels = np.repeat([0, 1, 2], [1600, 380, 20])
+    one = Sample.of(labels, 0)
+    assert list(np.bincount(labels[one.other])) == [640, 152, 20]
+    assert list(np.bincount(labels[one.networks])) == [160, 38, 20]
+    assert np.isin(one.networks, one.other).all()
+
+
 def read(images: torch.Tensor) -> dict[str, torch.Tensor]:  # [N, 1, 24, 24]
     """A reader: means of quarters."""
     return {"features": torch.nn.functional.avg_pool2d(images, 12).flatten(1)}
@@ -50,10 +61,18 @@ def test_an_audit_of_many_reads_some_and_says_so(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(module, "NETWORKS", 1000)
         every = audited(request(data, tmp_path / "every", **wanted))
     patients = {cell["id"]: cell["estimate"]["n_patients"] for cell in some["cells"]}
-    for cell, whole in zip(some["cells"], every["cells"], strict=True):
+    sampled = [cell for cell in some["cells"] if cell["experiment"] == "A1s"]
+    assert [cell["estimate"]["n_patients"] for cell in sampled] == [70, 64]
+    for cell in (cell for cell in some["cells"] if cell["experiment"] in ("A1r", "A1s")):
+        assert (cell["family"], cell["p"], cell["p_adjusted"], cell["finding"]) == ("reference", None, None, None)
+    assert not any(cell["experiment"] == "A1s" for cell in every["cells"])
+    common = [cell for cell in some["cells"] if cell not in sampled]
+    for cell, whole in zip(common, every["cells"], strict=True):
         assert cell["id"] == whole["id"]
         assert whole["estimate"]["n_patients"] == 100
-        if cell["experiment"] in ("A1", "A1f") or (cell["experiment"] == "C1a" and cell["features"] == "built-in"):
+        if cell["experiment"] in ("A1", "A1f", "A1r") or (
+            cell["experiment"] == "C1a" and cell["features"] == "built-in"
+        ):
             assert cell["estimate"] == whole["estimate"]
         else:
             assert cell["estimate"]["n_patients"] == (70 if cell["features"] == "built-in" else 64)

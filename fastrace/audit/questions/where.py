@@ -64,7 +64,7 @@ def answer(findings: Findings) -> Question:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
     elif by != first and parts:
         parts.append(f"by {by} ({first} was shown no degraded image)")
-    tried = [cell for cell in own if cell.question == ID]
+    tried = [cell for cell in own if cell.question == ID and cell.family != "reference"]
     if not tried:
         empty = "not shown in the experiments that were run"
         return Question(ID, TITLE, ASKS, NOT_RUN if not _ran(findings) else NOT_SHOWN, ", ".join(parts) or empty)
