@@ -76,7 +76,12 @@ def check_place(
     if before.get("dataset", {}).get("fingerprint") != dataset.fingerprint:
         different.insert(0, "the dataset")
     known = before.get("inputs", {})
-    different += [name for name in sorted({*inputs, *known}) if inputs.get(name) != known.get(name)]
+    changed = [name for name in sorted({*inputs, *known}) if inputs.get(name) != known.get(name)]
+    if changed and not different:
+        raise RunError(
+            f"{folder.path}: {', '.join(changed)}: the file has changed since that audit began, and its cells would be of two "
+            "readers; choose another --out, or put the old file back"
+        )
     if different:
         raise RunError(
             f"{folder.path}: --resume needs the options of that audit ({', '.join(different)} differ); choose another --out"

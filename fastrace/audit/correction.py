@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrace.audit.cells import Answer, none_if_nan
-from fastrace.audit.document import Cell
+from fastrace.audit.document import Estimate
 from fastrace.statistics import MIN_CELL, NOT_ENOUGH, benjamini_yekutieli, detectable_auc, holm
 
 Method = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -63,7 +63,7 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
             found[n] = found[n].changed(
                 p_adjusted=none_if_nan(float(adjusted)),
                 finding=None if np.isnan(adjusted) else bool(adjusted < ALPHA),
-                detectable=_detectable(found[n].cell, alpha),
+                detectable=detectable_of(found[n].cell.estimate, found[n].cell.null_deviation, alpha),
             )
     return found
 
@@ -106,12 +106,12 @@ def _needed(members: Sequence[Answer], method: Method, permutations: int) -> int
     return count
 
 
-def _detectable(cell: Cell, alpha: float) -> float | None:
-    estimate = cell.estimate
-    if cell.null_deviation is None or not estimate.n_patients:
+def detectable_of(estimate: Estimate, null_deviation: float | None, alpha: float) -> float | None:
+    """The AUC that a test at a level would find with 80 % power, see `fastrace.statistics.detectable_auc`."""
+    if null_deviation is None or not estimate.n_patients:
         return None
     smallest = estimate.n_positive or MIN_CELL - 1  # None where it is below
-    return none_if_nan(detectable_auc(cell.null_deviation, (smallest, estimate.n_patients - smallest), alpha))
+    return none_if_nan(detectable_auc(null_deviation, (smallest, estimate.n_patients - smallest), alpha))
 
 
 def _adjust(members: Sequence[Answer], method: Method) -> NDArray[np.float64]:

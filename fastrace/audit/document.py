@@ -108,8 +108,9 @@ class Cell(Value, frozen=True, kw_only=True):
 
     ``x`` is the place on the axis of its curve (a cut-off in cycles/image, pixels, sigma), ``x_low`` and ``x_high`` the
     edges of a band in cycles/image, ``lp_per_mm`` the same in line pairs per millimetre at the median spacing; ``band`` the
-    simultaneous band of its curve; ``spread`` the widening of the interval for cross-fitting; ``null_deviation`` the standard
-    deviation of AUCs of permuted labels; ``detectable`` the AUC that would have been a finding with 80 % power.
+    limits that hold for all curves of its reader at once, or for all readers of the primary question; ``spread`` the widening
+    of the interval for cross-fitting; ``null_deviation`` the standard deviation of AUCs of permuted labels; ``detectable`` the
+    AUC that would have been a finding with 80 % power.
     """
 
     id: str
@@ -268,7 +269,7 @@ class Images(Value, frozen=True):
 
 
 class Audit(Value, frozen=True, kw_only=True):
-    """The whole document."""
+    """The whole document; ``tests`` is the digest of the tests that ``run.json`` declared before anything was fitted."""
 
     schema: Literal[4] = 4
     fastrace: str
@@ -278,6 +279,7 @@ class Audit(Value, frozen=True, kw_only=True):
     engine: str
     variant: str
     seed: int
+    tests: str = ""
     dataset: Images
     target: str
     self_reported: bool

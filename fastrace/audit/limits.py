@@ -30,11 +30,12 @@ def limits(
     *,
     trusted: bool = False,
     brought: Sequence[str] = (),
+    incomplete: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
     """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
 
     ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests;
-    ``brought``: readers that the user brought.
+    ``brought``: readers that the user brought; ``incomplete``: those that lack some of the patients, and whom they have.
     """
     said = twins.sentence(WHERE)
     found = [*([said] if said else []), *ALWAYS]
@@ -49,6 +50,7 @@ def limits(
             f"{', '.join(brought)}: made elsewhere. If the model behind it learned the attribute from patients of this audit, "
             "its AUC is too high, which cannot be seen from here."
         )
+    found += [f"{name} was asked of {who}: it says nothing of the others." for name, who in incomplete]
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."
@@ -67,8 +69,9 @@ def limits(
     found.append(
         "p values are corrected for the questions and feature sets of this audit: with fewer of them it would have more power."
     )
-    if subjects.cohort.frame["mm_per_pixel"].isna().any():
-        found.append("Some images have no pixel spacing: frequencies are given in cycles/image alone.")
+    if (without := subjects.cohort.frame["mm_per_pixel"].isna()).any():
+        who = "The images have" if without.all() else "Some images have"
+        found.append(f"{who} no pixel spacing: frequencies are given in cycles/image alone.")
     if self_reported(subjects.cohort.target) and "ethnic_group" in counts:
         found.append(_headers(int(counts["ethnic_group"]), int(counts["indexed"])))
     return tuple(found)

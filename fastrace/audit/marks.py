@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from fastrace.audit.document import Cell, FeatureSet
-from fastrace.statistics import NOT_ENOUGH
+from fastrace.statistics import CONSTANT, NOT_ENOUGH
 
 NOT_RUN = "not run"
 NOT_SHOWN = "not shown"
 NO_CONCLUSION = "no conclusion"
+GAVE_NOTHING = "gave nothing"
+"""Of a reader that gives every patient the same score: no answer, and no fault of the patients."""
 LEARNED_NOTHING = "learned nothing"
 """Of a network whose training failed: its mark and the status of its estimates, in place of "not shown", which is evidence."""
 STRONG, CLEAR = 0.75, 0.6
@@ -24,9 +26,11 @@ def mark(cell: Cell) -> str:
         return NOT_ENOUGH
     if cell.estimate.status == LEARNED_NOTHING:
         return LEARNED_NOTHING
+    if cell.estimate.status == CONSTANT:
+        return GAVE_NOTHING
     if not cell.finding or cell.estimate.low is None:
         return NOT_SHOWN
-    return strength(cell.estimate.low)
+    return strength(cell.estimate.low if cell.band is None else cell.band[0])
 
 
 def strength(low: float) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from fastrace.audit.begin import wanted_experiments
+from fastrace.audit.begin import inputs_of, wanted_experiments
 from fastrace.audit.correction import smallest_level
+from fastrace.audit.readers.brought import check_readers
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
@@ -24,6 +25,7 @@ from fastrace.console.words import count, plural
 from fastrace.dataset import Dataset
 from fastrace.models import SMALL
 from fastrace.statistics import MIN_CLASS_PATIENTS, class_aucs, detectable_auc, rank_patients
+from fastrace.train.pipeline import choose_device
 
 CROSS_FITTED = 1.4
 """Spread of cross-fitted AUCs without a signal (docs/crossfit.md: 1.24 to 1.59, nearly always 1.4)."""
@@ -78,6 +80,9 @@ def plan(request: AuditRequest) -> str:
         As the audit itself would.
     """
     dataset = Dataset.open(request.data)
+    inputs_of(request)
+    check_readers(request)
+    choose_device(request.device)
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
     sample = Sample.of(subjects.labels, request.seed)
@@ -154,6 +159,10 @@ def _noise(sizes: NDArray[np.float64]) -> float:
     return float(np.sqrt(drawn * more))
 
 
+def _upwards(auc: float) -> str:
+    return f"{np.ceil(100 * auc - 1e-9) / 100:.2f}".removeprefix("0")
+
+
 def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
     """What `fastrace audit --plan` prints."""
     sizes = np.bincount(subjects.labels)
@@ -172,15 +181,15 @@ def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
         if smallest < MIN_CLASS_PATIENTS:
             size = f"not enough evidence: {smallest} patients of the smallest class, {MIN_CLASS_PATIENTS} are needed"
         else:
-            size = "nothing" if np.isnan(one.auc) else f"from AUC {one.auc:.2f} on"
+            size = "nothing" if np.isnan(one.auc) else f"from AUC {_upwards(one.auc)} on"
         lines.append(f"  {one.what}: {size}")
     lines += ["", "Patients that smaller signals would need, in the same shares of the groups (extrapolated):"]
     for auc in TARGETS:
         needed = patients_needed(subjects, found[0], auc)
-        lines.append(f"  AUC {auc:.2f}: " + ("more than can be said" if needed is None else f"{needed:,}"))
+        lines.append(f"  AUC {_upwards(auc)}: " + ("more than can be said" if needed is None else f"{needed:,}"))
     lines += [
         "",
         "More patients also make readers better: what is read at .55 with 300 patients may be .60 with 3,000.",
-        "Nothing was read from the images, and no folder was made.",
+        "Nothing was read from the images or from files of embeddings, and no folder was made.",
     ]
     return "\n".join(lines)

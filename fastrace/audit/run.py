@@ -30,6 +30,7 @@ from fastrace.audit.cells import Answer
 from fastrace.audit.controls import run_controls
 from fastrace.audit.controls.material import Material
 from fastrace.audit.correction import correct
+from fastrace.audit.declared import declared, digest_of
 from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
 from fastrace.audit.experiments import ALIKE, SAMPLED, Experiment, part
 from fastrace.audit.flow import flow, patients_by
@@ -105,6 +106,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     make_folder(folder.path / "work", 0o700)
     progress = LoggedProgress(progress, folder.path / "work" / LOG)
     with folder.locked(), progress:
+        tests = declared(request, subjects, wanted)
         device, why = reading_device(request.device)
         progress.line(why or f"band-pass: {backend(device.type)}")
         folder.write_json(
@@ -119,6 +121,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                     "checked": checked.to_json(),
                 },
                 "inputs": inputs,
+                "tests": {**tests, "digest": digest_of(tests)},
                 "environment": _environment(request, device),
             },
         )
@@ -202,6 +205,7 @@ def _run(
         engine="probe",
         variant=request.variant,
         seed=request.seed,
+        tests=digest_of(declared(request, subjects, wanted)),
         dataset=_images(dataset, subjects, checked, spacing),
         target=target,
         self_reported=self_reported(target),
@@ -220,6 +224,7 @@ def _run(
             dataset.meta["counts"],
             trusted=request.trust,
             brought=[*given.functions, *(one.name for one in given.embeddings)],
+            incomplete=[(one.name, one.who) for one in given.embeddings if one.missing.any()],
         ),
         arguments=public_arguments(request),
         repeat=command_line(request),

@@ -17,13 +17,15 @@ from fastrace.cohort.said import Said
 from fastrace.cohort.vocabulary import asks_who
 from fastrace.errors import UsageError
 
+_NUMBER = re.compile(r"[+-]?\d+[.,]0*")
+
 
 def same_values(cells: Sequence[str | None], codes: bool) -> dict[str, str]:
     """Spelling -> the spelling kept, for the values of a column.
 
-    Values that differ in case or white space alone are one; so are 1, 1.0 and 01 where all values are numbers. The most frequent
-    spelling is kept, of equally frequent ones the first in the order of code points. Where one number stands with and without
-    zeros before it, no number of the column keeps them.
+    Values that differ in case or white space alone are one; so are 1 and 1.0, and 01 too where all values are numbers. The most
+    frequent spelling is kept, of equally frequent ones the first in the order of code points. Where one number stands with and
+    without zeros before it, no number of the column keeps them.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def same_values(cells: Sequence[str | None], codes: bool) -> dict[str, str]:
     found = {}
     for same in alike.values():
         kept = max(same, key=lambda one: (counts[one], [-ord(letter) for letter in one]))
-        if codes:
+        if codes or _NUMBER.fullmatch(kept):
             kept = _bare(_whole(kept)) if bare else _whole(kept)
         found.update(dict.fromkeys(same, kept))
     return found
@@ -47,7 +49,9 @@ def same_values(cells: Sequence[str | None], codes: bool) -> dict[str, str]:
 
 def _alike(cell: str, codes: bool) -> str:
     text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", cell).casefold())
-    return _bare(_whole(text)) if codes else text
+    if codes:
+        return _bare(_whole(text))
+    return _whole(text) if _NUMBER.fullmatch(text) else text
 
 
 def _whole(number: str) -> str:

@@ -33,8 +33,8 @@ class Initial:
     path: Path | None = None
 
 
-def check_name(name: str) -> None:
-    """Refuse a model that neither timm nor this module has.
+def check_name(name: str, option: str = "--model", others: str = "") -> None:
+    """Refuse a model that neither timm nor this module has, given by an option that also takes others.
 
     Raises
     ------
@@ -48,7 +48,8 @@ def check_name(name: str) -> None:
         return
     near = difflib.get_close_matches(name, [SMALL, *timm.list_models()], n=3)
     raise UsageError(
-        f"--model {name}: unknown; use 'small' or a timm model" + (f", such as {', '.join(near)}" if near else "")
+        f"{option} {name}: unknown; use 'small'{others} or a timm model"
+        + (f", such as {', '.join(near)}" if near else "")
     )
 
 

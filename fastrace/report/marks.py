@@ -22,6 +22,7 @@ _SHAPES = {
     "weak": _bars(1),
     "not shown": '<circle class="void" cx="8" cy="8" r="5.5"/>',
     "not enough evidence": '<path class="void dash" d="M8 2 14.5 13.5H1.5Z"/><path class="line" d="M8 6.5V9.5M8 11V12"/>',
+    "gave nothing": '<circle class="void dash" cx="8" cy="8" r="5.5"/>',
     "learned nothing": '<circle class="void dash" cx="8" cy="8" r="5.5"/><path class="line" d="M5.5 8H10.5"/>',
     "not run": '<path class="line" d="M3 8H13"/>',
     "no conclusion": (
@@ -37,8 +38,9 @@ MEANING = {
     "strong": "a finding whose interval starts at .75 or above",
     "clear": "a finding whose interval starts at .6 or above",
     "weak": "a finding whose interval starts below .6",
-    "not shown": "no finding; the AUC that would have been found stands beside it",
+    "not shown": "no finding; the sentence says which AUC would have been found",
     "not enough evidence": "fewer than 30 patients in a class: an interval, but no answer",
+    "gave nothing": "the reader gives every patient the same score: no answer",
     "learned nothing": "the training of this network failed: no finding, and no evidence of absence",
     "not run": "not part of this audit",
     "no conclusion": "a control failed",

@@ -262,5 +262,6 @@ def repeat_facts(audit: Audit) -> list[tuple[str, str]]:
         ("engine", clip(audit.engine, 40) or UNDEFINED),
         ("variant", clip(audit.variant, 40) or UNDEFINED),
         ("seed", str(audit.seed)),
+        ("tests declared in run.json, digest", clip(audit.tests, 64) or UNDEFINED),
         ("fastrace", clip(audit.fastrace, 40) or UNDEFINED),
     ]

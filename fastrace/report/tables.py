@@ -58,7 +58,7 @@ def yours(estimate: Estimate, extra: str = "", of: str = SMALLEST) -> Field:
 
 def patients(estimate: Estimate, below: str = "") -> Field:
     """``812 of 3,102``: patients of the class (of the smallest one for a mean) of all."""
-    if estimate.suppressed:
+    if estimate.suppressed or (estimate.n_patients is None and estimate.value is not None):
         return Field(count(None, suppressed=True))
     total = count(estimate.n_patients, patients=True)
     if estimate.n_positive is None:

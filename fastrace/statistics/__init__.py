@@ -13,7 +13,7 @@ from fastrace.statistics.correction import benjamini_yekutieli, holm
 from fastrace.statistics.d_prime import d_prime
 from fastrace.statistics.delong import ClassAucs, auc, class_aucs, influence, macro_influence
 from fastrace.statistics.detectable import POWER, detectable_auc, standard_error
-from fastrace.statistics.estimate import APPROXIMATE, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
+from fastrace.statistics.estimate import APPROXIMATE, CONSTANT, DELONG, MIN_CLASS_PATIENTS, NOT_ENOUGH, Estimate
 from fastrace.statistics.paired import Difference, paired_difference
 from fastrace.statistics.pairs import pair_aucs
 from fastrace.statistics.permutation import ENOUGH, permutation_p, permuted_aucs, sequential_p
@@ -23,6 +23,7 @@ from fastrace.statistics.small_cells import hidden
 
 __all__ = [
     "APPROXIMATE",
+    "CONSTANT",
     "DELONG",
     "ENOUGH",
     "MIN_CELL",

@@ -60,7 +60,11 @@ def test_json_is_the_document_and_nothing_else(tmp_path: Path, tiny: Dataset) ->
 
 @pytest.mark.parametrize(
     ("only", "experiments"),
-    [("Q1", {"A1", "A1f"}), ("C1a", {"A1", "A1f", "C1a"}), ("C1b, C2", {"A1", "A1f", "C1b", "C2a", "C2b"})],
+    [
+        ("Q1", {"A1", "A1f"}),
+        ("C1a", {"A1", "A1f", "A1r", "C1a"}),
+        ("C1b, C2", {"A1", "A1f", "A1r", "C1b", "C2a", "C2b"}),
+    ],
 )
 def test_only_runs_what_is_named_and_a1(tmp_path: Path, tiny: Dataset, only: str, experiments: set[str]) -> None:
     done = call(tiny.path, "--out", tmp_path / "audit", "--only", only, "--json", *QUICK)

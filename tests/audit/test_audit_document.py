@@ -15,7 +15,9 @@ import pytest
 import torch
 from audit_archives import HOSTILE, Finished, audited, fewer_permutations, finish, lasting, request, walk
 from planted import AUDIT_SALT, BAND, dataset_of_groups
+from scipy.special import logit
 from scipy.stats import false_discovery_control
+from statsmodels.stats.proportion import proportion_confint
 
 from fastrace.audit.cells import Answer, score
 from fastrace.audit.correction import correct
@@ -25,8 +27,9 @@ from fastrace.audit.flow import flow as flow_of
 from fastrace.audit.locate import overlap
 from fastrace.audit.marks import mark
 from fastrace.audit.partition import Fold, Partition
-from fastrace.audit.questions import where
+from fastrace.audit.questions import readable, where
 from fastrace.audit.questions.findings import Findings, headline
+from fastrace.audit.simultaneous import limits_of_several
 from fastrace.audit.subjects import Subjects, select_subjects
 from fastrace.dataset import Dataset
 from fastrace.statistics import MIN_CELL
@@ -112,6 +115,9 @@ def test_every_cell_is_consistent_with_itself(finished: Finished) -> None:
     for cell in cells_of(finished.document):
         one = cell["estimate"]
         assert one["low"] <= one["value"] <= one["high"]
+        if cell["family"] == "reference":
+            assert cell["p"] is cell["p_adjusted"] is cell["finding"] is None
+            continue
         assert 0 < cell["p"] <= 1
         if one["status"].startswith("not enough evidence"):
             assert cell["p_adjusted"] is None  # nothing is tested
@@ -244,6 +250,33 @@ def test_the_answer_is_the_first_set_of_features_that_finds_not_the_largest_auc(
     assert headline([missed, cell("small CNN", 0.7, finding=False)]) is missed
     assert [mark(cell(low=low, finding=True)) for low in (0.76, 0.65, 0.55)] == ["strong", "clear", "weak"]
     assert mark(cell(low=0.85, finding=None)) == "not shown"
+    # Of several readers the best would look too good by its own interval.
+    assert mark(cell(low=0.76, finding=True, band=(0.74, 0.9))) == "clear"
+
+
+def test_a_reader_that_gives_every_patient_the_same_score_is_not_evidence_of_absence() -> None:
+    one = cell(finding=False, detectable=None)
+    one = msgspec.structs.replace(one, estimate=msgspec.structs.replace(one.estimate, status="constant scores"))
+    assert mark(one) == "gave nothing"
+    said = readable.answer(Findings((one,), where.locate((), (64, 64), None)))
+    assert said.mark == "gave nothing"
+    assert "its numbers do not vary" in said.sentence
+    assert "patients no AUC" not in said.sentence
+
+
+def test_limits_of_several_are_bonferronis() -> None:
+    one = Estimate(
+        value=0.7, low=0.6, high=0.784, n_patients=100, n_positive=50, n_images=100, unit="patient", method="", status="ok"
+    )  # fmt: skip
+    assert limits_of_several(one, 1) == pytest.approx((0.6, 0.784))
+    low, high = limits_of_several(one, 5)  # 2.576 standard errors, not 1.960
+    assert logit(0.7) - logit(low) == pytest.approx(2.5758 / 1.95996 * (logit(0.7) - logit(0.6)), rel=1e-4)
+    assert logit(high) - logit(0.7) == pytest.approx(2.5758 / 1.95996 * (logit(0.784) - logit(0.7)), rel=1e-4)
+    # An AUC of 1 in 60 patients: Clopper and Pearson.
+    sure = msgspec.structs.replace(one, value=1.0, low=0.025 ** (1 / 60), high=1.0)
+    expected = proportion_confint(60, 60, alpha=0.05 / 4, method="beta")
+    assert limits_of_several(sure, 4) == pytest.approx(expected)
+    assert limits_of_several(msgspec.structs.replace(one, value=None), 2) is None
 
 
 def test_where_is_answered_by_the_built_in_features_if_embeddings_answer_first() -> None:

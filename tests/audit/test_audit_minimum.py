@@ -36,7 +36,7 @@ def test_the_plan_names_patients_and_auc_and_makes_nothing(
     assert "360 patients would be audited for group: A 240, B 120" in printed
     assert "fewer than 11 patients: a group of fewer than 11 patients" in printed
     assert not out.exists()
-    shown = [float(text) for text in re.findall(r"from AUC (0\.\d\d) on", printed)]
+    shown = [float(text) for text in re.findall(r"from AUC (\.\d\d) on", printed)]
     assert len(shown) == 4  # either family, by cross-fitted readers and by the small network
     primary, small, exploratory, exploratory_small = shown
     assert 0.5 < primary < min(small, exploratory) < max(small, exploratory) < exploratory_small < 1
@@ -46,7 +46,7 @@ def test_the_plan_names_patients_and_auc_and_makes_nothing(
 def test_what_is_read_of_some_patients_alone_is_planned_with_them(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def shown() -> dict[str, float]:
         lines = api.plan_audit(data, target="group").splitlines()
-        found = (re.fullmatch(r"  (.+): from AUC (0\.\d\d) on", line) for line in lines)
+        found = (re.fullmatch(r"  (.+): from AUC (\.\d\d) on", line) for line in lines)
         return {one[1].split(", ", 1)[1]: float(one[2]) for one in found if one and "further" in one[1]}
 
     every = shown()

@@ -24,6 +24,7 @@ from fastrace.audit.readers.owners import Archive
 from fastrace.audit.readers.vector_files import open_vectors
 from fastrace.audit.run import audit
 from fastrace.audit.subjects import select_subjects
+from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
 
@@ -243,6 +244,31 @@ def patches(images: Any) -> dict[str, Any]:
     return {"features": images.flatten(1)[:, :2], "score": images.mean(dim=(1, 2, 3))}
 
 
+def test_numbers_that_lost_the_zeros_before_them_are_refused_not_joined_in_part(tmp_path: Path) -> None:
+    # Of patients 068 to 131 those from 100 on would have joined: half of an archive, and not a random one.
+    names = [f"{number:03d}" for number in range(68, 132)]
+    for number, name in enumerate(names):
+        uid, study = f"1.2.826.9.{number}", f"1.2.826.8.{number}"
+        write(tmp_path / "files" / f"x{number}.dcm", number, SOPInstanceUID=uid, StudyInstanceUID=study, PatientID=name)
+    labels = pd.DataFrame({"patient_id": names, "group": ["A", "B"] * 32})
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    made = api.preprocess(
+        tmp_path / "files", tmp_path / "data", modality="any", labels=tmp_path / "labels.csv", size=(20, 20), jobs=1
+    )
+    dataset = Dataset.open(made.data)
+    archive = Archive(dataset, select_subjects(dataset, "group"))
+    vectors = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
+    for ids, digits in ((range(68, 132), 3), (names, 0)):
+        table = pd.DataFrame({"patient_id": ids, **{f"v{k}": vectors[:, k] for k in range(3)}})
+        table.to_parquet(tmp_path / "vectors.parquet")
+        opened = open_vectors(str(tmp_path / "vectors.parquet"), ())
+        if digits:
+            with pytest.raises(UsageError, match=r"32 of 64 images have a vector, and more would with ids of 3 digits"):
+                join(opened, {"vectors": ""}, archive, tmp_path, Progress())
+        else:
+            assert len(join(opened, {"vectors": ""}, archive, tmp_path, Progress()).subjects) == 64
+
+
 @pytest.fixture(scope="module")
 def audited(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Audit, Path, list[str]]:
     """One of all patients by study, one of all but four by patient, and a function."""
@@ -308,7 +334,7 @@ def test_another_file_is_not_resumed_with(made: Made, tmp_path: Path) -> None:
     with fewer_permutations(99), pytest.raises(KeyboardInterrupt):
         audit(wanted, progress=Stop("cells", 2))
     parquet(tmp_path / "v.parquet", made.files, ["image_id"], vectors_of(made.files, seed=1))
-    with pytest.raises(RunError, match=r"--resume needs the options of that audit \(v differ\)"):
+    with pytest.raises(RunError, match="v: the file has changed since that audit began"):
         audit(wanted, resume=True)
 
 

@@ -226,10 +226,13 @@ def race(tmp_path: Path, cells: str, **options: object) -> tuple[list, tuple[str
         ("01;1;03", "1;1;3"),
         ("0;00;10", "0;0;10"),
         ("01;1;A", "01;1;A"),
+        ("0;0.0;1;1,0;Other", "0;0;1;1;Other"),
+        ("1.00;1;0;0.0;true", "1;1;0;0;true"),
+        ("1.5;1.0;v1.0;2.10", "1.5;1;v1.0;2.10"),
     ],
 )
 def test_codes_that_are_one_number_are_one_value(tmp_path: Path, cells: str, values: str) -> None:
-    """Where all of a column are numbers; a value written in one way keeps it, and ids keep theirs always."""
+    """A value written in one way keeps it, zeros before a number go where all of a column are numbers, and ids keep theirs."""
     assert race(tmp_path, cells)[0] == values.split(";")
 
 

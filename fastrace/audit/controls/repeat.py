@@ -17,6 +17,8 @@ def control(material: Material) -> Control:
         "repeat",
         "Repeated with another seed",
         "for comparison",
-        f"other folds: {summary.estimate}, p {summary.p:.2g}" if summary.p else "not defined",
-        (Named("other folds", summary.estimate, summary.p),),
+        f"the built-in features in other folds: {summary.estimate}, p {summary.p:.2g} (not corrected)"
+        if summary.p
+        else "not defined",
+        (Named("built-in, other folds", summary.estimate, summary.p),),
     )

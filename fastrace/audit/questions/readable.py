@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from fastrace.audit.document import Cell, Question
-from fastrace.audit.marks import LEARNED_NOTHING, few, mark
+from fastrace.audit.marks import GAVE_NOTHING, LEARNED_NOTHING, few, mark
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.questions.wording import could_have_been_found, missing_patients, of_a_hundred
+from fastrace.audit.readers.built_in import BUILT_IN
 
 ID: Final = "Q1"
 TITLE = "Readable?"
@@ -19,6 +20,10 @@ def answer(findings: Findings) -> Question:
     first = findings.headline
     others = [cell for cell in findings.cells if cell.family == "primary" and cell is not first]
     sentence = f"{of_a_hundred(first)}: patient-level AUC {first.estimate} by {first.features}{_unless_found(first)}"
+    if first.finding and first.features != BUILT_IN:
+        sentence += (
+            f" (it answers because it finds something, which {BUILT_IN} does not: its AUC is the larger for that)"
+        )
     if others:
         sentence += "; " + "; ".join(
             f"{one.features} {one.estimate}, {mark(one)}{_unless_found(one)}" for one in others
@@ -28,5 +33,7 @@ def answer(findings: Findings) -> Question:
 
 def _unless_found(cell: Cell) -> str:
     if few(cell):
-        return f" ({missing_patients(cell.estimate)})"
+        return f" ({missing_patients(cell)})"
+    if mark(cell) == GAVE_NOTHING:
+        return " (every patient has the same score: its numbers do not vary)"
     return "" if cell.finding or mark(cell) == LEARNED_NOTHING else f" ({could_have_been_found(cell)})"

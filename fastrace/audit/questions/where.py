@@ -66,19 +66,25 @@ def answer(findings: Findings) -> Question:
         parts.append(f"by {by} ({first} was shown no degraded image)")
     tried = [cell for cell in own if cell.question == ID and cell.family != "reference"]
     if not tried:
-        empty = "not shown in the experiments that were run"
-        return Question(ID, TITLE, ASKS, NOT_RUN if not _ran(findings) else NOT_SHOWN, ", ".join(parts) or empty)
+        if not _ran(findings):
+            return Question(ID, TITLE, ASKS, NOT_RUN, ", ".join(parts) or "none of its experiments was run")
+        return Question(ID, TITLE, ASKS, NOT_SHOWN, ", ".join(parts) or "not shown in the experiments that were run")
     if any(map(few, tried)):
-        return Question(ID, TITLE, ASKS, NOT_ENOUGH, missing_patients(tried[0].estimate))
+        return Question(ID, TITLE, ASKS, NOT_ENOUGH, missing_patients(tried[0]))
     found = [cell for cell in tried if cell.finding]
     if not found:
         hardest = max(tried, key=lambda cell: cell.detectable or 1.0)
-        parts.append(
-            f"no filtered, coarser or noisy images are a finding; any of them {could_have_been_found(hardest)}"
-        )
+        parts.append(f"no {_kinds(tried)} images are a finding; any of them {could_have_been_found(hardest)}")
         return Question(ID, TITLE, ASKS, NOT_SHOWN, ", ".join(parts))
     limit = max((cell.band[0] for cell in found if cell.band is not None), default=0.5)
     return Question(ID, TITLE, ASKS, strength(limit), ", ".join(parts))
+
+
+def _kinds(cells: Sequence[Cell]) -> str:
+    """What was done to images: ``filtered, coarser or noisy``."""
+    names = {"C1": "filtered", "C2a": "coarser", "C2b": "noisy"}
+    there = [word for id, word in names.items() if any(cell.experiment.startswith(id) for cell in cells)]
+    return " or ".join([", ".join(there[:-1]), there[-1]] if len(there) > 1 else there)
 
 
 def _ran(findings: Findings) -> bool:

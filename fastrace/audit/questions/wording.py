@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastrace.audit.document import Cell, Estimate
+import math
+
+from fastrace.audit.document import Cell
 from fastrace.console.words import FEW
 from fastrace.statistics import MIN_CLASS_PATIENTS
 
@@ -30,10 +32,13 @@ def could_have_been_found(cell: Cell) -> str:
 
 
 def _two_digits(auc: float) -> str:
-    return f"{auc:.2f}".removeprefix("0")
+    """Upwards: of a smaller one nothing is said."""
+    return f"{math.ceil(100 * auc - 1e-9) / 100:.2f}".removeprefix("0")
 
 
-def missing_patients(estimate: Estimate) -> str:
+def missing_patients(cell: Cell) -> str:
     """How many patients an answer needs."""
+    estimate, several = cell.estimate, len(cell.classes) > 2
     n = FEW if estimate.n_positive is None else f"{estimate.n_positive}"
-    return f"{n} patients of the smallest class; {MIN_CLASS_PATIENTS} are needed"
+    said = f"{n} patients of the smallest class; {MIN_CLASS_PATIENTS} are needed"
+    return f"{said}, or name the other classes with --class" if several else said

@@ -62,12 +62,17 @@ class Embedding:
         return bool(((self.missing > 0) & (self.missing < MIN_CELL)).any())
 
     @property
+    def who(self) -> str:
+        """Whose vectors it has."""
+        if not self.missing.any():
+            return "all patients"
+        n, total = len(self.subjects), len(self.subjects) + int(self.missing.sum())
+        return "the patients who have a vector" if self.few else f"the {n:,} of {total:,} patients who have a vector"
+
+    @property
     def facts(self) -> FeatureSet:
         """For the report."""
-        who = "all patients"
-        if self.missing.any():
-            n, total = len(self.subjects), len(self.subjects) + int(self.missing.sum())
-            who = "the patients who have a vector" if self.few else f"the {n:,} of {total:,} patients who have a vector"
+        who = self.who
         return FeatureSet(
             name=self.name,
             dimensions=self.vectors.dimensions,

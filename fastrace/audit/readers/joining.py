@@ -45,6 +45,12 @@ def join(vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder:
     owners = archive.owners(vectors)
     covered = owners.of_image != NOBODY
     patients = np.unique(subjects.owner[covered])
+    if not covered.all() and (digits := archive.padded(vectors, int(covered.sum()))):
+        raise UsageError(
+            f"--embeddings {vectors.file}: column {vectors.column!r} as {vectors.kind} has numbers without the zeros before "
+            f"them: {int(covered.sum()):,} of {len(covered):,} images have a vector, and more would with ids of {digits} digits; "
+            "write them as text"
+        )
     if len(patients) < max(LEAST_SHARE * len(subjects), MIN_COHORT):
         raise UsageError(
             f"--embeddings {vectors.file}: {len(patients):,} of {len(subjects):,} patients ({int(covered.sum()):,} of "
@@ -67,7 +73,12 @@ def join(vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder:
     else:
         for _ in vectors.pieces():
             pass
-    left = f"; not used: {', '.join(map(repr, vectors.left[:6]))}" if vectors.left else ""
+    nameless = sum(not one for one in vectors.ids)
+    repeated = len(owner_of_rows := owners.of_row[owners.of_row != NOBODY]) - len(np.unique(owner_of_rows))
+    left = f"; {nameless:,} rows have no id" if nameless else ""
+    if repeated and vectors.kind in ("study", "study_key", "patient", "patient_key"):
+        left += f"; {repeated:,} rows more of a {vectors.kind.removesuffix('_key')} that has one: their mean is taken"
+    left += f"; not used: {', '.join(map(repr, vectors.left[:6]))}" if vectors.left else ""
     have = f"{int(covered.sum()):,} of {len(covered):,} images and {len(patients):,} of {len(subjects):,} patients have one"
     progress.line(
         f"embeddings: {vectors.name}: {len(owner):,} rows of {vectors.dimensions:,} numbers by {vectors.column!r} "

@@ -29,6 +29,7 @@ from fastrace.preprocess.store import private_folder
 
 Ints = NDArray[np.int64]
 NOBODY = -1
+MOST_ZEROS = 12
 SAMPLE = 1000  # ids that are tried in other ways, where most fit nothing
 
 
@@ -193,6 +194,22 @@ class Archive:
         return "; ".join(
             [*said, f"its ids are written like {shapes} (9 a digit, a a letter)" if shapes else "it has no ids"]
         )
+
+    def padded(self, vectors: Vectors, matched: int) -> int:
+        """Digits to which whole numbers have to be padded so that more images have a vector than ``matched``; 0 for none.
+
+        Ids are often read as numbers, which lose the zeros before them: those that have none still fit, and the others would be
+        left out of the reader, a third of an archive and not a random one.
+        """
+        ids = [one for one in vectors.ids if one]
+        if not ids or not all(one.isdecimal() for one in ids):
+            return 0
+        longest = max(map(len, ids))
+        for digits in range(longest, longest + MOST_ZEROS + 1):
+            changed = [one.zfill(digits) for one in vectors.ids]
+            if changed != list(vectors.ids) and self._count(vectors.file, vectors.kind, changed) > matched:
+                return digits
+        return 0
 
     def _count(self, file: Path, kind: str, ids: Sequence[str]) -> int:
         try:

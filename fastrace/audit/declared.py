@@ -1,0 +1,41 @@
+"""The tests of an audit and how they are corrected, written with a digest before anything is fitted.
+
+Whoever reads a report can see in ``run.json`` that the family was not chosen after the results: the report names the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fastrace.audit.correction import ALPHA, METHODS, MOST
+from fastrace.audit.experiments import Experiment
+from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.rings import FAMILIES
+from fastrace.audit.request import AuditRequest, embeddings_files
+from fastrace.audit.subjects import Subjects
+
+
+def declared(request: AuditRequest, subjects: Subjects, wanted: Sequence[Experiment]) -> dict[str, Any]:
+    """What is tested: experiments by family, readers in the order in which they answer, correction, level and permutations."""
+    further = [one for one in wanted if one.family == "exploratory"]
+    return {
+        "attribute": subjects.cohort.target,
+        "classes": list(subjects.classes),
+        "patients": len(subjects),
+        "level": ALPHA,
+        "corrections": {family: method.__name__ for family, method in METHODS.items()},
+        "permutations": [request.permutations, MOST],
+        "seed": request.seed,
+        "readers": [BUILT_IN, *request.readers, *(embeddings_files(text)[0].stem for text in request.embeddings)],
+        "primary": [one.name for one in wanted if one.family == "primary"],
+        "exploratory, built-in": [*(one.name for one in further), *(f"A1f {family}" for family in FAMILIES)],
+        "exploratory, networks": [one.name for one in further if one.networks],
+    }
+
+
+def digest_of(tests: dict[str, Any]) -> str:
+    """Of the tests, 16 hexadecimal digits."""
+    return hashlib.blake2b(json.dumps(tests, sort_keys=True).encode(), digest_size=8).hexdigest()
