@@ -143,7 +143,9 @@ def table(every: list[Found]) -> str:
         f"{SIZE[0]}x{SIZE[1]}; bands drawn from the seed (low edge 8-24 cycles/image, about one octave), strengths the kind's",
         "default. Found: p < .01 after correction. Band: the rule of the report; overlap is intersection over union with the",
         "planted band. Archives with a leak had the primary question and the scans alone: the correction for many",
-        "questions is milder there than in a full audit, which the archives without a leak had.",
+        "questions is milder there than in a full audit, which the archives without a leak had. Phantoms spread display",
+        "conventions evenly over the groups, which makes a false finding rarer than groups dealt at random do: how often an",
+        "audit finds something where nothing is, is the question of `studies.null_archives`.",
         "",
     ]
     sets = list(dict.fromkeys(name for one in every for name in one["primary"]))

@@ -5,8 +5,6 @@ Whoever reads a report can see in ``run.json`` that the family was not chosen af
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +12,9 @@ from fastrace.audit.correction import ALPHA, METHODS, MOST
 from fastrace.audit.experiments import Experiment
 from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.rings import FAMILIES
-from fastrace.audit.request import AuditRequest, embeddings_files
+from fastrace.audit.request import AuditRequest, embeddings_files, public_arguments
 from fastrace.audit.subjects import Subjects
+from fastrace.digest import document_digest
 
 
 def declared(request: AuditRequest, subjects: Subjects, wanted: Sequence[Experiment]) -> dict[str, Any]:
@@ -29,7 +28,11 @@ def declared(request: AuditRequest, subjects: Subjects, wanted: Sequence[Experim
         "corrections": {family: method.__name__ for family, method in METHODS.items()},
         "permutations": [request.permutations, MOST],
         "seed": request.seed,
-        "readers": [BUILT_IN, *request.readers, *(embeddings_files(text)[0].stem for text in request.embeddings)],
+        "readers": [
+            BUILT_IN,
+            *public_arguments(request)["readers"],
+            *(embeddings_files(text)[0].stem for text in request.embeddings),
+        ],
         "primary": [one.name for one in wanted if one.family == "primary"],
         "exploratory, built-in": [*(one.name for one in further), *(f"A1f {family}" for family in FAMILIES)],
         "exploratory, networks": [one.name for one in further if one.networks],
@@ -37,5 +40,5 @@ def declared(request: AuditRequest, subjects: Subjects, wanted: Sequence[Experim
 
 
 def digest_of(tests: dict[str, Any]) -> str:
-    """Of the tests, 16 hexadecimal digits."""
-    return hashlib.blake2b(json.dumps(tests, sort_keys=True).encode(), digest_size=8).hexdigest()
+    """Of the tests, see `fastrace.digest.document_digest`."""
+    return document_digest(tests, without="digest")
