@@ -146,7 +146,7 @@ def page(rows: list[Row], hours: float, sources: Sequence[str], permutations: in
     failed = sum(row["control"] < FAILS_BELOW for row in rows)
     held = [row["holds"] for row in rows if row["holds"] is not None]
     lines += [
-        f"- The control with shuffled labels failed: {verdict(failed, total, FAILS_BELOW)}.",
+        f"- The first 100 shuffles of the control failed: {verdict(failed, total, FAILS_BELOW)}.",
         f"- The interval of the first reader holds .5 in {np.mean(held):.1%}.",
         "- Kolmogorov-Smirnov test that p is uniform: of the first reader "
         f"{uniformity(first, sequential_steps(permutations)):.2f} (spread evenly within the steps of the sequential test), of "
