@@ -147,7 +147,7 @@ def test_the_page_counts_archives_with_a_finding_and_not_findings() -> None:
     page = null_tables.page([plain] * 7 + [two, failed, built], 1.5, ["hands"], 999)
     assert "A primary finding: **1** of 10 " in page
     assert "by a family of built-in features alone: **1** of 1 " in page
-    assert "The control with shuffled labels failed: **1** of 10 " in page
+    assert "The first 100 shuffles of the control failed: **1** of 10 " in page
     assert "holds .5 in 90.0%" in page
     assert "| normal | two equal | 0 of 8 |  | 1 of 1 |" in page
     assert "hands:TARGET --tables 10 " in page
