@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 
 from fastrace.audit.begin import inputs_of, wanted_experiments
 from fastrace.audit.correction import smallest_level
+from fastrace.audit.questions.wording import upwards
 from fastrace.audit.readers.brought import check_readers
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
@@ -159,10 +160,6 @@ def _noise(sizes: NDArray[np.float64]) -> float:
     return float(np.sqrt(drawn * more))
 
 
-def _upwards(auc: float) -> str:
-    return f"{np.ceil(100 * auc - 1e-9) / 100:.2f}".removeprefix("0")
-
-
 def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
     """What `fastrace audit --plan` prints."""
     sizes = np.bincount(subjects.labels)
@@ -181,12 +178,12 @@ def text(subjects: Subjects, found: Sequence[Minimum]) -> str:
         if smallest < MIN_CLASS_PATIENTS:
             size = f"not enough evidence: {smallest} patients of the smallest class, {MIN_CLASS_PATIENTS} are needed"
         else:
-            size = "nothing" if np.isnan(one.auc) else f"from AUC {_upwards(one.auc)} on"
+            size = "nothing" if np.isnan(one.auc) else f"from AUC {upwards(one.auc)} on"
         lines.append(f"  {one.what}: {size}")
     lines += ["", "Patients that smaller signals would need, in the same shares of the groups (extrapolated):"]
     for auc in TARGETS:
         needed = patients_needed(subjects, found[0], auc)
-        lines.append(f"  AUC {_upwards(auc)}: " + ("more than can be said" if needed is None else f"{needed:,}"))
+        lines.append(f"  AUC {upwards(auc)}: " + ("more than can be said" if needed is None else f"{needed:,}"))
     lines += [
         "",
         "More patients also make readers better: what is read at .55 with 300 patients may be .60 with 3,000.",

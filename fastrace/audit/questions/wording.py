@@ -28,11 +28,11 @@ def could_have_been_found(cell: Cell) -> str:
     """What a cell that is no finding says about the attribute: at most this."""
     if cell.detectable is None:
         return "with these patients no AUC would have been found with 80 % power"
-    return f"would have been found with 80 % power from AUC {_two_digits(cell.detectable)} on"
+    return f"would have been found with 80 % power from AUC {upwards(cell.detectable)} on"
 
 
-def _two_digits(auc: float) -> str:
-    """Upwards: of a smaller one nothing is said."""
+def upwards(auc: float) -> str:
+    """Two digits, rounded upwards: of a smaller AUC nothing is said."""
     return f"{math.ceil(100 * auc - 1e-9) / 100:.2f}".removeprefix("0")
 
 
