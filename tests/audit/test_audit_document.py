@@ -290,12 +290,14 @@ def test_where_is_answered_by_the_built_in_features_if_embeddings_answer_first()
         finding=True,
         band=(0.62, 0.71),
     )
-    cells = (cell("vectors", finding=True), cell("built-in", finding=False), low)
+    better = msgspec.structs.replace(low, id="d", x=50.0, degradation="lowpass:50", band=(0.63, 0.73))
+    cells = (cell("vectors", finding=True), cell("built-in", finding=False), low, better)
     found = where.answer(Findings(cells, where.locate(cells, (64, 64), None)))
     assert headline(cells).features == "vectors"
     assert (found.mark, found.sentence) == (
         "clear",
-        f"still read after low-pass 25 at AUC {low.estimate}, by built-in (vectors was shown no degraded image)",
+        f"still read after low-pass 25 at AUC {low.estimate}, most under lowpass:50 at AUC {low.estimate}, by built-in (vectors "
+        "was shown no degraded image)",
     )
 
 

@@ -54,12 +54,19 @@ def answer(findings: Findings) -> Question:
         by = BUILT_IN  # embeddings were shown no degraded image
     own = [cell for cell in findings.cells if cell.features == by and cell.mode == "train+test"]
     parts = [findings.location.sentence] if findings.location.scan else []
+    named = []
     if low := _found(own, "C1a"):
         parts.append(f"still read after low-pass {_with_size(low[0])}")
+        named.append(low[0])
     if high := _found(own, "C1b"):
         parts.append(f"after high-pass {_with_size(high[-1])}")
+        named.append(high[-1])
     if side := _found(own, "C2a"):
         parts.append(f"at {_with_size(side[0], ' pixels')}")
+        named.append(side[0])
+    best = _best(own)
+    if best is not None and best not in named:
+        parts.append(f"most under {best.degradation} at AUC {best.estimate}")
     if by != BUILT_IN and parts:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
     elif by != first and parts:
@@ -76,8 +83,14 @@ def answer(findings: Findings) -> Question:
         hardest = max(tried, key=lambda cell: cell.detectable or 1.0)
         parts.append(f"no {_kinds(tried)} images are a finding; any of them {could_have_been_found(hardest)}")
         return Question(ID, TITLE, ASKS, NOT_SHOWN, ", ".join(parts))
-    limit = max((cell.band[0] for cell in found if cell.band is not None), default=0.5)
+    limit = 0.5 if best is None or best.band is None else best.band[0]
     return Question(ID, TITLE, ASKS, strength(limit), ", ".join(parts))
+
+
+def _best(cells: Sequence[Cell]) -> Cell | None:
+    """The finding with the largest simultaneous lower limit, which is what the mark goes by."""
+    found = [(cell.band[0], cell) for cell in cells if cell.finding and cell.band is not None and cell.question == ID]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def _kinds(cells: Sequence[Cell]) -> str:
