@@ -79,8 +79,8 @@ def check_place(
     changed = [name for name in sorted({*inputs, *known}) if inputs.get(name) != known.get(name)]
     if changed and not different:
         raise RunError(
-            f"{folder.path}: {', '.join(changed)}: the file has changed since that audit began, and its cells would be of two "
-            "readers; choose another --out, or put the old file back"
+            f"{folder.path}: {', '.join(changed)}: changed, added or left out since that audit began, so that its cells would be "
+            "of several readers; choose another --out, or give the same files"
         )
     if different:
         raise RunError(

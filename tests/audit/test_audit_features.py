@@ -328,7 +328,7 @@ def test_batches_on_a_device_give_the_features_of_the_loops(size: tuple[int, int
     torch.testing.assert_close(batches[2], loops[2], atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("kind", [Sweep, BatchSweep])
+@KINDS
 def test_no_images_have_no_features(kind: type[Sweep]) -> None:
     keeps = [everything((24, 16))]
     parts, values, small = kind((24, 16), keeps, keeps).with_coarse(torch.zeros(0, 24, 16))

@@ -22,7 +22,7 @@ def answer(findings: Findings) -> Question:
     sentence = f"{of_a_hundred(first)}: patient-level AUC {first.estimate} by {first.features}{_unless_found(first)}"
     if first.finding and first.features != BUILT_IN:
         sentence += (
-            f" (it answers because it finds something, which {BUILT_IN} does not: its AUC is the larger for that)"
+            f" (named because it is a finding and {BUILT_IN} is not; AUCs that are chosen so are too high on average)"
         )
     if others:
         sentence += "; " + "; ".join(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastrace.audit.frequencies import OCTAVE
-from fastrace.audit.readers.patches import coarse
+from fastrace.audit.readers.patches import coarse, coarse_size
 from fastrace.audit.readers.rings import GRID, HISTOGRAM, PEAK_GRID, POOLS, SECTORS
 from fastrace.audit.readers.sweep import CODE, FLOOR, QUIET, SMALL, ZERO, Sweep, code_bins, spectrum_of
 from fastrace.kernels.bandpass import bandpass_sweep
@@ -41,7 +41,7 @@ class BatchSweep(Sweep):
         parts = torch.cat([rings.flatten(1), *peaks], dim=1)
         values = torch.stack([self._values(ringed, keep) for keep in self.keeps], dim=1)
         chosen = torch.from_numpy(self._coarse).to(images.device, torch.float64)
-        small = torch.zeros((len(images), 0, 0, 0), device=images.device)
+        small = torch.zeros((len(images), 0, *coarse_size(self.size)), device=images.device)
         if len(chosen):
             small = torch.einsum("cr,nrhw->nchw", chosen, coarse(ringed).double()).float()
         return parts.float().cpu().numpy(), values.float().cpu().numpy(), small

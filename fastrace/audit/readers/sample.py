@@ -58,11 +58,7 @@ class Sample:
                 counts = np.minimum(sizes, np.maximum(np.rint(share * sizes).astype(np.int64), LEAST))
             return np.sort(np.concatenate([order[labels[order] == k][:count] for k, count in enumerate(counts)]))
 
-        other = drawn(OTHER)
-        inside = np.isin(np.arange(len(labels)), other)
-        networks = drawn(NETWORKS)
-        assert inside[networks].all()  # the first of the same order
-        return cls(other, networks, len(labels))
+        return cls(drawn(OTHER), drawn(NETWORKS), len(labels))
 
     def inside(self, of: Ints) -> NDArray[np.bool_]:  # [P]
         """Which patients are in one of the two."""
