@@ -23,7 +23,7 @@ from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
 from fastrace.bench.studies.crossfit import truth
 from fastrace.statistics import POWER, class_aucs, detectable_auc
 
-BLOCK, TUNING, PERMUTATIONS = 50, 40, 4999
+BLOCK, TUNING = 50, 40
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,17 @@ class Setting:
         """Of the files that keep its blocks."""
         return f"power-{'+'.join(map(str, self.sizes))}-{self.features}-{self.alpha}"
 
+    @property
+    def permutations(self) -> int:
+        """At most; ten steps of p below the level at least."""
+        return max(4999, round(10 / self.alpha) - 1)
+
 
 SETTINGS = [
     Setting((30, 30), 20, 0.01),
     Setting((100, 100), 20, 0.01),
     Setting((100, 100), 20, 0.001),
+    Setting((100, 100), 20, 0.0001),
     Setting((100, 100), 300, 0.01),
     Setting((160, 40), 20, 0.01),
     Setting((50, 50, 50, 50), 20, 0.01),
@@ -88,7 +94,7 @@ def archives(setting: Setting, wanted: float, shift: float, block: int) -> list[
         probe, features, labels, means, partition = draw(setting, shift, rng)
         classes = len(setting.sizes)
         value = class_aucs(ranked(probe.observed(labels, classes), labels, partition)).macro.value
-        p = p_value(probe, labels, classes, value, PERMUTATIONS, number).p
+        p = p_value(probe, labels, classes, value, setting.permutations, number).p
         rows.append(
             {"found": bool(p is not None and p < setting.alpha), "truth": truth(features, labels, means, partition)}
         )

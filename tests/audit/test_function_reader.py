@@ -23,7 +23,8 @@ import torch
 SEEN = []
 def means(images):
     SEEN.append((images.shape[1:], images.dtype, float(images.min()), float(images.max())))
-    images -= images.mean()
+    images -= images.mean(dim=(1, 2, 3), keepdim=True)
+    print('reading')
     return {"features": images.mean(dim=3).flatten(1), "score": images.amax(dim=(1, 2, 3))}
 class Model:
     def embed(self, images):
@@ -53,6 +54,14 @@ def score(images):
     return {"features": images[:, 0, 0], "score": torch.zeros(3, 1)}
 def changing(images):
     return {"features": torch.zeros(len(images), len(images))}
+def growing(images):
+    return {"features": torch.ones(len(images), 2 if len(images) < 9 else 32)}
+dropout = torch.nn.Dropout(.1)
+def training(images):
+    return {"features": dropout(images[:, 0, 0] + 1)}
+batch_norm = torch.nn.BatchNorm2d(1)
+def batch(images):
+    return {"features": batch_norm(images + torch.arange(len(images))[:, None, None, None])[:, 0, 0]}
 """
 
 
@@ -142,10 +151,31 @@ def test_what_breaks_the_contract_is_said_with_the_line_of_the_users_code(here: 
     assert "\n" not in str(refused.value)
 
 
-def test_the_number_of_features_must_not_depend_on_the_batch(here: Path) -> None:
-    reader = FunctionReader.tried(load("my_models.bad:changing"), None, torch.rand(2, 8, 8))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("changing", "gives 1 feature of 1 image, and gave 2 before"),
+        ("training", "call .eval() on the model"),
+        ("batch", "when it was given again, without other images"),
+    ],
+)
+def test_an_image_has_the_same_features_in_every_batch(here: Path, name: str, words: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(RunError) as refused:
+        FunctionReader.tried(load(f"my_models.bad:{name}"), None, torch.rand(2, 64, 64))  # type: ignore[arg-type]
+    assert words in str(refused.value)
+
+
+def test_the_number_of_features_must_not_change_later(here: Path) -> None:
+    reader = FunctionReader.tried(load("my_models.bad:growing"), None, torch.rand(2, 8, 8))  # type: ignore[arg-type]
     with pytest.raises(RunError, match="gives 32 features of 32 images, and gave 2 before"):
         reader.embed(torch.rand(40, 8, 8), CLEAN)
+
+
+def test_what_a_function_prints_goes_to_stderr(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load("my_models.good:means")(torch.rand(2, 1, 8, 8))
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "reading\n")
 
 
 def test_what_is_written_like_a_function_is_one_and_nothing_else() -> None:

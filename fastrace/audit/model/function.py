@@ -19,6 +19,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class Function:
             It raised something, or did not keep the contract.
         """
         try:
-            found = self.call(images.clone())  # it may normalise in place, and others read these images too
+            with redirect_stdout(sys.stderr):  # --json and pipes have the audit alone on stdout
+                found = self.call(images.clone())  # it may normalise in place, and others read these images too
         except (Exception, SystemExit) as error:
             raise RunError(f"{self.name}: {_said(error)}") from error
         if not isinstance(found, Mapping) or "features" not in found:
@@ -115,7 +117,8 @@ def load(text: str) -> Function:
     module, _, name = text.partition(":")
     _look_here()
     try:
-        found: Any = importlib.import_module(module)
+        with redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise UsageError(f"{text}: {_said(error)}") from error

@@ -13,8 +13,13 @@ from fastrace.audit.document import FeatureSet
 from fastrace.audit.model.function import Function
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.networks import BATCH
+from fastrace.console.words import plural
 from fastrace.degrade.grammar import Degradation
 from fastrace.errors import RunError
+
+AGAIN = 0.03
+"""Of the norm of an image's features, by which they may differ when it is given again: arithmetic in bfloat16 moves them by a
+hundredth at most; dropout of a tenth moves them by a third."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,27 @@ class FunctionReader:
 
     @classmethod
     def tried(cls, function: Function, partition: Partition, images: Tensor) -> FunctionReader:  # [N, H, W]
-        """After a try with some images: what is wrong with it is known before anything is computed.
+        """After a try with some images, and with the first of them alone: what is wrong is known before anything is computed.
 
         Raises
         ------
         RunError
+            It does not keep the contract, or gives another answer for the same image.
         """
-        return cls(function, partition, function(images[:, None]).features.shape[1])
+        features = function(images[:, None]).features
+        alone = function(images[:1, None]).features
+        found = cls(function, partition, features.shape[1])
+        found._check(alone)
+        moved = float(
+            torch.linalg.vector_norm(alone[0] - features[0]) / torch.linalg.vector_norm(features[0]).clamp(1e-12)
+        )
+        if moved > AGAIN:
+            raise RunError(
+                f"{function.name}: the features of an image changed by {100 * moved:.2g} % of their norm when it was given "
+                "again, without other images; call .eval() on the model (dropout, batch normalisation), and normalise each "
+                "image by itself"
+            )
+        return found
 
     @property
     def name(self) -> str:
@@ -66,11 +85,14 @@ class FunctionReader:
         out = []
         for start in range(0, len(images), BATCH):
             features = self.function(images[start : start + BATCH, None].cpu()).features
-            if features.shape[1] != self.dimensions:
-                raise RunError(
-                    f"{self.name}: gives {features.shape[1]} features of {min(BATCH, len(images) - start)} images, and gave "
-                    f"{self.dimensions} before; their number must not depend on the batch"
-                )
+            self._check(features)
             out.append(features)
         found: NDArray[np.float32] = torch.cat(out).numpy()
         return found
+
+    def _check(self, features: Tensor) -> None:  # [N, D]
+        if features.shape[1] != self.dimensions:
+            raise RunError(
+                f"{self.name}: gives {plural(features.shape[1], 'feature')} of {plural(len(features), 'image')}, and gave "
+                f"{self.dimensions} before; their number must not depend on the batch"
+            )
