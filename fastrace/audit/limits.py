@@ -7,11 +7,10 @@ from typing import Any
 
 from fastrace.audit.document import Cell, FeatureSet
 from fastrace.audit.marks import few
-from fastrace.audit.subjects import Subjects, self_reported
-from fastrace.cohort.alike import Alike
+from fastrace.audit.subjects import Subjects, repeats, self_reported
+from fastrace.cohort.alike import MOST_IMAGES
 from fastrace.console.words import MIN_CELL
 
-WHERE = "patients of this audit"
 ALWAYS = (
     "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
     "A high AUC means that the attribute can be read from the images, not that a clinical model uses it, nor that anyone is "
@@ -25,20 +24,23 @@ def limits(
     subjects: Subjects,
     cells: Sequence[Cell],
     features: Sequence[FeatureSet],
-    twins: Alike,
     counts: Mapping[str, Any],
     *,
     trusted: bool = False,
     brought: Sequence[str] = (),
     incomplete: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
-    """The sentences that apply; first that the images of different patients are almost equal, since that may undo the rest.
+    """The sentences that apply; first that images of different patients are almost equal, since their ids may be wrong.
 
     ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests;
     ``brought``: readers that the user brought; ``incomplete``: those that lack some of the patients, and whom they have.
     """
-    said = twins.sentence(WHERE)
+    said = repeats(subjects.cohort)
     found = [*([said] if said else []), *ALWAYS]
+    if len(subjects.cohort.rows) > MOST_IMAGES:
+        found.append(
+            f"Almost equal images of different patients were looked for among {MOST_IMAGES:,} images, not among all."
+        )
     found += [one.training.sentence for one in features if one.training is not None and not one.training.learned]
     if trusted:
         found.append(

@@ -34,7 +34,7 @@ from fastrace.audit.declared import declared, digest_of
 from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
 from fastrace.audit.experiments import ALIKE, SAMPLED, Experiment, part
 from fastrace.audit.flow import flow, patients_by
-from fastrace.audit.limits import WHERE, limits
+from fastrace.audit.limits import limits
 from fastrace.audit.marks import silenced
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
@@ -55,8 +55,7 @@ from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
 from fastrace.audit.schedule import Schedule
 from fastrace.audit.simultaneous import with_bands
-from fastrace.audit.subjects import Subjects, select_subjects, self_reported
-from fastrace.cohort.alike import alike
+from fastrace.audit.subjects import Subjects, repeats, select_subjects, self_reported
 from fastrace.console.progress import LoggedProgress, Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation
@@ -149,8 +148,7 @@ def _run(
 ) -> Audit:
     """The audit in the order of its report: patients, readers, cells, corrections, location, controls, questions."""
     work = folder.path / "work"
-    twins = alike(subjects.cohort.frame)
-    if (said := twins.sentence(WHERE)) is not None:
+    if (said := repeats(subjects.cohort)) is not None:
         progress.line(said)
     clock = _Clock()
     folder.write_table("partition.parquet", _folds(subjects, partition))
@@ -220,7 +218,6 @@ def _run(
             subjects,
             cells,
             features,
-            twins,
             dataset.meta["counts"],
             trusted=request.trust,
             brought=[*given.functions, *(one.name for one in given.embeddings)],

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.partition import REPEATS, Ints, Partition, deal
+from fastrace.cohort.alike import alike
 from fastrace.cohort.selection import MIN_COHORT, Cohort, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
+from fastrace.console.words import plural
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.statistics import MIN_CELL
 
+ALIKE = "almost equal images of another patient, who was kept"
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -67,7 +70,8 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     """Patients with one known value of the target, in classes of at least 11 patients.
 
     Patients who share a study or identical pixels with another are left out: in two folds they would be scored by a probe that
-    learned from the same images.
+    learned from the same images. Of patients with almost equal images (`alike`) one is kept: a twentieth of 300 patients tied so
+    raise an AUC of .5 to .53, all of them to .93. Which one does not depend on the groups: that would be a signal of its own.
 
     Raises
     ------
@@ -80,6 +84,9 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     cohort = labelled(dataset, target, classes)
     shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)
     cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
+    repeated = alike(cohort.frame).repeated
+    cohort = cohort.take(~cohort.frame["patient_key"].isin(repeated).to_numpy(dtype=bool), ALIKE)
+    why = f". {repeats(cohort)}" if ALIKE in cohort.left_out else ""
     sizes = cohort.frame.groupby(cohort.labels)["patient_key"].nunique()
     kept = [k for k in range(len(cohort.classes)) if sizes.get(k, 0) >= MIN_CELL]
     cohort = cohort.take(np.isin(cohort.labels, kept), f"a {target} of fewer than {MIN_CELL} patients")
@@ -87,13 +94,13 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
         listed = ", ".join(repr(cohort.classes[k]) for k in kept) or "none"
         raise RunError(
             f"{dataset.path}: --target {target}: an audit compares at least two classes of {MIN_CELL} patients or more; "
-            f"found {listed}. Merge classes by `fastrace preprocess --categories FILE`, or name another --target"
+            f"found {listed}. Merge classes by `fastrace preprocess --categories FILE`, or name another --target{why}"
         )
     patients = cohort.frame["patient_key"].nunique()
     if patients < MIN_COHORT:
         raise RunError(
             f"{dataset.path}: {patients} patients with a known {target}; an audit needs at least {MIN_COHORT}, since "
-            "results are about groups, never about persons"
+            f"results are about groups, never about persons{why}"
         )
     new = {old: k for k, old in enumerate(kept)}
     order = np.argsort(cohort.frame["patient_key"].to_numpy(dtype=str), kind="stable")
@@ -109,6 +116,19 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     )
     keys, first, owner = np.unique(frame["patient_key"].to_numpy(dtype=str), return_index=True, return_inverse=True)
     return Subjects(cohort, keys, cohort.labels[first], owner.reshape(-1), image_weights(cohort, owner.reshape(-1)))
+
+
+def repeats(cohort: Cohort) -> str | None:
+    """How many were left out for almost equal images, and why, as a sentence; None if none were."""
+    if ALIKE not in cohort.left_out:
+        return None
+    n = cohort.left_out[ALIKE]["patients"]
+    who = plural(n, "patient") if n >= MIN_CELL else f"Fewer than {MIN_CELL} patients"  # this is in the report
+    return (
+        f"{who} left out for images that are almost equal to those of another patient, who was kept. If one person has several "
+        "ids here, check who the patients are (fastrace preprocess --patient-from); similar bodies, phantoms and blank exposures "
+        "look alike too."
+    )
 
 
 def self_reported(target: str) -> bool:

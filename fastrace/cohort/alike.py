@@ -1,6 +1,6 @@
 """Pairs of almost equal images of different patients: the sign of a person with two ids, or of a picture under two names.
 
-It says how many there are and decides nothing: a phantom, a blank exposure, or two very similar bodies look the same. Hashes are
+A phantom, a blank exposure, or two very similar bodies look the same, so nothing is said to be one person. Hashes are
 made by `fastrace.preprocess.thumbnail`. Every pair is compared, in one compiled loop over hashes of 32 bytes: 50,000 images take
 1.2 s of processor time, 100,000 four times that, and the memory is that of the hashes. (Bands of bits, as for short hashes, save
 nothing at a distance of 24: of 25 bands of 10 bits each, two images of one body part share one by chance.)
@@ -36,12 +36,15 @@ class Alike:
         Pairs of images of different patients; patients in at least one of them.
     compared, images : int
         Images compared, of how many.
+    repeated : frozenset of str
+        Keys of patients who are tied to one of a lower key by such pairs, directly or through others.
     """
 
     pairs: int
     patients: int
     compared: int
     images: int
+    repeated: frozenset[str] = frozenset()
 
     def sentence(self, where: str) -> str | None:
         """In words; None if there is nothing to say.
@@ -71,13 +74,18 @@ def alike(first: pd.DataFrame, second: pd.DataFrame | None = None) -> Alike:
     """
     one = _codes(first)
     two = one if second is None else _codes(second)
-    names = {key: number for number, key in enumerate(sorted({*one.keys, *two.keys}))}
+    every = sorted({*one.keys, *two.keys})
+    names = {key: number for number, key in enumerate(every)}
     owner = np.array([names[key] for key in one.keys], dtype=np.int64)
     other = owner if second is None else np.array([names[key] for key in two.keys], dtype=np.int64)
-    found = np.zeros(len(names), dtype=np.bool_)
-    pairs = int(_count(one.words, owner, two.words, other, THRESHOLD, second is None, found))
+    tied = np.arange(len(names))
+    pairs = int(_count(one.words, owner, two.words, other, THRESHOLD, second is None, tied))
+    lowest = np.array([_lowest(tied, patient) for patient in range(len(tied))], dtype=np.int64)
+    repeated = np.flatnonzero(lowest != np.arange(len(tied)))
+    patients = len(repeated) + len(np.unique(lowest[repeated]))
     images = len(first) + (0 if second is None else len(second))
-    return Alike(pairs, int(found.sum()), len(one.keys) + (0 if second is None else len(two.keys)), images)
+    compared = len(one.keys) + (0 if second is None else len(two.keys))
+    return Alike(pairs, patients, compared, images, frozenset(every[patient] for patient in repeated))
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,15 @@ def _bits(word: np.uint64) -> np.uint64:  # numba turns this form into the proce
 
 
 @numba.njit(nogil=True, cache=NUMBA_CACHE)
+def _lowest(tied: NDArray[np.int64], patient: int) -> int:
+    """The lowest patient to whom one is tied; chains are halved on the way."""
+    while tied[patient] != patient:
+        tied[patient] = tied[tied[patient]]
+        patient = tied[patient]
+    return patient
+
+
+@numba.njit(nogil=True, cache=NUMBA_CACHE)
 def _count(
     first: NDArray[np.uint64],  # [4, N]
     owner: NDArray[np.int64],  # [N]
@@ -111,7 +128,7 @@ def _count(
     other: NDArray[np.int64],  # [M]
     threshold: int,
     same: bool,
-    found: NDArray[np.bool_],  # patients: set where one is in a pair
+    tied: NDArray[np.int64],  # [patients]: itself, or a lower one that a pair ties it to
 ) -> int:
     pairs = 0
     most = np.uint64(threshold)
@@ -127,6 +144,6 @@ def _count(
                 distance = near[j - start] + _bits(first[2, i] ^ second[2, j]) + _bits(first[3, i] ^ second[3, j])
                 if distance <= most and owner[i] != other[j]:
                     pairs += 1
-                    found[owner[i]] = True
-                    found[other[j]] = True
+                    low, high = _lowest(tied, owner[i]), _lowest(tied, other[j])
+                    tied[max(low, high)] = min(low, high)
     return pairs

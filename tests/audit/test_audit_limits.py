@@ -12,10 +12,9 @@ from fastrace.audit.limits import limits
 
 
 def sentences(target: str, counts: dict[str, Any]) -> list[str]:
-    cohort = SimpleNamespace(target=target, frame=pd.DataFrame({"mm_per_pixel": [0.1]}))
+    cohort = SimpleNamespace(target=target, frame=pd.DataFrame({"mm_per_pixel": [0.1]}), rows=[0], left_out={})
     subjects: Any = SimpleNamespace(cohort=cohort)
-    nobody: Any = SimpleNamespace(sentence=lambda where: None)  # no two patients have images that are almost equal
-    return [one for one in limits(subjects, [], [], nobody, counts) if "(0010,2160)" in one]
+    return [one for one in limits(subjects, [], [], counts) if "(0010,2160)" in one]
 
 
 @pytest.mark.parametrize(

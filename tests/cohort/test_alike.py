@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from fastrace.cohort.alike import THRESHOLD, _count, alike
+from fastrace.cohort.alike import THRESHOLD, _count, _lowest, alike
 from fastrace.preprocess.thumbnail import KEPT, SIDE, thumbnail_hash
 
 
@@ -85,9 +87,17 @@ def test_the_loop_counts_what_a_plain_one_counts() -> None:
     words = np.ascontiguousarray(np.packbits(bits, axis=1).view(np.uint64).T)
     distance = (bits[:, None] != bits[None]).sum(axis=2)
     expected = np.triu((distance <= THRESHOLD) & (owner[:, None] != owner[None]), 1)
-    found = np.zeros(30, dtype=np.bool_)
-    assert _count(words, owner, words, owner, THRESHOLD, True, found) == expected.sum() > 5
-    assert set(np.flatnonzero(found)) == {int(owner[i]) for pair in np.argwhere(expected) for i in pair}
+    tied = np.arange(30)
+    assert _count(words, owner, words, owner, THRESHOLD, True, tied) == expected.sum() > 5
+    edges = csr_array((np.ones(expected.sum()), owner[np.argwhere(expected).T]), shape=(30, 30))
+    group = connected_components(edges, directed=False)[1]
+    for patient in range(30):
+        assert _lowest(tied, patient) == np.flatnonzero(group == group[patient])[0]
+
+
+def test_one_patient_of_each_group_is_not_repeated() -> None:
+    found = alike(table(("b", body(1)), ("d", body(5)), ("c", body(1)), ("a", body(3)), ("c", body(5)), ("e", body(9))))
+    assert (found.pairs, found.patients, found.repeated) == (2, 3, {"c", "d"})
 
 
 @pytest.mark.parametrize(("archive", "images"), [("hands", 600), ("chest", 243)])
