@@ -50,7 +50,7 @@ def answered(archive: Archive, reader: Reader, asked: Experiment, seed: int, per
 
     scores, summary = score(engine(), subjects, seed=seed, permutations=permutations)
     cell = cell_of(asked, reader.name, summary, SIZE, None)
-    return Answer(cell, scores, partition, Again(engine, subjects, summary.estimate.value, summary.draws, seed))
+    return Answer(cell, scores, partition, Again(engine, subjects, summary.draws, seed))
 
 
 def audited(archive: Archive, seed: int, permutations: int) -> list[Answer]:

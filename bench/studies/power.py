@@ -16,12 +16,12 @@ import numpy as np
 from scipy.optimize import brentq
 from threadpoolctl import threadpool_limits
 
-from fastrace.audit.cells import p_value, ranked
+from fastrace.audit.cells import p_value
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Partition, deal_at_random
 from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
 from fastrace.bench.studies.crossfit import truth
-from fastrace.statistics import POWER, class_aucs, detectable_auc
+from fastrace.statistics import POWER, detectable_auc
 
 BLOCK, TUNING = 50, 40
 
@@ -93,8 +93,7 @@ def archives(setting: Setting, wanted: float, shift: float, block: int) -> list[
     for number in range(BLOCK):
         probe, features, labels, means, partition = draw(setting, shift, rng)
         classes = len(setting.sizes)
-        value = class_aucs(ranked(probe.observed(labels, classes), labels, partition)).macro.value
-        p = p_value(probe, labels, classes, value, setting.permutations, number).p
+        p = p_value(probe, labels, classes, setting.permutations, number).p
         rows.append(
             {"found": bool(p is not None and p < setting.alpha), "truth": truth(features, labels, means, partition)}
         )

@@ -72,8 +72,6 @@ class Again:
     engine : callable
         Makes the engine of the cell anew.
     subjects : Subjects
-    observed : float or None
-        The AUC.
     draws : ndarray [B] float64
         AUCs of permuted labels so far.
     seed : int
@@ -83,20 +81,15 @@ class Again:
         self,
         engine: Callable[[], Engine],
         subjects: Subjects,
-        observed: float | None,
         draws: NDArray[np.float64],
         seed: int,
     ) -> None:
-        self._engine, self._subjects, self._observed, self._draws, self._seed = engine, subjects, observed, draws, seed
+        self._engine, self._subjects, self._draws, self._seed = engine, subjects, draws, seed
 
     def __call__(self, permutations: int) -> float | None:
         """With so many of them at most; fewer where p is large."""
-        if self._observed is None:
-            return None
         labels, classes = self._subjects.labels, len(self._subjects.classes)
-        p, self._draws = drawn_on(
-            self._engine(), labels, classes, self._observed, self._draws, permutations, self._seed, ENOUGH_AGAIN
-        )
+        p, self._draws = drawn_on(self._engine(), labels, classes, self._draws, permutations, self._seed, ENOUGH_AGAIN)
         return p
 
 
@@ -143,7 +136,7 @@ def score(
     sizes = np.bincount(subjects.labels[engine.partition.scored], minlength=n_classes)
     tested = Tested(None, 1.0, None, np.zeros(0))
     if not np.isnan(aucs.macro.value) and aucs.macro.status != "constant scores":
-        tested = p_value(engine, subjects.labels, n_classes, aucs.macro.value, permutations, seed)
+        tested = p_value(engine, subjects.labels, n_classes, permutations, seed)
     spread = tested.spread
 
     few = hidden({name: int(size) for name, size in zip(subjects.classes, sizes, strict=True)})
@@ -175,13 +168,13 @@ class Tested:
     draws: NDArray[np.float64]
 
 
-def p_value(engine: Engine, labels: Ints, n_classes: int, observed: float, permutations: int, seed: int) -> Tested:
+def p_value(engine: Engine, labels: Ints, n_classes: int, permutations: int, seed: int) -> Tested:
     """One-sided sequential permutation p (`sequential_p`): at most so many permutations, fewer where it is large.
 
     Spread and deviation are those of the first `FIRST`, whenever the test ends.
     """
     drawn = engine.permuted(labels, n_classes, min(FIRST, permutations), seed)
-    p, draws = drawn_on(engine, labels, n_classes, observed, drawn.aucs, permutations, seed)
+    p, draws = drawn_on(engine, labels, n_classes, drawn.aucs, permutations, seed)
     return Tested(p, drawn.spread, none_if_nan(float(np.nanstd(drawn.aucs, ddof=1))), draws)
 
 
@@ -189,13 +182,13 @@ def drawn_on(
     engine: Engine,
     labels: Ints,
     n_classes: int,
-    observed: float,
     draws: NDArray[np.float64],  # [B]
     permutations: int,
     seed: int,
     enough: int = ENOUGH,
 ) -> tuple[float | None, NDArray[np.float64]]:
     """The p of a test that goes on until it has ended or has so many permutations, and all of its draws."""
+    observed = engine.statistic(labels, n_classes)
     p, ended = sequential_p(observed, draws, enough)
     while not ended and len(draws) < permutations:
         count = min(len(draws), permutations - len(draws))

@@ -31,8 +31,9 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
     correction and 30 patients in every class: where there are fewer, nothing is tested.
 
     Where the smallest p that so many permutations can give would not make a cell a finding beside the others, and at most
-    `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may need. The p from more of them is valid, since a
-    cell is looked at once where it could be a finding: a number of permutations that could have made it one is the last.
+    `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may need. The p from more of them is valid for a cell
+    whose number of permutations that could make it a finding is the last. (Where the p of its neighbours change, a cell may be
+    looked at again: at most 1.3 times the level, by estimate, of what Benjamini-Yekutieli divides by about 6.)
 
     Parameters
     ----------

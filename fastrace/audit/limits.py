@@ -28,15 +28,17 @@ def limits(
     *,
     trusted: bool = False,
     brought: Sequence[str] = (),
+    not_read: str | None = None,
     incomplete: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
     """The sentences that apply; first that images of different patients are almost equal, since their ids may be wrong.
 
     ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests;
-    ``brought``: readers that the user brought; ``incomplete``: those that lack some of the patients, and whom they have.
+    ``brought``: readers that the user brought; ``not_read``: why the small network was asked for and does not read;
+    ``incomplete``: readers that lack some of the patients, and whom they have.
     """
     said = repeats(subjects.cohort)
-    found = [*([said] if said else []), *ALWAYS]
+    found = [*([said] if said else []), *([not_read] if not_read else []), *ALWAYS]
     if len(subjects.cohort.rows) > MOST_IMAGES:
         found.append(
             f"Almost equal images of different patients were looked for among {MOST_IMAGES:,} images, not among all."
@@ -52,7 +54,7 @@ def limits(
             f"{', '.join(brought)}: made elsewhere. If the model behind it learned the attribute from patients of this audit, "
             "its AUC is too high, which cannot be seen from here."
         )
-    found += [f"{name} was asked of {who}: it says nothing of the others." for name, who in incomplete]
+    found += [f"The reader {name} was asked of {who}: it says nothing of the others." for name, who in incomplete]
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."

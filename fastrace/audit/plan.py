@@ -66,8 +66,8 @@ def answer(
 ) -> Answer:
     """The answer to a task, from ``file`` if it is there and whole."""
 
-    def again(cell: Cell, draws: NDArray[np.float64]) -> Again:
-        return Again(lambda: task.engine(tables), task.subjects(tables), cell.estimate.value, draws, seed)
+    def again(draws: NDArray[np.float64]) -> Again:
+        return Again(lambda: task.engine(tables), task.subjects(tables), draws, seed)
 
     if file.is_file():
         try:
@@ -87,7 +87,7 @@ def answer(
             progress.line(f"{file}: damaged; this cell is computed again")
         else:
             if cell.id == cell_id(task.experiment, task.features):
-                return Answer(cell, kept, task.partition, again(cell, draws))
+                return Answer(cell, kept, task.partition, again(draws))
     reference = task.experiment.family == "reference"
     count = min(FIRST, permutations) if reference else permutations
     scores, summary = score(task.engine(tables), task.subjects(tables), seed=seed, permutations=count)
@@ -100,4 +100,4 @@ def answer(
     np.savez(content, scores=scores, draws=summary.draws, cell=np.array(msgspec.json.encode(cell).decode()))
     with writing(file):
         write_atomic(file, content.getvalue(), 0o600)
-    return Answer(cell, scores, task.partition, again(cell, summary.draws))
+    return Answer(cell, scores, task.partition, again(summary.draws))

@@ -50,9 +50,9 @@ from fastrace.audit.readers.function import FunctionReader
 from fastrace.audit.readers.networks import ImageReader
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
-from fastrace.audit.readers.small import can_be_evaluated, small_network
+from fastrace.audit.readers.small import not_trained, small_network
 from fastrace.audit.readers.tables import Tables
-from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest, command_line, public_arguments
+from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.schedule import Schedule
 from fastrace.audit.simultaneous import with_bands
 from fastrace.audit.subjects import Subjects, repeats, select_subjects, self_reported
@@ -221,6 +221,7 @@ def _run(
             dataset.meta["counts"],
             trusted=request.trust,
             brought=[*given.functions, *(one.name for one in given.embeddings)],
+            not_read=not_trained(subjects) if SMALL in request.readers else None,
             incomplete=[(one.name, one.who) for one in given.embeddings if one.missing.any()],
         ),
         arguments=public_arguments(request),
@@ -263,10 +264,10 @@ def _networks(
             found.append(functions[text])
         elif text != SMALL:
             found.append(backbone(text, partition, request.device))
-        elif can_be_evaluated(subjects):
-            found.append(small_network(dataset, subjects, work / "small", request, progress))
+        elif (why := not_trained(subjects)) is not None:
+            progress.line(why)
         else:
-            progress.line(f"small network: not trained, a class has fewer than {LEAST_OF_A_CLASS} patients")
+            found.append(small_network(dataset, subjects, work / "small", request, progress))
     return found
 
 

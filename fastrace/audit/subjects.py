@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from fastrace.audit.partition import REPEATS, Ints, Partition, deal
 from fastrace.cohort.alike import alike
-from fastrace.cohort.selection import MIN_COHORT, Cohort, choose_target, labelled
+from fastrace.cohort.selection import MIN_COHORT, Cohort, check_classes_there, choose_target, labelled
 from fastrace.cohort.split import ranked_cells, shared_patients
 from fastrace.console.words import plural
 from fastrace.dataset import Dataset
@@ -63,7 +63,8 @@ class Subjects:
             (keys,) = ranked_cells(everyone, "_all", seed * REPEATS + repeat)
             return np.array([place[key] for key in keys], dtype=np.int64)
 
-        return deal(self.labels, rank)
+        by_name = np.argsort(np.argsort(self.classes))  # --class in another order must not deal other folds
+        return deal(by_name[self.labels], rank)
 
 
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
@@ -82,6 +83,7 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     """
     target = choose_target(dataset, target)
     cohort = labelled(dataset, target, classes)
+    check_classes_there(dataset, cohort)
     shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)
     cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
     repeated = alike(cohort.frame).repeated

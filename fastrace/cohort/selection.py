@@ -180,6 +180,20 @@ def labelled(dataset: Dataset, target: str, classes: Sequence[str] = ()) -> Coho
     return Cohort(target, names, rows, labels, frame, left_out, np.full(len(rows), "test", dtype=object))
 
 
+def check_classes_there(dataset: Dataset, cohort: Cohort) -> None:
+    """Refuse classes that were named and that nobody is of: a typo would leave its patients out.
+
+    Raises
+    ------
+    UsageError
+    """
+    for k, name in enumerate(cohort.classes):
+        if not (cohort.labels == k).any():
+            there = labelled(dataset, cohort.target).classes
+            listed = ", ".join(map(repr, there[:20])) or "none"
+            raise UsageError(f"--class {name}: no patient has this {cohort.target}; there are {listed}")
+
+
 def select(
     dataset: Dataset,
     target: str,

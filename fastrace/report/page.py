@@ -188,7 +188,11 @@ def left_out(audit: Audit) -> str:
     images = [one.images for one in parts if one.images is not None and not one.suppressed]
     if not audit.flow or len(images) < len(parts):
         return "What was left out, and why"
-    return f"{plural(sum(images), 'image')} left out, and why" if sum(images) else "Nothing was left out"
+    if sum(images):
+        return f"{plural(sum(images), 'image')} left out, and why"
+    scored = [cell.estimate.n_patients for cell in audit.cells if cell.family == "primary"]
+    some = any(n is not None and audit.dataset.patients is not None and n < audit.dataset.patients for n in scored)
+    return "Nothing was left out" + (" (but a reader scores some of the patients only)" if some else "")
 
 
 def _broken_title(audit: Audit) -> str:

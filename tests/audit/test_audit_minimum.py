@@ -10,7 +10,7 @@ import pytest
 from planted import dataset_of_groups
 
 from fastrace import api
-from fastrace.audit.minimum import Scored, minima, patients_needed
+from fastrace.audit.minimum import CROSS_FITTED, Scored, _noise, minima, patients_needed
 from fastrace.audit.readers import sample
 from fastrace.audit.subjects import select_subjects
 from fastrace.cli.main import main
@@ -41,6 +41,24 @@ def test_the_plan_names_patients_and_auc_and_makes_nothing(
     primary, small, exploratory, exploratory_small = shown
     assert 0.5 < primary < min(small, exploratory) < max(small, exploratory) < exploratory_small < 1
     assert printed.strip() == api.plan_audit(data, target="group").strip()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refitted"),
+    [((850, 50, 50, 50), 0.0312), ((900, 50, 50), 0.0390), ((600, 300, 100), 0.0226)],
+)
+def test_noise_deviates_as_the_aucs_of_refitted_permutations_do(sizes: tuple[int, ...], refitted: float) -> None:
+    """The second is the deviation of 600 refitted permutations, 20 features: its own error is 3 %."""
+    assert CROSS_FITTED * _noise(np.array(sizes, dtype=float)) == pytest.approx(refitted, rel=0.05)
+
+
+def test_the_plan_says_that_the_network_would_not_be_trained(tmp_path: Path) -> None:
+    few = dataset_of_groups(tmp_path / "data", groups={"A": 60, "B": 39}, **SMALL).path
+    planned = api.plan_audit(few, target="group")
+    assert "The small network was not trained: the smallest class has 39 patients, and 40 are needed" in planned
+    assert "the small network (" not in planned
+    audit = api.audit(few, tmp_path / "audit", target="group", readers=("small",), only=("A1",), permutations=99)
+    assert audit.limits[0].startswith("The small network was not trained")
 
 
 def test_what_is_read_of_some_patients_alone_is_planned_with_them(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ from fastrace.audit.engines.probe.permutations import label_permutations
 from fastrace.audit.engines.probe.probe import coded
 from fastrace.audit.engines.probe.ridge import LEAST_WEIGHT, MOST_FREEDOM, PENALTIES, members
 from fastrace.audit.engines.probe.scaling import MOST_SPREADS
-from fastrace.audit.partition import Fold, Partition, cross_fit, deal
+from fastrace.audit.partition import Fold, Partition, cross_fit, deal, deal_at_random
 from fastrace.audit.request import PERMUTATIONS
-from fastrace.statistics import d_prime, influence, sequential_p
+from fastrace.statistics import class_aucs, d_prime, influence, sequential_p
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -327,19 +327,56 @@ def test_permutations_that_are_kept_are_those_drawn_anew(refit: bool, monkeypatc
     assert (kept[0][:, :25] == labels[:25]).all() != refit  # labels of those who are not scored stay
 
 
-def test_a_test_ends_early_where_p_is_large_and_draws_all_where_it_is_small() -> None:
+def test_a_test_ends_early_where_p_is_large_and_draws_all_where_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(80) % 2
     features = np.random.default_rng(2).standard_normal((80, 3)) + 0.12 * labels[:, None]
     part = Partition((cross_fit([np.arange(80)], 5),), np.arange(80))
     probe = Probe(features, groups(3), part)
     few, many = (probe.permuted(labels, 2, count, 3) for count in (FIRST, PERMUTATIONS))
-    for observed in (0.5, 0.6, 0.8):
-        found = p_value(probe, labels, 2, observed, PERMUTATIONS, 3)
+    for observed in (0.5, 0.6, 0.8, 2.0):
+        monkeypatch.setattr(probe, "statistic", lambda *_, value=observed: value)
+        found = p_value(probe, labels, 2, PERMUTATIONS, 3)
         # As in `test_fewer_permutations_are_the_first_of_more`, an AUC may round to the other side.
         assert found.p == pytest.approx(sequential_p(observed, many.aucs)[0], rel=0.03)
         assert found.spread == few.spread
         assert found.null_deviation == pytest.approx(few.aucs.std(ddof=1))
-    assert p_value(probe, labels, 2, 2.0, PERMUTATIONS, 3).p == 1 / (PERMUTATIONS + 1)
+    assert found.p == 1 / (PERMUTATIONS + 1)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(40, 40), (60, 20), (30, 30, 20), (120, 120)])
+def test_the_statistic_is_the_auc_that_is_printed(kind: type[np.floating], sizes: tuple[int, ...]) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rng = np.random.default_rng(len(sizes))
+    features = (rng.standard_normal((len(labels), 5)) + 0.5 * labels[:, None]).astype(kind)
+    part = deal_at_random(labels, rng)
+    probe = Probe(features, groups(5), part)
+    printed = class_aucs(ranked(probe.observed(labels, len(sizes)), labels, part)).macro.value
+    assert probe.statistic(labels, len(sizes)) == pytest.approx(printed, abs=1e-4)
+
+
+def test_p_is_uniform_where_one_vector_is_far_out() -> None:
+    """Scores of permuted labels were rounded to 5 decimals, of the observed ones to 9: 6.8 % of p at .01."""
+    found = []
+    for number in range(100):
+        rng = np.random.default_rng((7, number))
+        features = rng.standard_normal((200, 16)).astype(np.float32)
+        features[0] *= 1e8
+        labels = rng.permutation(np.arange(200) % 2)
+        found.append(p_value(Probe(features, groups(16), deal_at_random(labels, rng)), labels, 2, 99, number).p)
+    assert np.mean(np.array(found) <= 0.05) < 0.12  # binomial of .05, 99.9 % point .13
+
+
+@pytest.mark.parametrize("factor", [1e4, 1e8, 1e30])
+def test_few_vectors_far_out_do_not_silence_the_others(factor: float) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(400) % 2
+    features = (rng.standard_normal((400, 16)) + 0.4 * labels[:, None]).astype(np.float32)
+    part = deal_at_random(labels, rng)
+    without = Probe(features, groups(16), part).statistic(labels, 2)
+    features[[5, 70, 201]] *= np.float32(factor)
+    assert without > 0.8
+    assert Probe(features, groups(16), part).statistic(labels, 2) == pytest.approx(without, abs=0.02)
 
 
 def in_folds(stratified: bool) -> Partition:

@@ -79,6 +79,19 @@ def test_patients_who_share_pixels_or_a_study_are_left_out_and_counted(tmp_path:
     }
 
 
+def test_the_order_of_the_classes_changes_no_fold(tmp_path: Path) -> None:
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 130, "B": 111, "C": 60}, **SMALL)
+    one, other = (select_subjects(data, "group", names) for names in (("A", "B", "C"), ("C", "A", "B")))
+    np.testing.assert_array_equal(one.partition(0).folds, other.partition(0).folds)
+    assert [one.classes[k] for k in one.labels] == [other.classes[k] for k in other.labels]
+
+
+def test_a_class_that_nobody_is_of_is_refused(tmp_path: Path) -> None:
+    data = dataset_of_groups(tmp_path / "data", groups={"A": 30, "B": 30}, **SMALL)
+    with pytest.raises(UsageError, match="--class Q: no patient has this group; there are 'A', 'B'"):
+        select_subjects(data, "group", ("A", "B", "Q"))
+
+
 def test_classes_of_fewer_than_eleven_patients_are_left_out(tmp_path: Path) -> None:
     data = dataset_of_groups(tmp_path / "data", groups={"A": 30, "rare": 10, "C": 11, "D": 40}, **SMALL)
     subjects = select_subjects(data, "group")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted import dataset_of_groups
 
 from fastrace import api
 from fastrace.audit.controls.tabular import FEW_VALUES, _curve
@@ -27,6 +28,28 @@ def test_a_covariate_whose_middle_is_the_group_tells_it(cases: Path, tmp_path: P
     (estimate,) = (one.estimate for one in alone.estimates)
     assert estimate.value > 0.98
     assert "discriminates between the groups; from boneage" in alone.sentence
+
+
+def test_how_many_images_a_patient_has_is_part_of_the_acquisition(tmp_path: Path) -> None:
+    """The mean of four images varies less than one image: a reader may see it where the images are alike."""
+    images = {"A": 4, "B": 1}
+    patients = [(group, k) for group in images for k in range(40) for _ in range(images[group])]
+    groups = [group for group, _ in patients]
+    made = dataset_of_groups(
+        tmp_path / "made",
+        groups=groups,
+        size=(8, 8),
+        strength=0.0,
+        columns={
+            "patient_key": [f"{100 * ord(group) + k:064x}" for group, k in patients],
+            "age_years": [float(50 + k % 30) if group == "A" and k < 25 else np.nan for group, k in patients],
+        },
+    )
+    audit = api.audit(made.path, tmp_path / "audit", target="group", readers=(), only=("A1",), permutations=99)
+    control = {one.id: one for one in audit.controls}
+    assert "The groups differ in how many images a patient has" in control["acquisition"].sentence
+    assert next(one.estimate.value for one in control["acquisition"].estimates if one.name == "images_of_patient") == 1
+    assert "age_years (known for 25 of 80 patients)" in control["covariates"].sentence
 
 
 @pytest.mark.parametrize(("values", "columns"), [(2, 1), (5, 6), (FEW_VALUES, FEW_VALUES + 1), (50, 8)])

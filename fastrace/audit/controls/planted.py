@@ -142,7 +142,7 @@ def search_planted(tables: Tables, seed: int, progress: Progress) -> Planted:
     for j in range(n_rings):
         probe = Probe(parts[:, part_columns(kept[j])], families(kept[j], values=False), partition)
         rows = ranked(probe.observed(labels, 2), labels, partition)
-        p.append(p_value(probe, labels, 2, influence(rows, 1)[0], PERMUTATIONS, seed).p)
+        p.append(p_value(probe, labels, 2, PERMUTATIONS, seed).p)
         found.append(d_prime(rows.scores, rows.labels, rows.folds))
     adjusted = benjamini_yekutieli(np.asarray(p))
     scan = tuple(ScanStep(edges[j], edges[j + 1], found[j], bool(adjusted[j] < 0.01)) for j in range(n_rings))

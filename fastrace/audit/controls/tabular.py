@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,12 +17,16 @@ from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.subjects import Subjects
 from fastrace.console.words import number
+from fastrace.statistics import MIN_CELL
 
 ACQUISITION = (
     "modality", "view", "laterality", "manufacturer", "model", "photometric", "bits_stored", "kvp", "exposure_mas",
     "body_part", "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "mm_per_pixel",
     "spacing_source", "site",
 )  # fmt: skip
+COUNTED = ("images_of_patient", "studies_of_patient")
+"""Of each patient in the audit. The mean of many images varies less than one image, so that readers see how many there are: where
+the groups differ in that, p <= .01 in 4 to 20 % of simulated archives with images alike in all groups (few features, skewed)."""
 DEMOGRAPHIC = ("age_years", "sex")
 MOST_LEVELS = 50
 FEW_VALUES = 8  # of a number: up to here each is a level of its own
@@ -44,6 +49,14 @@ def covariate_columns(frame: pd.DataFrame, target: str, labels: Sequence[str]) -
     return [name for name in names if name != target and name in frame and _varies(frame[name])]
 
 
+def counted(subjects: Subjects) -> dict[str, NDArray[np.int64]]:
+    """Images and studies of the patient of each image, by the names of `COUNTED`."""
+    by_patient = subjects.cohort.frame.groupby("patient_key")
+    studies = by_patient["study_key"].transform("nunique").clip(lower=1)
+    counts = (by_patient["patient_key"].transform("size"), studies)
+    return {name: one.to_numpy(dtype=np.int64) for name, one in zip(COUNTED, counts, strict=True)}
+
+
 def _varies(column: pd.Series) -> bool:
     return bool(column.nunique(dropna=False) > 1)
 
@@ -53,7 +66,7 @@ def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64
 
     No label is used, so that the table is the same for every permutation.
     """
-    frame, columns, group = subjects.cohort.frame, [], []
+    frame, columns, group = subjects.cohort.frame.assign(**counted(subjects)), [], []
     for name in names:
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
@@ -90,7 +103,16 @@ def _curve(
 def acquisition(material: Material) -> Control:
     """The acquisition alone, without the image."""
     names = acquisition_columns(material.subjects.cohort.frame, material.subjects.cohort.target)
-    return _baseline("acquisition", "Acquisition alone", names, material)
+    names += [name for name, values in counted(material.subjects).items() if np.ptp(values) > 0]
+    found = _baseline("acquisition", "Acquisition alone", names, material)
+    if not any(one.name in COUNTED and one.p is not None and one.p < FINDING for one in found.estimates):
+        return found
+    return msgspec.structs.replace(
+        found,
+        sentence=found.sentence
+        + ". The groups differ in how many images a patient has: means of more images vary less, which "
+        "a reader may see where the images themselves are alike",
+    )
 
 
 def covariates(material: Material) -> Control:
@@ -112,13 +134,28 @@ def _baseline(id: str, title: str, names: list[str], material: Material) -> Cont
     detectable = "" if least is None else f" (would have been found with 80 % power from AUC {number(least)} on)"
     found = first.p is not None and first.p < FINDING
     what = "discriminates" if found else f"not shown to discriminate{detectable}"
+    together = "" if found or len(names) == 1 else "; what several tell only together is not seen"
     return Control(
         id,
         title,
         "for comparison",
-        f"AUC {first.estimate} without any image: {what} between the groups; from {', '.join(names)}",
+        f"AUC {first.estimate} without any image: {what} between the groups; from "
+        + ", ".join(name + _known(material.subjects, name) for name in names)
+        + together,
         tuple(estimates),
     )
+
+
+def _known(subjects: Subjects, name: str) -> str:
+    """For how many patients a column is known, where not for all."""
+    if name in COUNTED:
+        return ""
+    known = int(subjects.cohort.frame[name].notna().groupby(subjects.cohort.frame["patient_key"]).any().sum())
+    if known == len(subjects):
+        return ""
+    if min(known, len(subjects) - known) < MIN_CELL:
+        return " (not known for all patients)"
+    return f" (known for {known:,} of {len(subjects):,} patients)"
 
 
 def baselines(names: Sequence[str], material: Material) -> tuple[list[Named], float | None]:

@@ -56,6 +56,11 @@ class Engine(Protocol):
         """Scores of ``partition.scored`` in each repeat for the observed labels."""
         ...
 
+    def statistic(self, labels: Ints, n_classes: int) -> float:
+        """Macro AUC of the observed labels, computed as those of permuted labels are: to the same precision, or ties that only
+        permuted labels have would make p too small."""
+        ...
+
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:
         """Macro AUCs under permuted labels.
 

@@ -9,6 +9,7 @@ from fastrace.audit.marks import GAVE_NOTHING, LEARNED_NOTHING, few, mark
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.questions.wording import could_have_been_found, missing_patients, of_a_hundred
 from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.console.words import plural
 
 ID: Final = "Q1"
 TITLE = "Readable?"
@@ -26,9 +27,15 @@ def answer(findings: Findings) -> Question:
         )
     if others:
         sentence += "; " + "; ".join(
-            f"{one.features} {one.estimate}, {mark(one)}{_unless_found(one)}" for one in others
+            f"{one.features} {one.estimate}{_of(one, first)}, {mark(one)}{_unless_found(one)}" for one in others
         )
     return Question(ID, TITLE, ASKS, mark(first), sentence, first.estimate)
+
+
+def _of(cell: Cell, first: Cell) -> str:
+    """How many patients it scored, where they are not those of the first."""
+    n = cell.estimate.n_patients
+    return "" if n is None or n == first.estimate.n_patients else f" of {plural(n, 'patient')}"
 
 
 def _unless_found(cell: Cell) -> str:

@@ -13,6 +13,7 @@ from fastrace.audit.marks import NOT_RUN, NOT_SHOWN, few, strength
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.questions.wording import could_have_been_found, missing_patients
 from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.console.words import number
 from fastrace.statistics import NOT_ENOUGH
 
 ID: Final = "Q2"
@@ -65,8 +66,10 @@ def answer(findings: Findings) -> Question:
         parts.append(f"at {_with_size(side[0], ' pixels')}")
         named.append(side[0])
     best = _best(own)
-    if best is not None and best not in named:
-        parts.append(f"most under {best.degradation} at AUC {best.estimate}")
+    if best is not None and best.band is not None and best not in named:
+        band = "-".join(map(number, best.band))
+        size = f"{number(best.estimate.value)} ({band}, simultaneous for all filters)"
+        parts.append(f"most under {best.degradation} at AUC {size}")
     if by != BUILT_IN and parts:
         parts.append(f"by {by} (bands are scanned with the built-in features alone)")
     elif by != first and parts:

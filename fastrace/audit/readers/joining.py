@@ -19,6 +19,7 @@ from fastrace.audit.readers.vectors import Vectors
 from fastrace.audit.subjects import Subjects, image_weights
 from fastrace.cohort.selection import MIN_COHORT
 from fastrace.console.progress import Progress
+from fastrace.console.words import plural
 from fastrace.errors import UsageError
 from fastrace.statistics import MIN_CELL
 
@@ -75,7 +76,9 @@ def join(vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder:
             pass
     nameless = sum(not one for one in vectors.ids)
     repeated = len(owner_of_rows := owners.of_row[owners.of_row != NOBODY]) - len(np.unique(owner_of_rows))
-    left = f"; {nameless:,} rows have no id" if nameless else ""
+    left = f"; {plural(nameless, 'row')} without an id" if nameless else ""
+    if stray := int((owners.of_row == NOBODY).sum()) - nameless:
+        left += f"; {plural(stray, 'row')} of nobody in this audit"
     if repeated and vectors.kind in ("study", "study_key", "patient", "patient_key"):
         left += f"; {repeated:,} rows more of a {vectors.kind.removesuffix('_key')} that has one: their mean is taken"
     left += f"; not used: {', '.join(map(repr, vectors.left[:6]))}" if vectors.left else ""

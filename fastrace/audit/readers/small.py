@@ -39,9 +39,15 @@ TRAINED = 0.6
 """Share of the images, about: `fastrace.cohort.split`."""
 
 
-def can_be_evaluated(subjects: Subjects) -> bool:
-    """Whether the test part of a split would hold enough patients of every class."""
-    return bool(np.bincount(subjects.labels).min() >= LEAST_OF_A_CLASS)
+def not_trained(subjects: Subjects) -> str | None:
+    """Why the network is not trained on these patients, as a sentence: the test part would hold too few of a class; else None."""
+    smallest = int(np.bincount(subjects.labels).min())
+    if smallest >= LEAST_OF_A_CLASS:
+        return None
+    return (
+        f"The small network was not trained: the smallest class has {smallest} patients, and {LEAST_OF_A_CLASS} are needed to "
+        "test it on others than it learned from."
+    )
 
 
 def epochs_for(images: float) -> int:

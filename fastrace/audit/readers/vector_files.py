@@ -153,7 +153,12 @@ def _columns(file: Path, schema: pa.Schema, ids: Sequence[str]) -> tuple[tuple[s
         there = [repr(name) for name in lists] or [
             f"{stem!r} and a number ({len(names)})" for stem, names in series.items()
         ]
-        said = "several could be: " + ", ".join(there[:4]) if there else "none of numbers is a list or numbered"
+        kinds = ", ".join(f"{field.name!r} {field.type}" for field in schema if field.name not in ids)
+        said = (
+            "several could be: " + ", ".join(there[:4])
+            if there
+            else f"none holds lists of numbers, or is numbered: {kinds[:200]}"
+        )
         raise UsageError(
             f"--embeddings {file}: which of its columns are the vector cannot be told ({said}); make it one column of lists, or "
             "columns f0, f1, ... beside which no other is named so"

@@ -82,25 +82,44 @@ class Probe:
 
     def permuted(self, labels: Ints, n_classes: int, count: int, seed: int, first: int = 0) -> Permuted:
         """Macro AUCs under permuted labels, see `fastrace.audit.engines.Engine.permuted`."""
+        ranks = self._ranks(labels, n_classes)
+        both = [
+            self._aucs(np.ascontiguousarray(rows.T), n_classes, ranks)
+            for rows in label_permutations(labels, self.partition, first, count, seed)
+        ]
+        draws, fixed = (np.concatenate(some) for some in zip(*both, strict=True))
+        return Permuted(draws, fixed)
+
+    def statistic(self, labels: Ints, n_classes: int) -> float:
+        """Macro AUC of the observed labels, see `fastrace.audit.engines.Engine.statistic`."""
+        small = np.ascontiguousarray(labels[:, None]).astype(np.min_scalar_type(n_classes))
+        return float(self._aucs(small, n_classes, self._ranks(labels, n_classes))[0][0])
+
+    def _ranks(self, labels: Ints, n_classes: int) -> list[tuple[Fold, F64]]:
+        """Of the observed scores within each fold."""
+        return [(fold, rankdata(found, axis=0)) for _, fold, found in self._rounded(coded(labels, n_classes))]
+
+    def _aucs(
+        self,
+        columns: NDArray[np.unsignedinteger],  # [P, C] labels
+        n_classes: int,
+        ranks: list[tuple[Fold, F64]],
+    ) -> tuple[F64, F64]:  # [C] each
+        """Macro AUC of every column: fitted again, and of the observed scores."""
         # With two classes the second column holds the same as the first, negated.
         used = range(1) if n_classes == 2 else range(n_classes)
-        ranks = [(fold, rankdata(found, axis=0)) for _, fold, found in self._rounded(coded(labels, n_classes))]
-        draws, fixed = [], []
-        for rows in label_permutations(labels, self.partition, first, count, seed):
-            again, kept, every = (np.zeros((len(used), len(rows))) for _ in range(3))
-            columns = np.ascontiguousarray(rows.T)
-            for k in used:
-                positive = columns == k
-                for fold, ranked in ranks:
-                    tested = positive[fold.test]
-                    every[k] += pairs(tested)
-                    kept[k] += rank_pairs(ranked[:, k], tested)
-                if self.partition.refit:
-                    for _, fold, found in self._rounded(_signs(positive), exact=False):
-                        again[k] += column_pairs(found, positive[fold.test])
-            fixed.append(_mean(kept, every))
-            draws.append(_mean(again, every) if self.partition.refit else fixed[-1])
-        return Permuted(np.concatenate(draws), np.concatenate(fixed))
+        again, kept, every = (np.zeros((len(used), columns.shape[1])) for _ in range(3))
+        for k in used:
+            positive = columns == k
+            for fold, ranked in ranks:
+                tested = positive[fold.test]
+                every[k] += pairs(tested)
+                kept[k] += rank_pairs(ranked[:, k], tested)
+            if self.partition.refit:
+                for _, fold, found in self._rounded(_signs(positive), exact=False):
+                    again[k] += column_pairs(found, positive[fold.test])
+        fixed = _mean(kept, every)
+        return (_mean(again, every) if self.partition.refit else fixed), fixed
 
     def _rounded(self, labels: NDArray[np.number], *, exact: bool = True) -> Iterator[tuple[int, Fold, F64]]:
         single = not exact and self._table.train.dtype == np.float32

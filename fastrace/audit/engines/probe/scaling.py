@@ -38,6 +38,13 @@ class Rows(Protocol):
 MOST_SPREADS = 6.0
 """Standardised features are clipped there. A feature that hardly varies among clean images would otherwise determine the
 ranking of noisy ones alone."""
+FAR = 20.0
+"""Spreads from the middle, by the 5th and 95th percentile, at which features are clipped before mean and spread are taken, since
+few rows far out would otherwise make a column constant for all others. Three vectors of 1,000, multiplied by 1e5, brought an AUC
+of .89 down to .44, and the audit said that it would have found .56."""
+MIDDLE = 512
+"""Patients of whom these percentiles are taken, at even distances."""
+_NORMAL = 3.29  # spreads of a normal distribution between these percentiles
 ROWS = 1024
 """Patients at a time: in double precision a table of 50,000 would not fit beside itself."""
 
@@ -82,20 +89,22 @@ def standardise(
     usable = _finite(train, both)
     if test is not None:
         usable &= _finite(test, scored)
-    mean, spread, largest = _moments(train, learned)
+    low, high = _bounds(train, learned)
+    mean, spread, largest = _moments(train, learned, low, high)
     usable &= spread > 1e-7 * (1e-30 + largest)  # False where it is NaN
     columns = np.flatnonzero(usable)
     group = group[columns]
     _, family, size = np.unique(group, return_inverse=True, return_counts=True)
     scale = 1 / (spread[columns] * np.sqrt(size[family])) if len(columns) else np.ones(0)
-    limit = MOST_SPREADS * spread[columns]
+    low = np.maximum(low, mean - MOST_SPREADS * spread)[columns]
+    high = np.minimum(high, mean + MOST_SPREADS * spread)[columns]
 
     def scaled(table: Rows, rows: Ints) -> Table:
         kind = np.float32 if table.dtype == np.float32 else np.float64
         out = np.zeros((table.shape[0], len(columns)), dtype=kind)
         for some in _some(rows):
-            values = np.asarray(table[some], dtype=np.float64)[:, columns] - mean[columns]
-            out[some] = np.clip(values, -limit, limit) * scale
+            values = np.asarray(table[some], dtype=np.float64)[:, columns]
+            out[some] = (np.clip(values, low, high) - mean[columns]) * scale
         return out
 
     if test is None:
@@ -115,17 +124,32 @@ def _finite(table: Rows, rows: Ints) -> NDArray[np.bool_]:
     return found
 
 
+def _bounds(table: Rows, rows: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # [D] each
+    """`FAR` spreads below and above the middle; infinite where the percentiles are equal, as of a column that is mostly zero."""
+    if not len(rows):
+        return np.full(table.shape[1], -np.inf), np.full(table.shape[1], np.inf)
+    some = rows[np.arange(min(len(rows), MIDDLE)) * len(rows) // min(len(rows), MIDDLE)]
+    values = np.sort(np.ascontiguousarray(table[some].T), axis=1)
+    n = len(some)
+    fifth, middle, last = (values[:, int(share * (n - 1))].astype(np.float64) for share in (0.05, 0.5, 0.95))
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread = (last - fifth) / _NORMAL
+        far = np.where(spread > 0, FAR * spread, np.inf)
+        return middle - far, middle + far
+
+
 def _moments(
-    table: Rows, rows: Ints
+    table: Rows, rows: Ints, low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # [D] each
-    """Mean, standard deviation and largest absolute value of every column."""
+    """Mean, standard deviation and largest absolute value of every column, of values clipped at low and high."""
     total, largest = np.zeros(table.shape[1]), np.zeros(table.shape[1])
     with np.errstate(invalid="ignore", over="ignore"):  # infinite values: the column is left out
         for some in _some(rows):
-            total += table[some].sum(axis=0, dtype=np.float64)
-            largest = np.maximum(largest, np.abs(table[some]).max(axis=0, initial=0.0))
+            values = np.clip(table[some], low, high)
+            total += values.sum(axis=0, dtype=np.float64)
+            largest = np.maximum(largest, np.abs(values).max(axis=0, initial=0.0))
         mean = total / max(len(rows), 1)
         squares = np.zeros(table.shape[1])
         for some in _some(rows):
-            squares += ((table[some] - mean) ** 2).sum(axis=0)
+            squares += ((np.clip(table[some], low, high) - mean) ** 2).sum(axis=0)
     return mean, np.sqrt(squares / max(len(rows), 1)), largest
