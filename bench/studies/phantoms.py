@@ -1,8 +1,10 @@
 """How often an audit finds a planted leak, by which features and where; and how often it finds one where there is none.
 
-`python -m fastrace.bench.studies.phantoms [--seeds 20] [--kinds texture,phase,patch,...] [--backbone NAME=FILE] [--write]`.
+`python -m fastrace.bench.studies.phantoms [--seeds 20] [--kinds texture,phase,patch,...] [--backbone NAME=FILE]
+[--real DATASET:TARGET] [--write]`.
 Every archive is made, preprocessed and audited as a user would (220 patients, one 512x384 mammogram each, at 128x128). Leaks are
-audited with the primary question and the scans; controls with everything. Bands are drawn from the seed. Results are kept one
+audited with the primary question and the scans; controls with everything. Bands are drawn from the seed. Real datasets, whose
+leaks nobody planted, are rows of their own, audited as leaks are. Results are kept one
 by one in a folder, so that an interrupted run goes on; `--write` makes docs/phantoms.md and bench/results/phantoms.json of them.
 """
 
@@ -18,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from fastrace.audit.document import Cell
+from fastrace.audit.document import Audit, Cell
 from fastrace.audit.locate import overlap
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT
+from fastrace.dataset import Dataset
 from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, make, truth_path
 from fastrace.phantom.spec import DEFAULT_STRENGTH
@@ -43,6 +46,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--first", type=int, default=0, help="first seed: several processes may share the work")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--backbone", action="append", default=[], help="also this timm model, NAME=FILE")
+    parser.add_argument("--real", action="append", default=[], metavar="DATASET:TARGET", help="also this dataset")
     parser.add_argument("--folder", type=Path, default=Path("phantom-studies"))
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
@@ -54,6 +58,12 @@ def main(arguments: list[str]) -> None:
                 found = study(kind, seed, tuple(given.backbone))
                 file.write_text(json.dumps(found))
                 sys.stderr.write(f"{kind} {seed}: {found['primary']} {found['found']} of {found['planted']}\n")
+    for text in given.real:
+        place, _, target = text.rpartition(":")
+        name = f"{Path(place).name}, {target}"
+        file = given.folder / f"real-{name}.json"
+        if not file.exists():
+            file.write_text(json.dumps(real(name, Path(place), target, tuple(given.backbone))))
     every = [json.loads(file.read_text()) for file in sorted(given.folder.glob("*-*.json"))]
     page = table(every)
     sys.stdout.write(page)
@@ -112,15 +122,32 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     planted = None if control else (float(truth["band"]["low"]), float(truth["band"]["high"]))
-    where = None if found.location is None else found.location.found
-    return {
-        "kind": kind,
+    return found_of(kind, found) | {
         "seed": seed,
         "strength": drawn(kind, seed).strength,
         "ideal_auc": truth["ideal_auc"],
         "planted": planted,
-        "found": where,
-        "overlap": None if planted is None else overlap(where, planted),
+        "overlap": None if planted is None or found.location is None else overlap(found.location.found, planted),
+    }
+
+
+def real(name: str, data: Path, target: str, backbones: tuple[str, ...]) -> Found:
+    """A dataset of real images, audited as phantoms with a leak are."""
+    folder = Path(tempfile.mkdtemp(prefix="fastrace-real-"))
+    try:
+        modality = str(Dataset.open(data).meta["recipe"].get("modality") or "any")
+        readers = ("small", *backbones)
+        found = audit(AuditRequest(data, folder / "audit", modality, target, readers=readers, only=("C1s", "C1o")))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return found_of(name, found) | {"planted": None, "overlap": None, "patients": found.dataset.patients}
+
+
+def found_of(kind: str, found: Audit) -> Found:
+    """What is kept of an audit."""
+    return {
+        "kind": kind,
+        "found": None if found.location is None else found.location.found,
         "controls_ok": not found.failed,
         "planted_control": found.controls[1].numbers,
         "primary": {one.features: [_rounded(one), one.finding] for one in found.of("A1")},
@@ -143,7 +170,8 @@ def table(every: list[Found]) -> str:
         f"{SIZE[0]}x{SIZE[1]}; bands drawn from the seed (low edge 8-24 cycles/image, about one octave), strengths the kind's",
         "default. Found: p < .01 after correction. Band: the rule of the report; overlap is intersection over union with the",
         "planted band. Archives with a leak had the primary question and the scans alone: the correction for many",
-        "questions is milder there than in a full audit, which the archives without a leak had. Phantoms spread display",
+        "questions is milder there than in a full audit, which the archives without a leak had. Real datasets, the last rows,",
+        "were audited as archives with a leak. Phantoms spread display",
         "conventions evenly over the groups, which makes a false finding rarer than groups dealt at random do: how often an",
         "audit finds something where nothing is, is the question of `studies.null_archives`.",
         "",
@@ -152,7 +180,7 @@ def table(every: list[Found]) -> str:
     families = list(dict.fromkeys(name for one in every for name in one["families"]))
     head = ["leak", "archives", *sets, *families, "band found", "overlap, median (range)", "overlap >= .5"]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for kind in KINDS:
+    for kind in dict.fromkeys([*KINDS, *(one["kind"] for one in every)]):
         some = [one for one in every if one["kind"] == kind]
         if not some:
             continue
@@ -163,10 +191,11 @@ def table(every: list[Found]) -> str:
         row.append(f"{np.median(overlaps):.2f} ({min(overlaps):.2f}-{max(overlaps):.2f})" if overlaps else "")
         row.append(str(sum(value >= 0.5 for value in overlaps)) if overlaps else "")
         lines.append("| " + " | ".join(row) + " |")
-    lines += [
-        "",
-        "Other networks than the small one were given with `--backbone NAME=FILE`; their weights are ImageNet's.",
-    ]
+    if len(sets) > 2:
+        lines += [
+            "",
+            "Other networks than the small one were given with `--backbone NAME=FILE`; their weights are ImageNet's.",
+        ]
     controls = [one for one in every if one["kind"] == "control"]
     total, with_one = sum(len(one["findings"]) for one in controls), sum(bool(one["findings"]) for one in controls)
     planted = [one["planted_control"]["overlap"] for one in every]
