@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.partition import REPEATS, Ints, Partition, deal
-from fastrace.cohort.alike import alike
-from fastrace.cohort.selection import MIN_COHORT, Cohort, check_classes_there, choose_target, labelled
-from fastrace.cohort.split import ranked_cells, shared_patients
+from fastrace.cohort.selection import (
+    ALIKE,
+    MIN_COHORT,
+    Cohort,
+    check_classes_there,
+    choose_target,
+    labelled,
+    without_shared,
+)
+from fastrace.cohort.split import ranked_cells
 from fastrace.console.words import plural
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError
 from fastrace.statistics import MIN_CELL
 
-ALIKE = "almost equal images of another patient, who was kept"
 SELF_REPORTED = {"race", "ethnicity", "ethnic"}
 
 
@@ -70,9 +76,7 @@ class Subjects:
 def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ...] = ()) -> Subjects:
     """Patients with one known value of the target, in classes of at least 11 patients.
 
-    Patients who share a study or identical pixels with another are left out: in two folds they would be scored by a probe that
-    learned from the same images. Of patients with almost equal images (`alike`) one is kept: a twentieth of 300 patients tied so
-    raise an AUC of .5 to .53, all of them to .93. Which one does not depend on the groups: that would be a signal of its own.
+    Patients whose images others have too are left out: `without_shared`.
 
     Raises
     ------
@@ -84,10 +88,7 @@ def select_subjects(dataset: Dataset, target: str | None, classes: tuple[str, ..
     target = choose_target(dataset, target)
     cohort = labelled(dataset, target, classes)
     check_classes_there(dataset, cohort)
-    shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)
-    cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
-    repeated = alike(cohort.frame).repeated
-    cohort = cohort.take(~cohort.frame["patient_key"].isin(repeated).to_numpy(dtype=bool), ALIKE)
+    cohort = without_shared(cohort)
     why = f". {repeats(cohort)}" if ALIKE in cohort.left_out else ""
     sizes = cohort.frame.groupby(cohort.labels)["patient_key"].nunique()
     kept = [k for k in range(len(cohort.classes)) if sizes.get(k, 0) >= MIN_CELL]

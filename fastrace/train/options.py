@@ -134,7 +134,7 @@ class Options:
     seed : int
     split : "patient" | "official"
     leave_out_shared : bool
-        Leave out patients who share a study or pixels with another, instead of refusing.
+        Leave out patients who share a study, pixels or almost equal images with another, instead of refusing the first two.
     device : "auto" | "cpu" | "cuda"
     compile : bool or None
         None: on CUDA only; on a CPU it does not pay (1 minute for 2-5 %).

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from planted import make_dataset
 
-from fastrace.cohort.selection import choose_target, labelled, select
+from fastrace.cohort.selection import ALIKE, choose_target, labelled, select
 from fastrace.errors import RunError, UsageError
 
 TINY = {"patients": 12, "images_each": 2, "size": (8, 8), "band": (1, 3)}
@@ -112,6 +112,18 @@ def test_identical_pixels_in_two_patients_are_refused_or_left_out(tmp_path: Path
     dataset = make_dataset(tmp_path / "e", patients=12, size=(8, 8), band=(1, 3), columns={"pixel_hash": hashes})
     cohort = select(dataset, "group", leave_out_shared=True)
     assert cohort.left_out == {"shares a study or identical pixels with another patient": {"patients": 2, "images": 4}}
+
+
+def test_of_patients_with_almost_equal_images_one_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hashes = [rng.bytes(32).hex() for _ in range(24)]  # two images a patient
+    hashes[7] = hashes[20] = f"{int(hashes[2], 16) ^ 0b1011:064x}"
+    dataset = make_dataset(tmp_path / "d", patients=12, size=(8, 8), band=(1, 3), columns={"thumbnail_hash": hashes})
+    keys = dataset.index["patient_key"]
+    tied = {keys[2], keys[7], keys[20]}
+    cohort = select(dataset, "group", leave_out_shared=True)
+    assert set(keys) - set(cohort.frame["patient_key"]) == tied - {min(tied)}
+    assert cohort.left_out == {ALIKE: {"patients": 2, "images": 4}}
 
 
 def test_the_official_split_is_used_on_request(tmp_path: Path) -> None:
