@@ -77,7 +77,11 @@ class Degrade(click.ParamType):
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, order and noise."
 )
 @click.option("--split", type=click.Choice(["patient", "official"]), default="patient", show_default=True)
-@click.option("--leave-out-shared", is_flag=True, help="Leave out patients who share a study, pixels or almost equal images with another.")
+@click.option(
+    "--leave-out-shared",
+    is_flag=True,
+    help="Leave out patients who share a study, pixels or almost equal images with another.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--compile/--no-compile", "compile", default=None, help="Use torch.compile [on CUDA only].")
 @click.option(
