@@ -20,9 +20,8 @@ from fastrace.audit.questions.wording import upwards
 from fastrace.audit.readers.brought import check_readers
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
-from fastrace.audit.readers.small import not_trained
 from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
-from fastrace.audit.subjects import Subjects, select_subjects
+from fastrace.audit.subjects import Subjects, not_trained, select_subjects
 from fastrace.cohort.split import Fractions
 from fastrace.console.words import count, plural
 from fastrace.dataset import Dataset

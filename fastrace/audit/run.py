@@ -50,12 +50,12 @@ from fastrace.audit.readers.function import FunctionReader
 from fastrace.audit.readers.networks import ImageReader
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
-from fastrace.audit.readers.small import not_trained, small_network
+from fastrace.audit.readers.small import small_network
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.request import AuditRequest, command_line, public_arguments
 from fastrace.audit.schedule import Schedule
 from fastrace.audit.simultaneous import with_bands
-from fastrace.audit.subjects import Subjects, repeats, select_subjects, self_reported
+from fastrace.audit.subjects import Subjects, not_trained, repeats, select_subjects, self_reported
 from fastrace.console.progress import LoggedProgress, Progress
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation

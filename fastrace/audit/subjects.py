@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastrace.audit.partition import REPEATS, Ints, Partition, deal
+from fastrace.audit.request import LEAST_OF_A_CLASS
 from fastrace.cohort.selection import (
     ALIKE,
     MIN_COHORT,
@@ -131,6 +132,17 @@ def repeats(cohort: Cohort) -> str | None:
         f"{who} left out for images that are almost equal to those of another patient, who was kept. If one person has several "
         "ids here, check who the patients are (fastrace preprocess --patient-from); similar bodies, phantoms and blank exposures "
         "look alike too."
+    )
+
+
+def not_trained(subjects: Subjects) -> str | None:
+    """Why the small network is not trained on these patients, as a sentence (its test part would hold too few); else None."""
+    smallest = int(np.bincount(subjects.labels).min())
+    if smallest >= LEAST_OF_A_CLASS:
+        return None
+    return (
+        f"The small network was not trained: the smallest class has {smallest} patients, and {LEAST_OF_A_CLASS} are needed to "
+        "test it on others than it learned from."
     )
 
 

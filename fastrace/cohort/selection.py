@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fastrace.cohort.alike import alike
 from fastrace.cohort.non_answers import CONTRADICTORY, NO_ANSWER
 from fastrace.cohort.split import PARTS, check_leakage, official_split, shared_patients, split_patients
 from fastrace.dataset import Dataset
@@ -204,6 +203,8 @@ def without_shared(cohort: Cohort) -> Cohort:
     is kept: a twentieth of 300 patients tied so raise an AUC of .5 to .53, all of them to .93. Which one does not depend on the
     groups: that would be a signal of its own.
     """
+    from fastrace.cohort.alike import alike  # loads numba and torch, which a refusal needs not
+
     shared = cohort.frame["patient_key"].isin(shared_patients(cohort.frame)).to_numpy(dtype=bool)
     cohort = cohort.take(~shared, "shares a study or identical pixels with another patient")
     repeated = cohort.frame["patient_key"].isin(alike(cohort.frame).repeated).to_numpy(dtype=bool)

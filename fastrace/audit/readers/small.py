@@ -17,7 +17,7 @@ import pandas as pd
 from fastrace.audit.document import Estimate, FeatureSet, Training
 from fastrace.audit.partition import Fold, Partition
 from fastrace.audit.readers.networks import Network
-from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
+from fastrace.audit.request import AuditRequest
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
 from fastrace.dataset import Dataset
@@ -37,17 +37,6 @@ EPOCHS, FEWEST_EPOCHS, IMAGES = 30, 4, 2_000
 60,000 showings become 35,000 of 6,000 images, which teach more than the same ones again, and the audit must end."""
 TRAINED = 0.6
 """Share of the images, about: `fastrace.cohort.split`."""
-
-
-def not_trained(subjects: Subjects) -> str | None:
-    """Why the network is not trained on these patients, as a sentence: the test part would hold too few of a class; else None."""
-    smallest = int(np.bincount(subjects.labels).min())
-    if smallest >= LEAST_OF_A_CLASS:
-        return None
-    return (
-        f"The small network was not trained: the smallest class has {smallest} patients, and {LEAST_OF_A_CLASS} are needed to "
-        "test it on others than it learned from."
-    )
 
 
 def epochs_for(images: float) -> int:
