@@ -25,6 +25,7 @@ from fastrace.audit.locate import overlap
 from fastrace.audit.request import AuditRequest
 from fastrace.audit.run import audit
 from fastrace.bench.machine import ROOT
+from fastrace.cohort.selection import choose_modality
 from fastrace.dataset import Dataset
 from fastrace.modality import get_modality
 from fastrace.phantom import PhantomSpec, make, truth_path
@@ -122,12 +123,13 @@ def study(kind: str, seed: int, backbones: tuple[str, ...]) -> Found:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     planted = None if control else (float(truth["band"]["low"]), float(truth["band"]["high"]))
-    return found_of(kind, found) | {
+    shown = found_of(kind, found)
+    return shown | {
         "seed": seed,
         "strength": drawn(kind, seed).strength,
         "ideal_auc": truth["ideal_auc"],
         "planted": planted,
-        "overlap": None if planted is None or found.location is None else overlap(found.location.found, planted),
+        "overlap": None if planted is None else overlap(shown["found"], planted),
     }
 
 
@@ -135,7 +137,7 @@ def real(name: str, data: Path, target: str, backbones: tuple[str, ...]) -> Foun
     """A dataset of real images, audited as phantoms with a leak are."""
     folder = Path(tempfile.mkdtemp(prefix="fastrace-real-"))
     try:
-        modality = str(Dataset.open(data).meta["recipe"].get("modality") or "any")
+        modality = choose_modality(Dataset.open(data), None, "any")
         readers = ("small", *backbones)
         found = audit(AuditRequest(data, folder / "audit", modality, target, readers=readers, only=("C1s", "C1o")))
     finally:

@@ -20,7 +20,7 @@ from fastrace.audit.questions.wording import upwards
 from fastrace.audit.readers.brought import check_readers
 from fastrace.audit.readers.rings import FAMILIES, radial
 from fastrace.audit.readers.sample import Sample
-from fastrace.audit.request import LEAST_OF_A_CLASS, AuditRequest
+from fastrace.audit.request import AuditRequest
 from fastrace.audit.subjects import Subjects, not_trained, select_subjects
 from fastrace.cohort.split import Fractions
 from fastrace.console.words import count, plural
@@ -90,6 +90,7 @@ def plan(request: AuditRequest) -> str:
     subjects = select_subjects(dataset, request.target, request.classes)
     sample = Sample.of(subjects.labels, request.seed)
     readers = list(dict.fromkeys(request.readers))
+    not_read = not_trained(subjects) if SMALL in readers else None
     further = [one for one in wanted if one.family == "exploratory"]
 
     def sizes(of: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -106,7 +107,7 @@ def plan(request: AuditRequest) -> str:
     if set(readers) - {SMALL} and len(sample.networks) < len(subjects):
         name = f"degraded images of {len(sample.networks):,} patients, networks"
         degraded.append(Scored(name, sizes(sample.networks), CROSS_FITTED))
-    if SMALL in readers and everyone.min() >= LEAST_OF_A_CLASS:
+    if SMALL in readers and not_read is None:
         unchanged.append(Scored(f"the small network ({of_test})", everyone * test, 1.0))
         shown = sizes(sample.networks) * test
         some = of_test if len(sample.networks) == len(subjects) else f"{shown.sum():,.0f} patients"
@@ -116,7 +117,7 @@ def plan(request: AuditRequest) -> str:
     exploratory = len(further) + len(FAMILIES) + len(readers) * sum(one.networks for one in further)
     return text(
         subjects,
-        not_trained(subjects) if SMALL in request.readers else None,
+        not_read,
         [
             *minima("unchanged images, ", "primary", 1 + len(readers) + len(request.embeddings), unchanged),
             *minima(f"one of {exploratory:,} further questions, ", "exploratory", exploratory, degraded if further else ()),

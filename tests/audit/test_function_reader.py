@@ -12,12 +12,14 @@ import torch
 from audit_archives import fewer_permutations, request
 
 from fastrace.audit.model.function import is_function, load, source_digest
+from fastrace.audit.partition import deal_at_random
 from fastrace.audit.readers.function import FunctionReader
 from fastrace.audit.run import audit
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN
 from fastrace.errors import FastraceError, RunError, UsageError
 
+FOLDS = deal_at_random(np.arange(40) % 2, np.random.default_rng(0))
 GOOD = """
 import torch
 SEEN = []
@@ -98,7 +100,7 @@ def test_an_audit_shows_it_unchanged_and_degraded_images(here: Path, tiny: Datas
 def test_it_cannot_change_the_images_of_others(here: Path) -> None:
     images = torch.rand(40, 24, 24)
     before = images.clone()
-    reader = FunctionReader.tried(load("my_models.good:means"), None, images[:2])  # type: ignore[arg-type]
+    reader = FunctionReader.tried(load("my_models.good:means"), FOLDS, images[:2])
     assert reader.embed(images, CLEAN).shape == (40, 24)
     assert torch.equal(images, before)
 
@@ -162,12 +164,12 @@ def test_what_breaks_the_contract_is_said_with_the_line_of_the_users_code(here: 
 def test_an_image_has_the_same_features_in_every_batch(here: Path, name: str, words: str) -> None:
     torch.manual_seed(0)
     with pytest.raises(RunError) as refused:
-        FunctionReader.tried(load(f"my_models.bad:{name}"), None, torch.rand(2, 64, 64))  # type: ignore[arg-type]
+        FunctionReader.tried(load(f"my_models.bad:{name}"), FOLDS, torch.rand(2, 64, 64))
     assert words in str(refused.value)
 
 
 def test_the_number_of_features_must_not_change_later(here: Path) -> None:
-    reader = FunctionReader.tried(load("my_models.bad:growing"), None, torch.rand(2, 8, 8))  # type: ignore[arg-type]
+    reader = FunctionReader.tried(load("my_models.bad:growing"), FOLDS, torch.rand(2, 8, 8))
     with pytest.raises(RunError, match="gives 32 features of 32 images, and gave 2 before"):
         reader.embed(torch.rand(40, 8, 8), CLEAN)
 
