@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from planted import dataset_of_groups
 
 from fastrace import api
-from fastrace.audit.controls.tabular import FEW_VALUES, _curve
 
 
 def test_a_covariate_whose_middle_is_the_group_tells_it(cases: Path, tmp_path: Path) -> None:
@@ -50,20 +48,3 @@ def test_how_many_images_a_patient_has_is_part_of_the_acquisition(tmp_path: Path
     assert "The groups differ in how many images a patient has" in control["acquisition"].sentence
     assert next(one.estimate.value for one in control["acquisition"].estimates if one.name == "images_of_patient") == 1
     assert "age_years (known for 25 of 80 patients)" in control["covariates"].sentence
-
-
-@pytest.mark.parametrize(("values", "columns"), [(2, 1), (5, 6), (FEW_VALUES, FEW_VALUES + 1), (50, 8)])
-def test_a_number_becomes_what_its_values_allow(values: int, columns: int) -> None:
-    numbers = np.random.default_rng(0).integers(0, values, 400).astype(float)
-    found = np.array(_curve(numbers, numbers))
-    assert found.shape == (columns, 400)
-    if columns > 1:  # any line is among them
-        fitted = np.linalg.lstsq(found.T, numbers, rcond=None)[0]
-        np.testing.assert_allclose(fitted @ found, numbers, atol=1e-9)
-
-
-def test_ties_and_one_far_value_are_no_trouble() -> None:
-    numbers = np.concatenate([np.zeros(390), np.arange(1.0, 10), [1e9]])
-    found = np.array(_curve(numbers, numbers))
-    assert np.isfinite(found).all()
-    assert len(found) >= 4

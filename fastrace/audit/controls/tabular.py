@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sklearn.preprocessing import SplineTransformer
 
 from fastrace.audit.cells import score
 from fastrace.audit.controls.material import Material
 from fastrace.audit.correction import detectable_of
+from fastrace.audit.covariates.basis import columns
+from fastrace.audit.covariates.table import COUNTED, counted
+from fastrace.audit.covariates.table import covariates as covariates_of
 from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.subjects import Subjects
@@ -24,16 +25,9 @@ ACQUISITION = (
     "body_part", "transfer_syntax", "burned_in", "voi_source", "source_rows", "source_columns", "mm_per_pixel",
     "spacing_source", "site",
 )  # fmt: skip
-COUNTED = ("images_of_patient", "studies_of_patient")
-"""Of each patient in the audit. The mean of many images varies less than one image, so that readers see how many there are: where
-the groups differ in that, p <= .01 in 4 to 20 % of simulated archives with images alike in all groups (few features, skewed)."""
 DEMOGRAPHIC = ("age_years", "sex")
-MOST_LEVELS = 50
-FEW_VALUES = 8  # of a number: up to here each is a level of its own
-KNOTS = 6
-"""Of the cubic spline that a number becomes, at its quantiles. A group that is the middle of a range was read at AUC .52 by the
-number alone, .94 to .98 by 8 steps, above .995 by this (100 to 1,000 patients, 20 draws); more knots gained nothing."""
 FINDING = 0.01
+SEED = 7101  # of the patients from whom kernels are approximated
 LEAST_PERMUTATIONS = 999
 """Of `--permutations 99` the smallest p is .01, which is not below it."""
 
@@ -49,55 +43,8 @@ def covariate_columns(frame: pd.DataFrame, target: str, labels: Sequence[str]) -
     return [name for name in names if name != target and name in frame and _varies(frame[name])]
 
 
-def counted(subjects: Subjects) -> dict[str, NDArray[np.int64]]:
-    """Images and studies of the patient of each image, by the names of `COUNTED`."""
-    by_patient = subjects.cohort.frame.groupby("patient_key")
-    studies = by_patient["study_key"].transform("nunique").clip(lower=1)
-    counts = (by_patient["patient_key"].transform("size"), studies)
-    return {name: one.to_numpy(dtype=np.int64) for name, one in zip(COUNTED, counts, strict=True)}
-
-
 def _varies(column: pd.Series) -> bool:
     return bool(column.nunique(dropna=False) > 1)
-
-
-def design(subjects: Subjects, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Patient means of numbers, as splines, and of where they are missing, shares of levels; [P, D] and the column each is of.
-
-    No label is used, so that the table is the same for every permutation.
-    """
-    frame, columns, group = subjects.cohort.frame.assign(**counted(subjects)), [], []
-    for name in names:
-        values = frame[name]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            number = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            known = np.isfinite(number)
-            filled = np.where(known, number, number[known].mean() if known.any() else 0.0)
-            parts = [*_curve(filled, number[known]), *([(~known).astype(float)] if not known.all() else [])]
-        else:
-            text = values.astype("string").fillna("not recorded")
-            levels = text.value_counts().index[:MOST_LEVELS]
-            parts = [(text == level).to_numpy(dtype=np.float64) for level in levels]
-        columns += parts
-        group += [name] * len(parts)
-    table = np.zeros((len(subjects), len(columns)))
-    for j, column in enumerate(columns):
-        np.add.at(table[:, j], subjects.owner, column * subjects.weight)
-    return table, np.array(group, dtype=str)
-
-
-def _curve(
-    filled: NDArray[np.float64],  # [N]
-    known: NDArray[np.float64],
-) -> list[NDArray[np.float64]]:
-    """Columns in which any smooth function of a number is linear; of one with few values, any function."""
-    values = np.unique(known)
-    if len(values) <= 2:
-        return [filled]
-    if len(values) <= FEW_VALUES:
-        return [filled, *((filled == value).astype(np.float64) for value in values)]
-    knots = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS)))[:, None]
-    return list(SplineTransformer(degree=3, knots=knots).fit_transform(filled[:, None]).T)
 
 
 def acquisition(material: Material) -> Control:
@@ -134,14 +81,12 @@ def _baseline(id: str, title: str, names: list[str], material: Material) -> Cont
     detectable = "" if least is None else f" (would have been found with 80 % power from AUC {number(least)} on)"
     found = first.p is not None and first.p < FINDING
     what = "discriminates" if found else f"not shown to discriminate{detectable}"
-    together = "" if found or len(names) == 1 else "; what several tell only together is not seen"
     return Control(
         id,
         title,
         "for comparison",
         f"AUC {first.estimate} without any image: {what} between the groups; from "
-        + ", ".join(name + _known(material.subjects, name) for name in names)
-        + together,
+        + ", ".join(name + _known(material.subjects, name) for name in names),
         tuple(estimates),
     )
 
@@ -160,16 +105,15 @@ def _known(subjects: Subjects, name: str) -> str:
 
 def baselines(names: Sequence[str], material: Material) -> tuple[list[Named], float | None]:
     """All columns together, then each by itself: which AUC they reach without an image; and what the first would have found."""
-    table, group = design(material.subjects, names)
-    permutations = max(LEAST_PERMUTATIONS, material.permutations)
-    sets = [("all together", np.ones(len(group), dtype=bool))]
-    if len(names) > 1:
-        sets += [(name, group == name) for name in names]
+    every = covariates_of(material.subjects, names)
+    sets = [("all together", every)] + ([(one.name, [one]) for one in every] if len(every) > 1 else [])
     found: list[Named] = []
     least = None
-    for label, chosen in sets:
-        probe = Probe(table[:, chosen], group[chosen], material.partition)
-        _, summary = score(probe, material.subjects, seed=material.seed, permutations=permutations)
+    for label, some in sets:
+        probe = Probe(*columns(some, np.random.default_rng((material.seed, SEED))), material.partition, scaled=False)
+        _, summary = score(
+            probe, material.subjects, seed=material.seed, permutations=max(LEAST_PERMUTATIONS, material.permutations)
+        )
         if not found:
             least = detectable_of(summary.estimate, summary.null_deviation, FINDING)
         found.append(Named(label, summary.estimate, summary.p))

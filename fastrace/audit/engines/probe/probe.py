@@ -29,7 +29,7 @@ from fastrace.audit.engines import F64, Permuted
 from fastrace.audit.engines.probe.columns import column_pairs, pairs, rank_pairs
 from fastrace.audit.engines.probe.permutations import label_permutations
 from fastrace.audit.engines.probe.ridge import Regressions
-from fastrace.audit.engines.probe.scaling import Rows, standardise
+from fastrace.audit.engines.probe.scaling import Rows, Standardised, standardise
 from fastrace.audit.partition import Fold, Ints, Partition
 
 DECIMALS, FEWER_DECIMALS = 9, 5
@@ -49,6 +49,8 @@ class Probe:
     partition : Partition
     tested_on : as ``features``, optional
         Other features of the same patients to test on; the default is the same.
+    scaled : bool
+        Whether columns are brought to one spread. Those of kernels (`fastrace.audit.covariates.basis`) have the right one.
     """
 
     def __init__(
@@ -57,13 +59,19 @@ class Probe:
         group: NDArray[np.str_],
         partition: Partition,
         tested_on: Rows | None = None,
+        *,
+        scaled: bool = True,
     ) -> None:
         self.partition = partition
         folds = [fold for repeat in partition.repeats for fold in repeat]
         learned, scored = (
             np.unique(np.concatenate(rows)) for rows in zip(*((f.train, f.test) for f in folds), strict=True)
         )
-        self._table = standardise(features, group, learned, scored, tested_on)
+        if scaled:
+            self._table = standardise(features, group, learned, scored, tested_on)
+        else:
+            rows = features[np.arange(features.shape[0])]
+            self._table = Standardised(rows, rows, group)
         self._fits = Regressions(self._table, partition)
 
     def scores(
