@@ -13,6 +13,7 @@ from fastrace.audit.readers.built_in import BUILT_IN
 from fastrace.audit.readers.vector_files import files_digest
 from fastrace.audit.request import AuditRequest, embeddings_files
 from fastrace.audit.subjects import self_reported
+from fastrace.cohort.vocabulary import KEYS
 from fastrace.dataset import Dataset
 from fastrace.errors import RunError, UsageError
 from fastrace.run_folder import RunFolder
@@ -35,6 +36,10 @@ def inputs_of(request: AuditRequest) -> dict[str, str]:
         if name in found or name in (BUILT_IN, "small CNN"):
             raise UsageError(f"--embeddings {text}: there is a reader {name!r} already; rename the file")
         found[name] = files_digest(text)
+    for text in request.key:
+        kind, equals, _ = text.partition("=")
+        if equals and kind not in KEYS:
+            raise UsageError(f"--key {text}: a column names one of {', '.join(KEYS)}; for example --key patient=COLUMN")
     if request.embeddings or not (request.key or request.salt):
         return found
     raise UsageError(

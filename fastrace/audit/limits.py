@@ -9,7 +9,7 @@ from fastrace.audit.document import Cell, FeatureSet
 from fastrace.audit.marks import few
 from fastrace.audit.subjects import Subjects, repeats, self_reported
 from fastrace.cohort.alike import MOST_IMAGES
-from fastrace.console.words import MIN_CELL
+from fastrace.console.words import MIN_CELL, number
 
 ALWAYS = (
     "A low AUC is no clearance: it means that these features and these networks did not read the attribute here.",
@@ -18,6 +18,11 @@ ALWAYS = (
     "Intervals hold for the patients of this archive and the models trained here; another hospital may differ.",
     "What a probe reads may come from the scanner, the view or the referral as well as from the body: see the controls.",
 )
+
+
+RARE, HIGH = 60, 0.9
+"""Patients of the smallest class below which, and AUC above which, the lower limit is too high: the few who do not rank high are
+missed (970 patients against 30 at .95: .920 and .927 of 300 intervals covered)."""
 
 
 def limits(
@@ -29,13 +34,13 @@ def limits(
     trusted: bool = False,
     brought: Sequence[str] = (),
     not_read: str | None = None,
-    incomplete: Sequence[tuple[str, str]] = (),
+    incomplete: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The sentences that apply; first that images of different patients are almost equal, since their ids may be wrong.
 
     ``counts`` are those of the dataset's ``dataset.json``; ``trusted``: the shards were not compared with their digests;
     ``brought``: readers that the user brought; ``not_read``: why the small network was asked for and does not read;
-    ``incomplete``: readers that lack some of the patients, and whom they have.
+    ``incomplete``: sentences about readers that lack some of the patients or images.
     """
     said = repeats(subjects.cohort)
     found = [*([said] if said else []), *([not_read] if not_read else []), *ALWAYS]
@@ -54,7 +59,7 @@ def limits(
             f"{', '.join(brought)}: made elsewhere. If the model behind it learned the attribute from patients of this audit, "
             "its AUC is too high, which cannot be seen from here."
         )
-    found += [f"The reader {name} was asked of {who}: it says nothing of the others." for name, who in incomplete]
+    found += incomplete
     if any(cell.estimate.status.startswith("approximate") for cell in cells):
         found.append(
             "Intervals marked approximate are of a kind that simulation showed not to cover 93-97 % of the time."
@@ -63,6 +68,11 @@ def limits(
         found.append(
             "Intervals of cross-fitted probes are widened, since a patient scored by one probe also trains the others; "
             "in simulations they contained the true value 93-99 % of the time, most often more than 95 %."
+        )
+    if any(map(_rare_and_high, cells)):
+        found.append(
+            f"Some AUCs are above {number(HIGH)} with fewer than {RARE} patients in a class: there intervals contained the true "
+            "value 92 % of the time in simulations, and in 6-7 % it lay below the interval."
         )
     if any(map(few, cells)):
         found.append(
@@ -79,6 +89,11 @@ def limits(
     if self_reported(subjects.cohort.target) and "ethnic_group" in counts:
         found.append(_headers(int(counts["ethnic_group"]), int(counts["indexed"])))
     return tuple(found)
+
+
+def _rare_and_high(cell: Cell) -> bool:
+    value, smallest = cell.estimate.value, cell.estimate.n_positive
+    return value is not None and value > HIGH and smallest is not None and smallest < RARE
 
 
 def _headers(carrying: int, images: int) -> str:

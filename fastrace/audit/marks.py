@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -16,6 +16,8 @@ GAVE_NOTHING = "gave nothing"
 """Of a reader that gives every patient the same score: no answer, and no fault of the patients."""
 LEARNED_NOTHING = "learned nothing"
 """Of a network whose training failed: its mark and the status of its estimates, in place of "not shown", which is evidence."""
+COVERAGE = "coverage differs"
+"""Of embeddings, where which images and patients have a vector goes with the group: what is read may be that."""
 STRONG, CLEAR = 0.75, 0.6
 """Lower limits from which a finding is called strong, or clear; else weak. A convention, not a threshold of harm."""
 
@@ -24,8 +26,8 @@ def mark(cell: Cell) -> str:
     """One word for a cell."""
     if few(cell):
         return NOT_ENOUGH
-    if cell.estimate.status == LEARNED_NOTHING:
-        return LEARNED_NOTHING
+    if cell.estimate.status in (LEARNED_NOTHING, COVERAGE):
+        return cell.estimate.status
     if cell.estimate.status == CONSTANT:
         return GAVE_NOTHING
     if not cell.finding or cell.estimate.low is None:
@@ -41,6 +43,13 @@ def strength(low: float) -> str:
 def few(cell: Cell) -> bool:
     """Whether a class has too few patients for any conclusion."""
     return cell.estimate.status.startswith(NOT_ENOUGH)
+
+
+def unequal(cell: Cell, differ: Collection[str]) -> Cell:
+    """The cell, with the status `COVERAGE` and no finding, if it is of one of these readers."""
+    if cell.features not in differ or few(cell):
+        return cell
+    return msgspec.structs.replace(cell, finding=None, estimate=msgspec.structs.replace(cell.estimate, status=COVERAGE))
 
 
 def silenced(cell: Cell, features: Sequence[FeatureSet]) -> Cell:

@@ -27,15 +27,15 @@ from fastrace import __version__
 from fastrace.audit import document
 from fastrace.audit.begin import check_place, inputs_of, wanted_experiments
 from fastrace.audit.cells import Answer
-from fastrace.audit.controls import run_controls
+from fastrace.audit.controls import coverage, run_controls
 from fastrace.audit.controls.material import Material
-from fastrace.audit.correction import correct
+from fastrace.audit.correction import correct, primary_permutations
 from fastrace.audit.declared import declared, digest_of
 from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
 from fastrace.audit.experiments import ALIKE, SAMPLED, Experiment, part
 from fastrace.audit.flow import flow, patients_by
 from fastrace.audit.limits import limits
-from fastrace.audit.marks import silenced
+from fastrace.audit.marks import silenced, unequal
 from fastrace.audit.partition import Partition
 from fastrace.audit.plan import Task, answer
 from fastrace.audit.questions import answers as answer_questions
@@ -182,7 +182,7 @@ def _run(
     clock.lap("cells")
 
     with blas_threads(schedule.threads):
-        controls = run_controls(Material(tables, request.seed, request.permutations, progress))
+        controls = run_controls(Material(tables, request.seed, request.permutations, progress, given.embeddings))
     clock.lap("controls")
 
     brought = (reader.facts for reader in given.embeddings)
@@ -191,7 +191,8 @@ def _run(
         *(_read_of(one.facts, wanted, sample.said(sample.networks, "degraded")) for one in networks),
         *brought,
     )
-    cells = _in_order([silenced(one.cell, features) for one in found])
+    differ = [name for one in controls if one.id == coverage.ID for name in coverage.differing(one.estimates)]
+    cells = _in_order([silenced(unequal(one.cell, differ), features) for one in found])
     location = locate(cells, dataset.size, spacing)
     void = any(control.status == "failed" for control in controls)
     target = subjects.cohort.target
@@ -222,7 +223,7 @@ def _run(
             trusted=request.trust,
             brought=[*given.functions, *(one.name for one in given.embeddings)],
             not_read=not_trained(subjects) if SMALL in request.readers else None,
-            incomplete=[(one.name, one.who) for one in given.embeddings if one.missing.any()],
+            incomplete=[one.limit for one in given.embeddings if one.limit is not None],
         ),
         arguments=public_arguments(request),
         repeat=command_line(request),
@@ -314,10 +315,12 @@ def _answer_all(
 ) -> list[Answer]:
     make_folder(folder, 0o700)
     progress.begin("cells", len(tasks), "cells")
+    primary = [task.experiment.family == "primary" for task in tasks]
+    most = primary_permutations(sum(primary), request.permutations)
 
     def one(number: int) -> Answer:
-        file = folder / f"{number:04d}.npz"
-        return answer(tasks[number], tables, file, request.seed, request.permutations, mm_per_pixel, progress)
+        file, count = folder / f"{number:04d}.npz", most if primary[number] else request.permutations
+        return answer(tasks[number], tables, file, request.seed, count, mm_per_pixel, progress)
 
     found = []
     for one_answer in schedule.each(one, range(len(tasks))):

@@ -42,7 +42,7 @@ def csv_files(audit: Audit) -> dict[str, str]:
         ),
         "cells.csv": document(_CELL, (row for cell in _cells(audit) for row in _comparisons(cell))),
         "controls.csv": document(
-            ("control", "title", "status", "sentence", "estimate", *_ESTIMATE),
+            ("control", "title", "outcome", "sentence", "estimate", *_ESTIMATE),
             (
                 [
                     c.id,

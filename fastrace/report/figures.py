@@ -63,6 +63,10 @@ def readable(audit: Audit) -> Panel | None:
     return Panel(forest("q1-forest", title, rows), f"{title.removeprefix('Is it readable? ')}. {caption}")
 
 
+MOST_SMALL = 6
+"""Lines of the small figure."""
+
+
 def readable_small(audit: Audit) -> Figure | None:
     """Q1 on the first page: one line per group (or per feature set where there are two groups)."""
     cells = audit.of("A1")
@@ -73,7 +77,10 @@ def readable_small(audit: Audit) -> Figure | None:
         rows = [r for r in first if " vs rest" in r.label or r.main][:6]
         rows[0] = Row("macro mean", rows[0].estimate, rows[0].paper, rows[0].code, main=True)
     else:
-        rows = [Row(c.features, c.estimate, c.paper, c.released_code, main=k == 0) for k, c in enumerate(cells[:6])]
+        shown = cells if len(cells) <= MOST_SMALL else cells[: MOST_SMALL - 1]
+        rows = [Row(c.features, c.estimate, c.paper, c.released_code, main=k == 0) for k, c in enumerate(shown)]
+        if len(shown) < len(cells):
+            rows.append(Row(f"and {len(cells) - len(shown)} readers more, below", None))
     return forest("first-q1", "Q1 in small: AUC with interval", rows, mini=True)
 
 

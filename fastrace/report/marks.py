@@ -24,6 +24,7 @@ _SHAPES = {
     "not enough evidence": '<path class="void dash" d="M8 2 14.5 13.5H1.5Z"/><path class="line" d="M8 6.5V9.5M8 11V12"/>',
     "gave nothing": '<circle class="void dash" cx="8" cy="8" r="5.5"/>',
     "learned nothing": '<circle class="void dash" cx="8" cy="8" r="5.5"/><path class="line" d="M5.5 8H10.5"/>',
+    "coverage differs": '<circle class="void dash" cx="8" cy="8" r="5.5"/><path class="line" d="M5.5 10.5 10.5 5.5"/>',
     "not run": '<path class="line" d="M3 8H13"/>',
     "no conclusion": (
         '<path class="void" d="M5 1.5h6L14.5 5v6L11 14.5H5L1.5 11V5Z"/><path class="line" d="M5 5 11 11M11 5 5 11"/>'
@@ -42,6 +43,7 @@ MEANING = {
     "not enough evidence": "fewer than 30 patients in a class: an interval, but no answer",
     "gave nothing": "the reader gives every patient the same score: no answer",
     "learned nothing": "the training of this network failed: no finding, and no evidence of absence",
+    "coverage differs": "which images or patients have a vector goes with the group: what is read may be that",
     "not run": "not part of this audit",
     "no conclusion": "a control failed",
 }

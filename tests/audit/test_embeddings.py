@@ -17,7 +17,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from fastrace import api
+from fastrace.audit.controls.coverage import shares
 from fastrace.audit.document import Audit
+from fastrace.audit.marks import mark
 from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.joining import join
 from fastrace.audit.readers.owners import Archive
@@ -311,6 +313,47 @@ def test_each_is_a_reader_of_unchanged_images_with_its_own_patients(
     assert any(limit.startswith("test_embeddings:patches, whole, most: made elsewhere") for limit in found.limits)
 
 
+def test_vectors_that_lack_images_of_one_group_alone_give_no_answer(made: Made, tmp_path: Path) -> None:
+    """The third image lies elsewhere than the others, in both groups; 26 of 32 patients of B have no vector of it.
+
+    Without a control the means told the groups: p < .01 in 60 of 60 simulated archives without a signal.
+    """
+    files = made.files.reset_index(drop=True)
+    vectors = np.random.default_rng(5).standard_normal((len(files), 4)).astype(np.float32)
+    vectors[2::3] += 3
+    people = dict.fromkeys(files["patient_id"][files["group"] == "B"])
+    lacking = files["patient_id"].isin(list(people)[:26]) & (files.index % 3 == 2)
+    some = np.flatnonzero(~lacking)
+    text = parquet(tmp_path / "some.parquet", files.iloc[some], ["image_id"], vectors[some])
+    whole = parquet(tmp_path / "whole.parquet", files, ["image_id"], vectors)
+    wanted = request(made.dataset.path, tmp_path / "audit", only=("Q1",), embeddings=(text, whole))
+    with fewer_permutations():
+        found = audit(wanted)
+    (cell,) = found.of("A1", features="some")
+    assert cell.p is not None
+    assert cell.p < 0.01
+    assert (cell.finding, mark(cell), cell.estimate.sure) == (None, "coverage differs", False)
+    (control,) = (one for one in found.controls if one.id == "coverage")
+    assert [one.name for one in control.estimates] == ["some"]
+    assert control.status == "for comparison"
+    assert "it differs between the groups, so some gives no answer" in control.sentence
+    assert found.questions[0].estimate == found.of("A1", features="built-in")[0].estimate  # it does not answer
+    assert "coverage differs (which images or patients have a vector goes with the group" in found.questions[0].sentence
+    assert "The reader some was asked of all patients; of 26 of them not all images have one." in found.limits
+    assert mark(found.of("A1", features="whole")[0]) == "not shown"
+    assert "coverage differs" in api.report(tmp_path / "audit").read_text()
+
+
+def test_of_patients_without_a_vector_the_report_says_how_many_of_each_group(made: Made, tmp_path: Path) -> None:
+    people = made.files.drop_duplicates("patient_id")
+    kept = pd.concat([people[people["group"] == "A"], people[people["group"] == "B"].iloc[:20]])
+    text = parquet(tmp_path / "v.parquet", kept, ["patient_id"], vectors_of(kept))
+    found = joined(made, text, tmp_path)
+    assert found.who == "the 52 of 64 patients who have a vector (A 32 of 32, B 20 of 32)"
+    assert found.limit == f"The reader v was asked of {found.who}: it says nothing of the others."
+    assert len(shares(found)) == 1
+
+
 def test_nobody_and_no_folder_is_in_what_is_written(made: Made, audited: tuple[Audit, Path, list[str]]) -> None:
     found, folder, lines = audited
     named = [*made.files["patient_id"], *made.files["study_id"], *made.files["image_id"], *made.files["filename"]]
@@ -344,6 +387,7 @@ def test_another_file_is_not_resumed_with(made: Made, tmp_path: Path) -> None:
         ({"embeddings": ("v.parquet", "w/v.parquet")}, "there is a reader 'v' already"),
         ({"embeddings": ("w/built-in.parquet",)}, "there is a reader 'built-in' already"),
         ({"embeddings": ("v.parquet",), "key": ("patient=who",)}, "none of the files of --embeddings has that column"),
+        ({"embeddings": ("v.parquet",), "key": ("patiant=who",)}, "a column names one of path, image"),
         ({"key": ("patient=who",)}, "name them with --embeddings FILE"),
         ({"embeddings": ("nowhere.parquet",)}, "no such file"),
     ],

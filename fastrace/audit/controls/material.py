@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
+from fastrace.audit.readers.embeddings import Embedding
 from fastrace.audit.readers.tables import Tables
 from fastrace.audit.subjects import Subjects
 from fastrace.console.progress import Progress
@@ -26,12 +28,14 @@ class Material:
     tables : Tables
     seed, permutations : int
     progress : Progress
+    embeddings : sequence of Embedding
     """
 
     tables: Tables
     seed: int
     permutations: int
     progress: Progress
+    embeddings: Sequence[Embedding] = ()
 
     @property
     def subjects(self) -> Subjects:

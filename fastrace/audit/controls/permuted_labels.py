@@ -52,6 +52,11 @@ def control(material: Material) -> Control:
         "shuffled",
         "Shuffled labels",
         "ok" if ok else "failed",
-        sentence + ("" if ok else "; it differs from .5: the AUCs of this audit are biased where no label is"),
+        sentence
+        + (
+            "; this tests the procedure, not the images"
+            if ok
+            else "; it differs from .5: the AUCs of this audit are biased where no label is"
+        ),
         numbers={"shuffles": len(draws), "mean": mean, "sd": sd, "p": p},
     )

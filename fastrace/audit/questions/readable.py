@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastrace.audit.document import Cell, Question
-from fastrace.audit.marks import GAVE_NOTHING, LEARNED_NOTHING, few, mark
+from fastrace.audit.marks import COVERAGE, GAVE_NOTHING, LEARNED_NOTHING, few, mark
 from fastrace.audit.questions.findings import Findings
 from fastrace.audit.questions.wording import could_have_been_found, missing_patients, of_a_hundred
 from fastrace.audit.readers.built_in import BUILT_IN
@@ -43,4 +43,6 @@ def _unless_found(cell: Cell) -> str:
         return f" ({missing_patients(cell)})"
     if mark(cell) == GAVE_NOTHING:
         return " (every patient has the same score: its numbers do not vary)"
+    if mark(cell) == COVERAGE:
+        return " (which images or patients have a vector goes with the group, so that what is read may be that)"
     return "" if cell.finding or mark(cell) == LEARNED_NOTHING else f" ({could_have_been_found(cell)})"

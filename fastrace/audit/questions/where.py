@@ -32,7 +32,7 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
     if found:
         sentence = f"strongest in {found[0]:g}-{found[1]:g} cycles/image"
         sentence += f" ({per_mm[0]:.2g}-{per_mm[1]:.2g} lp/mm)" if per_mm else ""
-        sentence += "" if used == SCANS[0] else ", found in whole octaves only"
+        sentence += _edges(by_scan[used], found) if used == SCANS[0] else ", found in whole octaves only"
     else:
         sentence = "no third octave and no octave is a finding by itself" if by_scan[used] else NOT_RUN
     return Location(
@@ -43,6 +43,17 @@ def locate(cells: Sequence[Cell], size: tuple[int, int], mm_per_pixel: float | N
         tuple(cell.id for cell in by_scan[used]),
         aliased_share(found, size) if found else None,
     )
+
+
+def _edges(scan: Sequence[Cell], found: tuple[float, float]) -> str:
+    """Which neighbours of the band may be read as well as its best part, by limits that hold for the whole scan at once."""
+    limits = [one.band[0] for one in scan if one.band and one.x_low is not None and found[0] <= one.x_low < found[1]]
+    beside = [
+        f"{one.x_low:g}-{one.x_high:g}"
+        for one in scan
+        if (one.x_high == found[0] or one.x_low == found[1]) and one.band and limits and one.band[1] >= max(limits)
+    ]
+    return f", not told apart from the neighbouring {' and '.join(beside)}" if beside else ""
 
 
 def answer(findings: Findings) -> Question:

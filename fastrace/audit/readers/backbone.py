@@ -29,7 +29,7 @@ def check_backbone(text: str) -> Initial:
         Unknown model, no local weights.
     """
     name, _, source = text.partition("=")
-    check_name(name, "--readers", ", package:function")
+    check_name(name, "--readers", ", package:function, a timm model with its file (NAME=FILE)")
     if name == SMALL:
         raise UsageError(f"--readers {text}: the small network is trained here; write --readers small")
     path = Path(source) if source and source != "random" else find_imagenet(name)

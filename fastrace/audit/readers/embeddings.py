@@ -33,8 +33,10 @@ class Embedding:
         `fastrace.audit.readers.vector_files.files_digest`.
     subjects : Subjects
         The patients who have one, and their images that have one.
-    missing : ndarray [K] int64
-        Patients of each class who have none.
+    everyone : Subjects
+        All patients of the audit.
+    covered : ndarray [N] bool
+        Which of their images have one.
     owner : ndarray [R] int64
         Patient of each row, -1 for none.
     weight : ndarray [R] float64
@@ -46,7 +48,8 @@ class Embedding:
     vectors: Vectors
     digest: str
     subjects: Subjects
-    missing: NDArray[np.int64]
+    everyone: Subjects
+    covered: NDArray[np.bool_]
     owner: NDArray[np.int64]
     weight: NDArray[np.float64]
     file: Path
@@ -57,17 +60,50 @@ class Embedding:
         return self.vectors.name
 
     @property
+    def missing(self) -> NDArray[np.int64]:  # [K]
+        """Patients of each class who have none."""
+        classes = len(self.everyone.classes)
+        every, own = (np.bincount(one.labels, minlength=classes) for one in (self.everyone, self.subjects))
+        return np.asarray(every - own, dtype=np.int64)
+
+    @property
+    def partly(self) -> NDArray[np.int64]:  # [K]
+        """Patients of each class some of whose images have one, and some have none."""
+        shares = patient_means(self.covered, self.everyone.owner, self.everyone.weight, len(self.everyone))
+        some = (shares > 0) & (shares < 1 - 1e-9)
+        return np.bincount(self.everyone.labels[some], minlength=len(self.everyone.classes))
+
+    @property
     def few(self) -> bool:
-        """Whether the patients who have none are so few that nothing may tell how many they are."""
-        return bool(((self.missing > 0) & (self.missing < MIN_CELL)).any())
+        """Whether the patients who lack one, or one of an image, are so few that nothing may tell how many they are."""
+        return any(bool(((one > 0) & (one < MIN_CELL)).any()) for one in (self.missing, self.partly))
 
     @property
     def who(self) -> str:
         """Whose vectors it has."""
-        if not self.missing.any():
-            return "all patients"
-        n, total = len(self.subjects), len(self.subjects) + int(self.missing.sum())
-        return "the patients who have a vector" if self.few else f"the {n:,} of {total:,} patients who have a vector"
+        missing, partly = self.missing, self.partly
+        if not missing.any():
+            who = "all patients"
+        elif self.few:
+            who = "the patients who have a vector"
+        else:
+            of = np.bincount(self.everyone.labels, minlength=len(missing))
+            groups = ", ".join(
+                f"{name} {k - m:,} of {k:,}" for name, k, m in zip(self.everyone.classes, of, missing, strict=True)
+            )
+            who = f"the {len(self.subjects):,} of {len(self.everyone):,} patients who have a vector ({groups})"
+        if not partly.any():
+            return who
+        some = "some" if self.few else f"{int(partly.sum()):,}"
+        return f"{who}; of {some} of them not all images have one"
+
+    @property
+    def limit(self) -> str | None:
+        """What the report says of those whom it lacks, as a sentence; None if it lacks nobody."""
+        if self.covered.all():
+            return None
+        rest = ": it says nothing of the others" if self.missing.any() else ""
+        return f"The reader {self.name} was asked of {self.who}{rest}."
 
     @property
     def facts(self) -> FeatureSet:

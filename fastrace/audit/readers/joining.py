@@ -58,8 +58,6 @@ def join(vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder:
             f"{len(covered):,} images) of this audit have a vector, by column {vectors.column!r} as {vectors.kind}; "
             f"at least half are needed; {archive.offers(vectors)}"
         )
-    missing = np.bincount(subjects.labels, minlength=len(subjects.classes))
-    missing = missing - np.bincount(subjects.labels[patients], minlength=len(subjects.classes))
     of_class = np.bincount(subjects.labels[patients], minlength=len(subjects.classes))
     if of_class.min() < MIN_CELL:
         name = subjects.classes[int(of_class.argmin())]
@@ -87,7 +85,8 @@ def join(vectors: Vectors, digests: Mapping[str, str], archive: Archive, folder:
         f"embeddings: {vectors.name}: {len(owner):,} rows of {vectors.dimensions:,} numbers by {vectors.column!r} "
         f"({vectors.kind}); {have}{left}"
     )
-    return Embedding(vectors, digests[vectors.name], part, missing, owner, weight, folder / f"{vectors.name}.npy")
+    place = folder / f"{vectors.name}.npy"
+    return Embedding(vectors, digests[vectors.name], part, subjects, covered, owner, weight, place)
 
 
 def _part(subjects: Subjects, covered: NDArray[np.bool_]) -> Subjects:
