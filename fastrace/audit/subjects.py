@@ -141,7 +141,7 @@ def not_trained(subjects: Subjects) -> str | None:
     if smallest >= LEAST_OF_A_CLASS:
         return None
     return (
-        f"The small network was not trained: the smallest class has {smallest} patients, and {LEAST_OF_A_CLASS} are needed to "
+        f"The small network is not trained: the smallest class has {smallest} patients, and {LEAST_OF_A_CLASS} are needed to "
         "test it on others than it learned from."
     )
 

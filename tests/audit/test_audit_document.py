@@ -20,7 +20,7 @@ from scipy.stats import false_discovery_control
 from statsmodels.stats.proportion import proportion_confint
 
 from fastrace.audit.cells import Answer, score
-from fastrace.audit.correction import correct
+from fastrace.audit.correction import correct, smallest_level
 from fastrace.audit.document import Cell, Estimate
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.flow import flow as flow_of
@@ -199,30 +199,36 @@ def test_a_finding_needs_the_correction_and_thirty_patients_in_every_class() -> 
     assert [one.cell.finding for one in answers] == [None] * 4  # which are values, and stay as they were
 
 
+def further(p: float | None, again: float | None = None) -> Answer:
+    """Of an exploratory question: primary ones have permutations enough."""
+    return answer(p, again=again).changed(family="exploratory")
+
+
 def test_more_permutations_are_drawn_only_where_their_number_decides() -> None:
-    found = correct([answer(1 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
+    found = correct([further(1 / 100, again=1 / 991), further(7 / 100, again=1e-9)], 99)
     assert [one.cell.p for one in found] == [1 / 991, 0.07]
     # Also where a few have reached the AUC: 99 permutations can make nothing a finding.
-    found = correct([answer(6 / 100, again=1 / 991), answer(7 / 100, again=1e-9)], 99)
+    found = correct([further(6 / 100, again=1 / 991), further(7 / 100, again=1e-9)], 99)
     assert [one.cell.p for one in found] == [1 / 991, 0.07]
-    (enough,) = correct([answer(1 / 10_000, again=1e-9)], 9999)
+    (enough,) = correct([further(1 / 10_000, again=1e-9)], 9999)
     assert enough.cell.p == 1 / 10_000
     # and the p of more permutations is used also where it is larger
-    (worse,) = correct([answer(1 / 100, again=0.03)], 99)
+    (worse,) = correct([further(1 / 100, again=0.03)], 99)
     assert worse.cell.finding is False
     # Where none of 999 would have made it a finding beside the others, it was looked at: a second look is a second chance.
-    decided = correct([answer(4 / 1000, again=1e-9), answer(0.5), answer(0.5)], 999)
+    decided = correct([further(4 / 1000, again=1e-9), further(0.5), further(0.5)], 999)
     assert [one.cell.p for one in decided] == [4 / 1000, 0.5, 0.5]
-    # One of twenty questions needs p < .0005, which 999 permutations cannot give.
-    drawn = correct([answer(4 / 1000, again=1e-4), *(answer(0.5) for _ in range(19))], 999)
+    # One of twenty questions needs p < .00014, which 999 permutations cannot give.
+    drawn = correct([further(4 / 1000, again=1e-4), *(further(0.5) for _ in range(19))], 999)
     assert drawn[0].cell.p == 1e-4
 
 
 @pytest.mark.parametrize("tests", [1, 8, 20])
 def test_drawing_again_keeps_the_level(tests: int) -> None:
     # Reached by binomial numbers of permutations, as labels that say nothing are; the others of the family find nothing.
-    rng, threshold, archives, findings = np.random.default_rng(tests), 0.01 / tests, 1_500, 0.0
-    others = [answer(0.9) for _ in range(tests - 1)]
+    rng, threshold = np.random.default_rng(tests), smallest_level("exploratory", tests)
+    archives, findings = 1_500, 0.0
+    others = [further(0.9) for _ in range(tests - 1)]
     small = 8 * threshold  # only these can be findings; drawn from them alone, and weighed
     for u in small * rng.random(archives):
         reached = {999: int(rng.binomial(999, u))}
@@ -232,7 +238,7 @@ def test_drawing_again_keeps_the_level(tests: int) -> None:
             reached[count] = reached[before] + int(rng.binomial(count - before, u))
             return (1 + reached[count]) / (1 + count)
 
-        one = answer((1 + reached[999]) / 1000)
+        one = further((1 + reached[999]) / 1000)
         findings += bool(correct([replace(one, p_again=again), *others], 999)[0].cell.finding)
     level = findings / archives * small
     deviation = threshold * np.sqrt(8 / archives)
@@ -301,6 +307,21 @@ def test_where_is_answered_by_the_built_in_features_if_embeddings_answer_first()
         f"{number(low.estimate.value)} (.630-.730, simultaneous for all filters), by built-in (vectors was shown no degraded "
         "image)",
     )
+
+
+def test_a_band_that_may_be_as_strong_beside_it_is_named() -> None:
+    """Its edges follow from which neighbours are findings: at middling power that is chance."""
+    steps = [(8.0, 10.0, 0.2, (0.45, 0.6)), (10.0, 12.6, 1.2, (0.7, 0.85)), (12.6, 16.0, 0.5, (0.52, 0.72))]
+    scan = [
+        cell("built-in", id=f"s{low}", experiment="C1s", question="Q2", family="exploratory", x=low, x_low=low, x_high=high,
+             d_prime=d, finding=d > 1, band=band)
+        for low, high, d, band in steps
+    ]  # fmt: skip
+    found = where.locate(scan, (64, 64), None)
+    assert found.found == (10, 12.6)
+    assert found.sentence == "strongest in 10-12.6 cycles/image, not told apart from the neighbouring 12.6-16"
+    scan[2] = msgspec.structs.replace(scan[2], band=(0.5, 0.69))
+    assert where.locate(scan, (64, 64), None).sentence == "strongest in 10-12.6 cycles/image"
 
 
 # ---- small groups and patients

@@ -55,10 +55,10 @@ def test_noise_deviates_as_the_aucs_of_refitted_permutations_do(sizes: tuple[int
 def test_the_plan_says_that_the_network_would_not_be_trained(tmp_path: Path) -> None:
     few = dataset_of_groups(tmp_path / "data", groups={"A": 60, "B": 39}, **SMALL).path
     planned = api.plan_audit(few, target="group")
-    assert "The small network was not trained: the smallest class has 39 patients, and 40 are needed" in planned
+    assert "The small network is not trained: the smallest class has 39 patients, and 40 are needed" in planned
     assert "the small network (" not in planned
     audit = api.audit(few, tmp_path / "audit", target="group", readers=("small",), only=("A1",), permutations=99)
-    assert audit.limits[0].startswith("The small network was not trained")
+    assert audit.limits[0].startswith("The small network is not trained")
 
 
 def test_what_is_read_of_some_patients_alone_is_planned_with_them(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
