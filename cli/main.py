@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("fastrace.cli.audit", "Test whether an attribute is readable from images, and where, with controls."),
     "report": ("fastrace.cli.report", "Write the page, figures and tables of an audit."),
     "phantom": ("fastrace.cli.phantom", "Make a synthetic DICOM archive with a leak of known size and place."),
-    "demo": ("fastrace.cli.demo", "Phantoms, preprocess, train, audit, report: under three minutes on a laptop."),
+    "demo": ("fastrace.cli.demo", "Phantoms, preprocess, train, audit, report: one to five minutes."),
     "bench": ("fastrace.cli.bench", "Measure fastrace against the other libraries that are installed."),
     "doctor": ("fastrace.cli.doctor", "Show what is installed and which kernel runs where."),
 }

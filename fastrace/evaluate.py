@@ -7,7 +7,7 @@ that could be computed from the total.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from fastrace.cohort.selection import MIN_COHORT, Cohort, labelled
 from fastrace.cohort.tables import read_table
 from fastrace.cohort.vocabulary import clean
 from fastrace.console.progress import Progress
+from fastrace.console.words import plural
 from fastrace.dataset import Dataset
 from fastrace.degrade.grammar import CLEAN, Degradation
 from fastrace.errors import RunError, UsageError
@@ -255,7 +256,7 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     if not source.scores:
         raise UsageError("--score CLASS=COLUMN is needed at least once with --predictions")
     classes = tuple(source.scores)
-    label = table[source.label].astype("string").str.strip()
+    label = _one_spelling(table[source.label].astype("string").str.strip(), classes)
     matrix = _numbers(table, source)
     owner = table[source.patient].astype("string") if source.patient else pd.Series(np.arange(len(table)).astype(str))
     several = label.groupby(owner).nunique()
@@ -276,8 +277,10 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
     study = table[source.study].astype("string") if source.study else owner
     frame = pd.DataFrame({"patient_key": owner[~drop], "study_key": study[~drop]}).reset_index(drop=True)
     if frame["patient_key"].nunique() < MIN_COHORT:
+        lost = ", ".join(f"{int(mask.sum())} have {why}" for why, mask in reasons.items() if mask.any())
         raise RunError(
             f"{source.file}: {frame['patient_key'].nunique()} usable patients; at least {MIN_COHORT} are needed"
+            + (f" (of {len(table)} rows {lost})" if lost else "")
         )
     return {
         "schema": SCHEMA,
@@ -290,6 +293,18 @@ def evaluate_table(source: ScoreTable) -> dict[str, Any]:
         "strata": [],
         "left_out": {why: {"images": int(mask.sum())} for why, mask in reasons.items() if mask.any()},
     }
+
+
+def _one_spelling(label: pd.Series, classes: Sequence[str]) -> pd.Series:
+    """Labels that differ from a class in case or spaces alone are that class, unless two classes do."""
+
+    def plain(text: str) -> str:
+        return " ".join(text.split()).casefold()
+
+    named = {plain(name): name for name in classes}
+    if len(named) < len(classes):
+        return label
+    return label.map(lambda text: named.get(plain(text), text), na_action="ignore").astype("string")
 
 
 def _why(label: pd.Series, name: str, reasons: Mapping[str, pd.Series]) -> str:
@@ -316,7 +331,7 @@ def _numbers(table: pd.DataFrame, source: ScoreTable) -> np.ndarray:
         if numbers is None:
             wrong = [cell for cell in cells if cell is not None and column_numbers(column, [cell]) is None]
             said = (
-                f"{len(wrong)} values are no finite numbers, such as {wrong[0]!r}"
+                f"{plural(len(wrong), 'value')} are no finite numbers, the first in row {cells.index(wrong[0]) + 2}"
                 if wrong
                 else "commas mean two things in it"
             )

@@ -78,6 +78,9 @@ def decode(file: Path, raw: bytes) -> tuple[str, str | None]:
         return _one_byte(file, raw, error)
 
 
+LEAST_USUAL = 0.05
+
+
 def _without_mark(file: Path, raw: bytes) -> str:
     """UTF-16 without a byte order mark: of both orders the one with more of a table's usual characters."""
     found = []
@@ -86,8 +89,10 @@ def _without_mark(file: Path, raw: bytes) -> str:
             text = raw.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\0" not in text:
-            found.append((len(re.findall(r"[ -~\t\r\n]", text)), text))
+        usual = len(re.findall(r"[ -~\t\r\n]", text))
+        # A table has separators, digits and line ends in any language; one zero byte in ASCII makes Chinese of all of it.
+        if "\0" not in text and usual >= LEAST_USUAL * len(text):
+            found.append((usual, text))
     if not found:
         raise UsageError(
             f"{file}: holds zero bytes and is no UTF-16 text: no table; save it as CSV (UTF-8), Excel or Parquet"

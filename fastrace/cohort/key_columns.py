@@ -69,7 +69,8 @@ def choose_keys(file: Path, columns: Sequence[str], given: Sequence[str]) -> Key
     patient, study = (stated.get(name, beside.get(name)) for name in ("patient", "study"))
     if kind == "patient":
         patient = column
-    others = tuple((name, found) for name, found in known if found != column)
+    named = {stated.get("patient"), stated.get("study"), column}
+    others = tuple((name, found) for name, found in known if found not in named)
     return KeyColumns(kind, column, patient, study, others)
 
 

@@ -116,7 +116,7 @@ def read_columns(file: Path, columns: Columns, mapping: Mapping[str, str] | None
                 rows = f"{lost} rows have" if lost > 1 else "1 row has"
                 shown.notes.append(
                     f"labels: column {name!r}: {rows} no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): "
-                    "none is taken"
+                    "left empty"
                 )
             shown.notes += _like_codes(name, columns.cells[name])
         shown.notes += _not_understood(fact, name, columns.cells[name], read)
@@ -160,7 +160,7 @@ def _label(
             cells, numbers, lost = _of_age(name, cells, answered, numbers)
             if lost:
                 rows = f"{lost} rows have" if lost > 1 else "1 row has"
-                shown.notes.append(f"labels: column {name!r}: {rows} no age from 0 to 130 years: none is taken")
+                shown.notes.append(f"labels: column {name!r}: {rows} no age from 0 to 130 years: left empty")
             if not is_age_group(name) and name not in columns.facts.values():
                 shown.notes += _like_codes(name, columns.cells[name])
     except UsageError as error:

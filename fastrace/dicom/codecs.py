@@ -173,6 +173,9 @@ def _decode_rle(stream: bytes, rows: int, columns: int, bytes_allocated: int, sa
     return planes[0] if samples_per_pixel == 1 else np.moveaxis(planes, 0, -1)
 
 
+_ZEROS = 16  # bytes; each empty packet of a JPEG 2000 stream may be one
+
+
 def check_codestream(
     syntax: str, stream: bytes, rows: int, columns: int, samples_per_pixel: int = 1
 ) -> Codestream | None:
@@ -200,7 +203,8 @@ def check_codestream(
         raise ValueError(f"the codestream has {found.components} components, expected {samples_per_pixel}")
     if (found.rows, found.columns) != (rows, columns):
         raise ValueError(f"the codestream has {found.rows} x {found.columns} pixels, the header {rows} x {columns}")
-    if not found.complete and syntax not in JPEG_2000:  # OpenJPEG refuses cut streams itself
+    # OpenJPEG refuses streams that are cut, but not those whose end an interrupted copy left as zeros.
+    if not found.complete and (syntax not in JPEG_2000 or not any(stream[-_ZEROS:])):
         raise EOFError("the codestream ends too early")
     if is_jpeg_2000 and found.complete and jpeg_2000_is_cut(stream):
         raise EOFError("the codestream was cut short before its end marker")

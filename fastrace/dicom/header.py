@@ -28,7 +28,7 @@ from fastrace.dicom.notes import Note
 from fastrace.dicom.pixels import Layout
 from fastrace.dicom.positioning import read_positioning
 from fastrace.dicom.select import FRAME_TYPES, functional_groups, macro
-from fastrace.dicom.spacing import pixel_aspect
+from fastrace.dicom.spacing import pixel_aspect, unread_spacing
 from fastrace.dicom.terms import is_term
 from fastrace.dicom.values import attribute, identifier, items, number, numbers, text, texts, value
 from fastrace.dicom.vocabulary import listed
@@ -251,7 +251,7 @@ def read_selection(ds: Dataset, layout: Layout, syntax_name: str, frame: int = 0
                 type_source,
             ),
         ),
-        notes=(*placed.notes, *intent_notes, *part_notes),
+        notes=(*placed.notes, *intent_notes, *part_notes, *unread_spacing(ds, frame)),
     )
 
 

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "spelling": "an enumerated value in another case or with spaces: taken as the term it spells",
     "grey_of_colour": "grey stored as colour (three equal channels, or a palette of greys): read as grey",
     "resampled": "pixels are not square: resampled to square ones",
+    "spacing_unread": "a spacing or aspect of the pixels is not two numbers above 0: not used",
     "voi_fallback": "the first --voi does not apply to this image: the next one was used",
     "reduced": "decoded at a half, a quarter ... of its rows and columns, as --decode reduced says",
     "fallback": "decoded by another decoder than the usual one",

@@ -88,13 +88,20 @@ def test_another_encoding_than_utf_8_is_named(tmp_path: Path, encoding: str, nam
 
 
 @pytest.mark.parametrize(
-    "raw", [b"PNG\0\0\1\2\3\xff\xfe\0\0\xd8\0\xd8", b"\xff\xfea", b"\xef\xbb\xbfid,race\n1,\xe9\n"]
+    "raw",
+    [
+        b"patient_id,race\nKENN0001,A\n" * 20 + b"\0x",
+        b"PNG\0\0\1\2\3\xff\xfe\0\0\xd8\0\xd8",
+        b"\xff\xfea",
+        b"\xef\xbb\xbfid,race\n1,\xe9\n",
+    ],
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, raw: bytes) -> None:
     file = tmp_path / "labels.csv"
     file.write_bytes(raw)
-    with pytest.raises(UsageError, match=r"labels\.csv: .*save"):
+    with pytest.raises(UsageError, match=r"labels\.csv: .*save") as refused:
         read_table(file)
+    assert str(refused.value).isascii()  # no row, read as Chinese
 
 
 def test_a_packed_table_and_excels_first_line_are_read(tmp_path: Path) -> None:

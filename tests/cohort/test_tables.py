@@ -211,7 +211,7 @@ def test_an_age_of_a_patient_is_taken_and_said_to_be_the_same_for_all_studies(tm
     assert labels.notes[0].endswith(f"label columns: race; for the index, where the header has none: {line}")
     assert "labels: 2 rows contradict another row's age_years ('age'): none is taken" in labels.notes
     assert (
-        "labels: column 'age': 1 row has no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): none is taken"
+        "labels: column 'age': 1 row has no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): left empty"
         in labels.notes
     )
 
@@ -333,7 +333,7 @@ def test_codes_for_no_age_are_none_and_counted(tmp_path: Path) -> None:
     said += ": if it is a code for no answer, empty the cell"
     assert {f"labels: column {name!r}: {said}" for name in ("age", "age2")} <= set(labels.notes)
     assert (
-        "labels: column 'age': 3 rows have no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): none is taken"
+        "labels: column 'age': 3 rows have no age that can be read (44, 044Y, 44 years, 90+ can; from 0 to 130): left empty"
         in labels.notes
     )
-    assert "labels: column 'age2': 3 rows have no age from 0 to 130 years: none is taken" in labels.notes
+    assert "labels: column 'age2': 3 rows have no age from 0 to 130 years: left empty" in labels.notes

@@ -133,3 +133,25 @@ def test_a_tile_part_that_reaches_to_the_end_states_no_length() -> None:
     start = stream.index(b"\xff\x90") + 6
     stream[start : start + 4] = b"\0\0\0\0"
     assert not jpeg_2000_is_cut(bytes(stream))
+
+
+@pytest.mark.parametrize("reversible", [True, False])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+def test_a_jpeg_2000_stream_whose_end_is_zeros_is_refused(tmp_path: Path, kept: float, *, reversible: bool) -> None:
+    """What an interrupted copy leaves; OpenJPEG decodes it without a word, with errors of up to 3,180 of 4,095."""
+    image = np.zeros((384, 512), dtype=np.uint16)  # a bright part beside air
+    image[60:320, :260] = smooth(260, 260, 12)
+    stream = bytearray(
+        imagecodecs.jpeg2k_encode(
+            image, level=0 if reversible else 60, codecformat="j2k", reversible=reversible, bitspersample=12
+        )
+    )
+    syntax = uid.JPEG2000Lossless if reversible else uid.JPEG2000
+    write(tmp_path / "whole.dcm", image, TransferSyntaxUID=syntax, codestreams=[bytes(stream)])
+    open_frames(tmp_path / "whole.dcm").frame(0)
+    first = int(kept * len(stream))
+    stream[first:] = bytes(len(stream) - first)
+    write(tmp_path / "cut.dcm", image, TransferSyntaxUID=syntax, codestreams=[bytes(stream)])
+    with pytest.raises(RejectedInput) as refused:
+        open_frames(tmp_path / "cut.dcm").frame(0)
+    assert refused.value.reason == "truncated"

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from fastrace.dataset import Dataset
 from fastrace.modality import get_modality
@@ -61,6 +64,30 @@ def test_a_grating_keeps_its_line_pairs_per_mm(
     assert result.facts["mm_per_pixel"] == pytest.approx(0.25)
     assert cycles_per_pixel / result.facts["mm_per_pixel"] == pytest.approx(LP_PER_MM)
     assert [note.kind for note in result.notes] == ([] if spacing[0] == spacing[1] else ["resampled"])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("ImagerPixelSpacing", "0,2\\0,1"),
+        ("ImagerPixelSpacing", "0.2"),
+        ("PixelSpacing", "-0.1\\0.1"),
+        ("PixelAspectRatio", "0\\1"),
+    ],
+)
+def test_a_spacing_that_cannot_be_read_is_noted(tmp_path: Path, cases: Path, keyword: str, text: str) -> None:
+    """It was passed over in silence, and the image left distorted."""
+    header = dcmread(cases / "dicom" / "D2_px" / "base.dcm")
+    header.add(
+        RawDataElement(Tag(keyword), "IS" if "Aspect" in keyword else "DS", len(text), text.encode(), 0, False, True)
+    )
+    header.save_as(tmp_path / "a.dcm")
+    preset = get_modality("any")
+    recipe = Recipe.from_preset(preset, size=(64, 64))
+    (result,) = work(Settings(recipe, preset, 1 << 28), Task(0, str(tmp_path / "a.dcm"), 1 << 16))
+    assert result.reason is None, result.message
+    assert [note.kind for note in result.notes] == ["spacing_unread"]
+    assert keyword in result.notes[0].text.replace(" ", "")
 
 
 def test_both_spacings_and_the_note_are_kept(tmp_path: Path, cases: Path) -> None:

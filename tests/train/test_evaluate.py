@@ -270,7 +270,7 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         ({"scores": {"Black": "score"}}, "no column 'score'"),
         ({"scores": {}}, "--score CLASS=COLUMN is needed"),
         ({"scores": {"Blue": "p_black"}}, "no usable row has race = 'Blue'; it holds Black, White"),
-        ({"scores": {"Black": "race"}}, "values are no finite numbers, such as 'Black'"),
+        ({"scores": {"Black": "race"}}, "80 values are no finite numbers, the first in row 2"),
         (
             {"scores": {"Black": "empty"}},
             "--score Black=empty: the column is empty; name the one that holds the scores",
@@ -291,8 +291,22 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, change: dict, mess
 
 def test_a_table_of_few_patients_is_refused(tmp_path: Path) -> None:
     write_scores(tmp_path / "s.csv", n=40)
-    with pytest.raises(RunError, match="20 usable patients; at least 30"):
+    with pytest.raises(RunError, match=r"20 usable patients; at least 30 are needed$"):
         evaluate_table(ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black"}, "patient_id"))
+
+
+def test_labels_in_another_case_are_the_class_and_lost_rows_are_counted(tmp_path: Path) -> None:
+    """Compared with all others, "black" counted as another class than Black."""
+    write_scores(tmp_path / "s.csv")
+    source = ScoreTable(tmp_path / "s.csv", "race", {"Black": "p_black"}, "patient_id")
+    before = evaluate_table(source)
+    text = (tmp_path / "s.csv").read_text()
+    (tmp_path / "s.csv").write_text(text.replace(",Black", ", black ", 20))
+    after = evaluate_table(source)
+    assert {**after, "file_blake2b": ""} == {**before, "file_blake2b": ""}
+    (tmp_path / "s.csv").write_text(text.replace("White", "Blue"))
+    with pytest.raises(UsageError, match="no usable row has race = 'White'"):
+        evaluate_table(ScoreTable(source.file, "race", {"Black": "p_black", "White": "p_white"}, "patient_id"))
 
 
 def test_the_only_run_of_a_workspace_is_found(tmp_path: Path) -> None:
