@@ -50,6 +50,15 @@ if TYPE_CHECKING:
     help="Of the dataset, to hash ids of embeddings [DATA.private/salt].",
 )
 @click.option(
+    "--covariate",
+    "covariates",
+    multiple=True,
+    metavar="COLUMN[:SET]",
+    help="A column that is a covariate even where it would be kept apart, and its set: acquisition, body, clinical or another "
+    "name [columns of the index and the label table, by their names]; repeatable.",
+)
+@click.option("--no-covariate", multiple=True, metavar="COLUMN", help="A column that is none (repeatable).")
+@click.option(
     "--only",
     metavar="LIST",
     help="Q1 readable, Q2 where; or experiments of Q2: C1a low-pass, C1b high-pass, C1c band, C1d notch, C1s third octaves, "

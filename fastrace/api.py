@@ -362,6 +362,8 @@ def audit(
     embeddings: Place | Sequence[Place] = (),
     key: str | Sequence[str] = (),
     salt: Place | None = None,
+    covariates: Sequence[str] = (),
+    no_covariate: Sequence[str] = (),
     only: Sequence[str] = (),
     seed: int = 0,
     permutations: int = 999,
@@ -396,6 +398,11 @@ def audit(
         ``KIND=COLUMN``: the column of these files that names the image, path, study or patient; the default is known by its name.
     salt : path, optional
         The salt of the dataset, with which ids are hashed; the default is the one in its private folder.
+    covariates : sequence of str
+        ``COLUMN[:SET]``: columns that are covariates even where they would be kept apart, and in which set (``acquisition``,
+        ``body``, ``clinical`` or another name). The others are known by their names.
+    no_covariate : sequence of str
+        Columns that are no covariates.
     only : sequence of str
         Questions or experiments wanted (``Q2``, ``C1a``); empty: all.
     seed : int
@@ -432,6 +439,7 @@ def audit(
         Dataset.open(Path(data)), Path(out), target=target, classes=_several(classes), modality=modality,
         readers=None if readers is None else _several(readers),
         embeddings=tuple(map(os.fspath, _several(embeddings))), key=_several(key), salt=_path(salt),
+        covariates=_several(covariates), no_covariate=_several(no_covariate),
         only=_several(only), seed=seed, permutations=permutations,
         variant=variant, purpose=purpose, keep_work=keep_work, trust=trust, device=device, jobs=jobs,
     )  # fmt: skip

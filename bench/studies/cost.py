@@ -134,18 +134,24 @@ def growth(rows: list[Row]) -> tuple[float, float]:
     return float(np.exp(start)), float(power)
 
 
-def page(document: Row) -> str:
-    """docs/cost.md."""
-    rows = document["rows"]
+def page(rows: list[Row]) -> str:
+    """docs/cost.md: a table for each machine."""
     lines = [
         "# What an audit costs",
         "",
         "`python -m fastrace.bench.studies.cost [PATIENTS ...] [--readers none] --write`: computed mammograms, one of "
         f"{SIZE[0]}x{SIZE[1]} a",
-        f"patient, half of them with a texture; all questions, {document['machine']}, nothing else running.",
+        "patient, half of them with a texture; all questions, nothing else running.",
         "Seconds by the clock. Memory: the largest that no file holds, and the largest resident set, which has pages of",
         "libraries and of mapped files in it that the system takes back when it needs them.",
-        "",
+    ]
+    for machine in dict.fromkeys(row["machine"] for row in rows):
+        lines += ["", f"## {machine}", "", *_table([row for row in rows if row["machine"] == machine])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: list[Row]) -> list[str]:
+    lines = [
         "| patients | readers | cells | networks, s | features, s | cells, s | controls, s (share) | all, s | memory, MiB "
         "| resident, MiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -166,19 +172,18 @@ def page(document: Row) -> str:
             lines.append(
                 f"Readers {name}: seconds = {factor:.3g} x patients^{power:.2f}, by least squares on logarithms."
             )
-    return "\n".join(lines).rstrip() + "\n"
+    return lines
 
 
 def _keep(found: Row) -> None:
-    """Write a row beside those of other sizes and readers."""
-    machine = f"{plural(usable_cpus(), 'core')} of {environment(quick=True)['cpu']}"
-    before = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
-    rows = before["rows"] if before.get("machine") == machine else []
-    same = ("patients", "readers")
-    rows = [row for row in rows if any(row[name] != found[name] for name in same)] + [found]
-    document = {"machine": machine, "rows": sorted(rows, key=lambda row: (row["readers"], row["patients"]))}
-    write_atomic(RESULT, (json.dumps(document, indent=1) + "\n").encode(), 0o644)
-    write_atomic(PAGE, page(document).encode(), 0o644)
+    """Write a row beside those of other sizes, readers and machines."""
+    found = {"machine": f"{plural(usable_cpus(), 'core')} of {environment(quick=True)['cpu']}"} | found
+    before = json.loads(RESULT.read_text())["rows"] if RESULT.is_file() else []
+    same = ("machine", "patients", "readers")
+    rows = [row for row in before if any(row[name] != found[name] for name in same)] + [found]
+    rows.sort(key=lambda row: [row[name] for name in ("machine", "readers", "patients")])
+    write_atomic(RESULT, (json.dumps({"rows": rows}, indent=1) + "\n").encode(), 0o644)
+    write_atomic(PAGE, page(rows).encode(), 0o644)
 
 
 @click.command()

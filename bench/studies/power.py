@@ -17,8 +17,10 @@ from scipy.optimize import brentq
 from threadpoolctl import threadpool_limits
 
 from fastrace.audit.cells import p_value
+from fastrace.audit.correction import ALPHA, primary_permutations
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.partition import Partition, deal_at_random
+from fastrace.audit.request import PERMUTATIONS
 from fastrace.bench.studies.blocks import Row, options, publish, run_blocks
 from fastrace.bench.studies.crossfit import truth
 from fastrace.statistics import POWER, detectable_auc
@@ -41,15 +43,15 @@ class Setting:
 
     @property
     def permutations(self) -> int:
-        """At most; ten steps of p below the level at least."""
-        return max(4999, round(10 / self.alpha) - 1)
+        """At most: those of an audit with as many readers as make its level this one."""
+        return primary_permutations(round(ALPHA / self.alpha), PERMUTATIONS)
 
 
 SETTINGS = [
     Setting((30, 30), 20, 0.01),
     Setting((100, 100), 20, 0.01),
+    Setting((100, 100), 20, 0.002),
     Setting((100, 100), 20, 0.001),
-    Setting((100, 100), 20, 0.0001),
     Setting((100, 100), 300, 0.01),
     Setting((160, 40), 20, 0.01),
     Setting((50, 50, 50, 50), 20, 0.01),

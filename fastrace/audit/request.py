@@ -40,6 +40,10 @@ class AuditRequest:
         ``KIND=COLUMN``: what names the rows of these files.
     salt : Path or None
         The key of the dataset's hashes; None: the one that lies beside it.
+    covariates : tuple of str
+        ``COLUMN[:SET]``: columns that are covariates whatever they are, and in which set.
+    no_covariate : tuple of str
+        Columns that are none.
     only : tuple of str
         Questions (``Q2``) or experiments (``C1``, ``C1a``) wanted; empty: all. A1 always runs.
     seed, permutations : int
@@ -65,6 +69,8 @@ class AuditRequest:
     embeddings: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     salt: Path | None = None
+    covariates: tuple[str, ...] = ()
+    no_covariate: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     seed: int = 0
     permutations: int = PERMUTATIONS
@@ -161,6 +167,10 @@ def command_line(request: AuditRequest) -> str:
         words += ["--embeddings", embeddings_text(text)]
     for text in request.key:
         words += ["--key", text]
+    for text in request.covariates:
+        words += ["--covariate", text]
+    for text in request.no_covariate:
+        words += ["--no-covariate", text]
     if request.only:
         words += ["--only", ",".join(request.only)]
     words += ["--permutations", str(request.permutations)]

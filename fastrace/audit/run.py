@@ -30,6 +30,7 @@ from fastrace.audit.cells import Answer
 from fastrace.audit.controls import coverage, run_controls
 from fastrace.audit.controls.material import Material
 from fastrace.audit.correction import correct, primary_permutations
+from fastrace.audit.covariates.sets import Role, roles
 from fastrace.audit.declared import declared, digest_of
 from fastrace.audit.document import Audit, Cell, FeatureSet, Group, Images
 from fastrace.audit.experiments import ALIKE, SAMPLED, Experiment, part
@@ -96,6 +97,7 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
     wanted = wanted_experiments(request, dataset)
     subjects = select_subjects(dataset, request.target, request.classes)
     functions = check_readers(request)
+    covariates = roles(subjects, dataset, request.covariates, request.no_covariate)
     embeddings = joined(request, inputs, dataset, subjects, progress)
     set_threads(request.jobs)
     checked = check(dataset, subjects.cohort.rows, trust=request.trust, progress=progress)
@@ -124,7 +126,9 @@ def audit(request: AuditRequest, *, resume: bool = False, progress: Progress | N
                 "environment": _environment(request, device),
             },
         )
-        found = _run(request, dataset, subjects, partition, given, checked, wanted, folder, device, progress)
+        found = _run(
+            request, dataset, subjects, partition, given, covariates, checked, wanted, folder, device, progress
+        )
         folder.seal(["partition.parquet"], document.FILE, found.to_json())
         if request.keep_work:
             for kept in (folder.path / "work").rglob("*"):
@@ -140,6 +144,7 @@ def _run(
     subjects: Subjects,
     partition: Partition,
     given: Brought,
+    covariates: Sequence[Role],
     checked: Checked,
     wanted: Sequence[Experiment],
     folder: RunFolder,
@@ -182,7 +187,8 @@ def _run(
     clock.lap("cells")
 
     with blas_threads(schedule.threads):
-        controls = run_controls(Material(tables, request.seed, request.permutations, progress, given.embeddings))
+        material = Material(tables, request.seed, request.permutations, progress, covariates, given.embeddings)
+        controls = run_controls(material)
     clock.lap("controls")
 
     brought = (reader.facts for reader in given.embeddings)

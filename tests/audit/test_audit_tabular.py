@@ -47,4 +47,4 @@ def test_how_many_images_a_patient_has_is_part_of_the_acquisition(tmp_path: Path
     control = {one.id: one for one in audit.controls}
     assert "The groups differ in how many images a patient has" in control["acquisition"].sentence
     assert next(one.estimate.value for one in control["acquisition"].estimates if one.name == "images_of_patient") == 1
-    assert "age_years (known for 25 of 80 patients)" in control["covariates"].sentence
+    assert "age_years (known for less than 70 % of the patients of a group)" in control["covariates"].sentence

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrace.audit.covariates.sets import Role
 from fastrace.audit.partition import Partition
 from fastrace.audit.readers.beside import Beside
 from fastrace.audit.readers.built_in import BUILT_IN
@@ -28,6 +29,8 @@ class Material:
     tables : Tables
     seed, permutations : int
     progress : Progress
+    roles : sequence of Role
+        The covariates.
     embeddings : sequence of Embedding
     """
 
@@ -35,6 +38,7 @@ class Material:
     seed: int
     permutations: int
     progress: Progress
+    roles: Sequence[Role] = ()
     embeddings: Sequence[Embedding] = ()
 
     @property
