@@ -13,8 +13,8 @@ from fastrace.bench.studies.memory import memory_kib
 def row(patients: int, seconds: float) -> dict:
     steps = {"networks": 1.0, "features": 2.0, "cells": 3.0, "controls": seconds / 10, "all": seconds}
     return {
-        "machine": "2 cores", "patients": patients, "readers": "none", "cells": 122, "findings": 0, "failed": [], "seconds": steps,
-        "resident_mib": 2000, "anonymous_mib": 1000,
+        "machine": "2 cores", "patients": patients, "readers": "none", "cells": 122, "findings": 0, "failed": [],
+        "seconds": steps, "resident_mib": 2000, "anonymous_mib": 1000,
     }  # fmt: skip
 
 
