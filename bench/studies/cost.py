@@ -169,9 +169,8 @@ def _table(rows: list[Row]) -> list[str]:
         some = [row for row in rows if row["readers"] == name]
         if len(some) > 2:
             factor, power = growth(some)
-            lines.append(
-                f"Readers {name}: seconds = {factor:.3g} x patients^{power:.2f}, by least squares on logarithms."
-            )
+            fit = f"Readers {name}: seconds = {factor:.3g} x patients^{power:.2f}, by least squares on logarithms."
+            lines += ["", fit]
     return lines
 
 

@@ -85,8 +85,9 @@ def test_the_user_says_what_counts(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("named", "without", "words"),
     [
-        (["weight"], [], "--covariate weight: the dataset has no such column; it has "),
-        ([], ["weight"], "--no-covariate weight: the dataset has no such column"),
+        (["weight"], [], "--covariate weight: no such column that may be a covariate; there are BreastDensity, "),
+        ([], ["weight"], "--no-covariate weight: no such column that may be"),
+        (["pixel_hash"], [], "--covariate pixel_hash: no such column that may be"),
         (["group"], [], "--covariate group: is the attribute that is audited"),
         (["same:body"], [], "has the same value for all patients"),
         (["bmi", "bmi:body"], [], "bmi is named twice"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +352,17 @@ def test_of_patients_without_a_vector_the_report_says_how_many_of_each_group(mad
     assert found.who == "the 52 of 64 patients who have a vector (A 32 of 32, B 20 of 32)"
     assert found.limit == f"The reader v was asked of {found.who}: it says nothing of the others."
     assert len(shares(found)) == 1
+
+
+def test_which_views_a_patient_has_is_not_what_the_coverage_tells(made: Made, tmp_path: Path) -> None:
+    """Else an archive where one group has a view more often would silence every embedding with a missing vector."""
+    text = parquet(tmp_path / "v.parquet", made.files.iloc[1:], ["image_id"], vectors_of(made.files)[1:])
+    found = joined(made, text, tmp_path)
+    frame = found.everyone.cohort.frame
+    views = np.where(found.everyone.labels[found.everyone.owner] == 0, "CC", "MLO")
+    cohort = replace(found.everyone.cohort, frame=frame.assign(view=views))
+    for one in shares(replace(found, everyone=replace(found.everyone, cohort=cohort))):
+        assert np.bincount(one.level).min() == 1  # the patient of the one image, and all others
 
 
 def test_nobody_and_no_folder_is_in_what_is_written(made: Made, audited: tuple[Audit, Path, list[str]]) -> None:

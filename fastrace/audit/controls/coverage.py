@@ -19,7 +19,7 @@ from fastrace.audit.document import Control, Named
 from fastrace.audit.engines.probe import Probe
 from fastrace.audit.readers.embeddings import Embedding
 
-ID = "coverage"
+ID, TITLE = "coverage", "Which images have a vector"
 DIFFERS_BELOW = 0.01
 PERMUTATIONS = 999
 SEED = 7102  # of the patients from whom kernels are approximated
@@ -40,7 +40,7 @@ def control(material: Material) -> Control | None:
         return Control(ID, TITLE, "ok", "every image of every patient has one")
     names = differing(estimates)
     told = ", ".join(one.name if one.estimate.suppressed else f"{one.name} AUC {one.estimate}" for one in estimates)
-    sentence = f"some have none; from which ones alone the group is told by: {told}"
+    sentence = f"some have none; which ones tells the group, without any vector, at: {told}"
     if not names:
         return Control(ID, TITLE, "ok", sentence + "; not shown to differ between the groups", tuple(estimates))
     return Control(
@@ -53,18 +53,18 @@ def control(material: Material) -> Control | None:
     )
 
 
-TITLE = "Which images have a vector"
-
-
 def differing(estimates: tuple[Named, ...] | list[Named]) -> list[str]:
     """Readers whose coverage goes with the group."""
     return [one.name for one in estimates if one.p is not None and one.p < DIFFERS_BELOW]
 
 
 def shares(embedding: Embedding) -> list[Covariate]:
-    """Of each patient the share of images that have a vector, and of those of each view; only what differs between patients."""
+    """Of each patient the share of images that have a vector, and the share without those of each view that have none.
+
+    Only what differs between patients. Which views a patient has does not count: that is part of the acquisition.
+    """
     covered = pd.Series(embedding.covered, dtype=np.float64)
     view = embedding.everyone.cohort.frame["view"].astype("string").fillna("")
     names = sorted(set(view)) if view.nunique() > 1 else []
-    columns = [covered, *(covered.where((view == name).to_numpy()) for name in names)]
+    columns = [covered, *(covered.where((view == name).to_numpy(), 1.0) for name in names)]
     return [covariate("images with a vector", one, embedding.everyone) for one in columns if one.nunique() > 1]

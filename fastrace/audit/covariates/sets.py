@@ -87,13 +87,14 @@ def roles(
         No such column, the attribute, one that does not vary, named twice.
     """
     frame = subjects.cohort.frame.assign(**counted(subjects))
-    wanted = _named(named, without, frame, subjects.cohort.target)
+    every = [*OF_THE_DEVICE, *COUNTED, *OF_THE_BODY, *dataset.labels]
+    every = [name for name in dict.fromkeys(every) if name in frame]
+    wanted = _named(named, without, frame[every], subjects.cohort.target)
     # Of the classes of an age, the age is no covariate.
     source = dataset.meta["labels"].get(subjects.cohort.target, {}).get("of")
-    every = dict.fromkeys([*OF_THE_DEVICE, *COUNTED, *OF_THE_BODY, *dataset.labels])
     found = []
     for name in every:
-        usual = name not in (subjects.cohort.target, source, *without) and name in frame
+        usual = name not in (subjects.cohort.target, source, *without)
         if (usual or name in wanted) and frame[name].nunique(dropna=False) > 1:
             role = _role(name, frame[name], subjects)
             found.append(replace(role, set=wanted[name] or role.set, apart="") if name in wanted else role)
@@ -108,14 +109,14 @@ def _named(named: Sequence[str], without: Sequence[str], frame: pd.DataFrame, ta
             raise UsageError(f"--covariate {text}: names no set; write {name} or {name}:SET, such as {name}:{BODY}")
         if name in wanted or name in without:
             raise UsageError(f"--covariate {text}: {name} is named twice")
-        wanted[name] = where
+        wanted[name] = where.strip()
     for option, names in (("covariate", wanted), ("no-covariate", without)):
         for name in names:
             if name == target:
                 raise UsageError(f"--{option} {name}: is the attribute that is audited")
             if name not in frame:
                 there = ", ".join(sorted(frame.columns))
-                raise UsageError(f"--{option} {name}: the dataset has no such column; it has {there}")
+                raise UsageError(f"--{option} {name}: no such column that may be a covariate; there are {there}")
     for name in wanted:
         if frame[name].nunique(dropna=False) < 2:
             raise UsageError(
