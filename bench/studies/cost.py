@@ -164,7 +164,6 @@ def _table(rows: list[Row]) -> list[str]:
             f"| {seconds['cells']:.0f} | {seconds['controls']:.0f} ({share:.0f} %) | {seconds['all']:.0f} "
             f"| {row['anonymous_mib']:,} | {row['resident_mib']:,} |"
         )
-    lines.append("")
     for name in dict.fromkeys(row["readers"] for row in rows):
         some = [row for row in rows if row["readers"] == name]
         if len(some) > 2:
