@@ -10,7 +10,7 @@ For patients s and t with covariates c = 1 ... d, numbers as normal scores,
 Each kernel K is approximated from some of the patients m: its columns are K[:, m] U / sqrt(w) with K[m, m] = U w U' (Williams and
 Seeger 2001), exact where m are all patients. No label is looked at.
 
-Against scikit-learn's boosted trees, cross-fitted on 100 to 3,000 simulated patients with 1 to 22 covariates, ridge regressions
+Against scikit-learn's boosted trees, cross-fitted on 100 to 1,500 simulated patients with 1 to 22 covariates, ridge regressions
 on these three kernels read a group as well or better wherever it depends on one covariate or two (docs/decisions.md); and what is
 linear in the labels can be permuted, drawn again and taken out of features exactly.
 """
