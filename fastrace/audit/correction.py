@@ -27,13 +27,15 @@ FEW_REACHED = 5
 Each = Callable[[Callable[[int], float | None], Sequence[int]], Iterable[float | None]]
 
 
-def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> list[Answer]:
+def correct(
+    answers: Sequence[Answer], permutations: int, each: Each = map, *, primary: int | None = None
+) -> list[Answer]:
     """The answers with ``p_adjusted``, ``finding`` and ``detectable``.
 
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
     correction and 30 patients in every class: where there are fewer, nothing is tested.
 
-    Primary tests have `primary_permutations`. Elsewhere, where the smallest p that so many permutations can give would not make a
+    Where the smallest p that so many permutations can give would not make a
     cell a finding beside the others, and at most `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may
     need. The p from more of them is valid for a cell whose number of permutations that could make it a finding is the last.
     (Where the p of its neighbours change, a cell may be looked at again: at most 1.3 times the level, by estimate, of what
@@ -46,6 +48,8 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
         Of each, at most.
     each : callable
         As `map`: what draws again may be done side by side.
+    primary : int, optional
+        Permutations of primary tests, as `primary_permutations` of an audit, which decide always; None: as of the others.
     """
     found = list(answers)
     for family, method in METHODS.items():
@@ -57,7 +61,7 @@ def correct(answers: Sequence[Answer], permutations: int, each: Each = map) -> l
                 members.append(n)
         if not members:
             continue
-        drawn = primary_permutations(len(members), permutations) if family == "primary" else permutations
+        drawn = primary if family == "primary" and primary is not None else permutations
         while drawn < MOST and (limited := _limited([found[n] for n in members], method, drawn)):
             drawn = _needed([found[n] for n in members], method, drawn)
             again = [members[k] for k in limited]

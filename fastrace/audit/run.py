@@ -181,8 +181,9 @@ def _run(
     spacing = _spacing(subjects)
     tasks = _tasks(wanted, partition, networks, sample, given.embeddings, request.seed)
     schedule = Schedule.of(len(subjects))
-    found = _answer_all(tasks, tables, work / "cells", request, spacing, schedule, progress)
-    found = correct(found, request.permutations, schedule.each)
+    primary = primary_permutations(sum(task.experiment.family == "primary" for task in tasks), request.permutations)
+    found = _answer_all(tasks, tables, work / "cells", request, primary, spacing, schedule, progress)
+    found = correct(found, request.permutations, schedule.each, primary=primary)
     found = with_bands(found, {one.id for one in wanted if one.curve}, subjects, request.seed)
     clock.lap("cells")
 
@@ -315,17 +316,17 @@ def _answer_all(
     tables: Tables,
     folder: Path,
     request: AuditRequest,
+    primary: int,
     mm_per_pixel: float | None,
     schedule: Schedule,
     progress: Progress,
 ) -> list[Answer]:
     make_folder(folder, 0o700)
     progress.begin("cells", len(tasks), "cells")
-    primary = [task.experiment.family == "primary" for task in tasks]
-    most = primary_permutations(sum(primary), request.permutations)
 
     def one(number: int) -> Answer:
-        file, count = folder / f"{number:04d}.npz", most if primary[number] else request.permutations
+        file = folder / f"{number:04d}.npz"
+        count = primary if tasks[number].experiment.family == "primary" else request.permutations
         return answer(tasks[number], tables, file, request.seed, count, mm_per_pixel, progress)
 
     found = []
