@@ -244,7 +244,9 @@ def test_no_truncation_goes_unnoticed(share: float, syntax: str, small_files: di
     (tmp_path / "cut").write_bytes(content[: int(share * (len(content) - 9))])  # 8 bytes: the sequence delimiter
     found = outcome(tmp_path / "cut")
     assert isinstance(found, RejectedInput)
-    assert found.reason in {"empty", "not_an_image", "truncated", "no_pixel_data", "bad_header", "decode_failed"}
+    # other_object: the file ends inside its SOP Class UID, and what is left of it is the UID of nothing that is known.
+    reasons = {"empty", "not_an_image", "truncated", "no_pixel_data", "bad_header", "decode_failed", "other_object"}
+    assert found.reason in reasons
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
