@@ -35,11 +35,10 @@ def correct(
     Holm on the primary family, Benjamini-Yekutieli on the exploratory grids together. A finding needs p < .01 after
     correction and 30 patients in every class: where there are fewer, nothing is tested.
 
-    Where the smallest p that so many permutations can give would not make a
-    cell a finding beside the others, and at most `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may
-    need. The p from more of them is valid for a cell whose number of permutations that could make it a finding is the last.
-    (Where the p of its neighbours change, a cell may be looked at again: at most 1.3 times the level, by estimate, of what
-    Benjamini-Yekutieli divides by about 6.)
+    Where the smallest p that so many permutations can give would not make a cell a finding beside the others, and at most
+    `FEW_REACHED` of them reach its AUC, as many more are drawn as a finding may need. The p from more of them is valid for a cell
+    whose number of permutations that could make it a finding is the last. (Where the p of its neighbours change, a cell may be
+    looked at again: at most 1.3 times the level, by estimate, of what Benjamini-Yekutieli divides by about 6.)
 
     Parameters
     ----------
